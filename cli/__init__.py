@@ -1,0 +1,56 @@
+"""The command line: one module a command; parse, call one stage, print."""
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+COMMANDS = {
+    "prepare": "Write a manifest from files as they circulate.",
+    "check": "Audit a manifest and its files.",
+    "extract": "Turn images and voices into feature files.",
+    "train-hash": "Train image and voice hash functions on feature files.",
+    "encode": "Turn features into packed codes with a trained run.",
+    "evaluate": "Rank by Hamming distance and print the figures.",
+    "search": "Find the images of a voice, or the voices of an image.",
+    "demo": "Draw, speak, extract, train and evaluate a small set.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of the commands in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command ``name``, ``None`` where there is none."""
+        if name not in COMMANDS:
+            return None
+        attribute = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"ivr.cli.{attribute}"), attribute)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("image-voice-hashing"), prog_name="ivr")
+def main() -> None:
+    """Deep image-voice hashing: a spoken sentence finds remote sensing images by 8-byte codes.
+
+    \b
+    The main job, on a manifest of your own images and voices:
+      ivr extract manifest.csv --out features
+      ivr train-hash features --out run
+      ivr evaluate run
+
+    \b
+    Exit status: 0 done; 1 an input that cannot be used (one line says which and what to do);
+    2 wrong options; 3 done, but some files were skipped (each named on stderr);
+    75 stopped early with nothing lost: call again to go on.
+    """

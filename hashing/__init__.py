@@ -1,0 +1,1 @@
+"""Vectors to codes to ranks; nothing in this package opens a file."""

@@ -1,0 +1,1 @@
+"""One module per stage: paths and a config in, files out."""
