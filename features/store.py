@@ -10,4 +10,344 @@ Every HDF5 file that `ivr` writes has the same plain shape, whatever it holds:
 While rows are being made they live in shards beside the file (:class:`Shards`): small tables whose
 names carry the sha256 of their own bytes. A table or shard is written beside its place, flushed to
 the disk and renamed, so that a killed writer leaves either the old file or the new one.
+
+A file that is not of this shape (links, external or virtual storage, filters, a dataset larger than
+its file) is refused before a byte of its columns is read.
 """
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+BLOCK_ROWS = 1024
+FORMAT = 1
+
+
+class StoreError(ValueError):
+    """A file that cannot be used, in one line that names it."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a column lies in its file.
+
+    Attributes:
+        dtype: of the entries; text is ``S`` bytes.
+        shape: rows first.
+        offset: of the first byte in the file.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """An HDF5 file of the shape above, opened: its columns are read when asked for.
+
+    Attributes:
+        path: the file.
+        kind: what the table is, e.g. ``"image features"``.
+        config: what decided the values.
+        sha256: digest of kind, config and columns as it was written.
+        columns: by name.
+    """
+
+    path: Path
+    kind: str
+    config: Mapping[str, Any]
+    sha256: str
+    columns: Mapping[str, Column]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return next(iter(self.columns.values())).shape[0]
+
+    def map(self, name: str) -> np.ndarray:
+        """Return column ``name`` as a read-only memory map: a row is read when it is touched."""
+        column = self.columns[name]
+        if 0 in column.shape:
+            return np.empty(column.shape, column.dtype)
+        return np.memmap(self.path, column.dtype, "r", column.offset, column.shape)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return column ``name`` in memory."""
+        column = self.columns[name]
+        count = int(np.prod(column.shape))
+        values = np.fromfile(self.path, column.dtype, count, offset=column.offset)
+        return values.reshape(column.shape)
+
+    def text(self, name: str) -> tuple[str, ...]:
+        """Return the text column ``name``."""
+        return tuple(value.decode() for value in self.read(name).tolist())
+
+    def verify(self) -> None:
+        """Read every byte and compare with the digest.
+
+        Raises:
+            StoreError: a column is not as it was written.
+        """
+        digests = {name: _digest_of(self.map(name)) for name in self.columns}
+        if _sha256(self.kind, self.config, self.columns, digests) != self.sha256:
+            raise StoreError(f"{self.path}: damaged, its content does not match its sha256")
+
+
+def text_column(values: Iterable[str]) -> np.ndarray:
+    """Return ``values`` as fixed-length UTF-8 bytes [n]."""
+    encoded = [value.encode() for value in values]
+    return np.array(encoded, dtype=f"S{max([1, *map(len, encoded)])}")
+
+
+def write_table(
+    path: Path, kind: str, config: Mapping[str, Any], columns: Mapping[str, np.ndarray]
+) -> None:
+    """Write a table to ``path``; an interrupted write leaves ``path`` as it was."""
+    shapes = {name: (values.dtype, values.shape) for name, values in columns.items()}
+    blocks = {name: iter((values,)) for name, values in columns.items()}
+    write_table_blocks(path, kind, config, shapes, blocks)
+
+
+def write_table_blocks(
+    path: Path,
+    kind: str,
+    config: Mapping[str, Any],
+    shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]],
+    blocks: Mapping[str, Iterator[np.ndarray]],
+) -> None:
+    """Write a table whose columns come in blocks of rows, one column after the other.
+
+    Args:
+        path: the file; an interrupted write leaves it as it was.
+        kind: what the table is.
+        config: JSON values that decided the rows.
+        shapes: dtype and whole shape of each column.
+        blocks: for each column, consecutive rows of it.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w", locking=False) as file:
+            digests = {
+                name: _write_column(file, name, *shapes[name], blocks[name]) for name in shapes
+            }
+            layout = {name: Column(*shapes[name], 0) for name in shapes}
+            file.attrs["kind"] = kind
+            file.attrs["config"] = canonical_json(config)
+            file.attrs["sha256"] = _sha256(kind, config, layout, digests)
+            file.attrs["format"] = FORMAT
+        flush(partial)
+        os.replace(partial, path)
+        flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def open_table(path: Path, kind: str) -> Table:
+    """Return the table in ``path`` without reading its columns.
+
+    Raises:
+        StoreError: no such file, not HDF5, another kind, or not of the plain shape.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            columns = {name: _plain_column(path, file, name) for name in _members(path, file)}
+            found, config, digest = (
+                _attribute(path, file, n) for n in ("kind", "config", "sha256")
+            )
+    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: not a readable HDF5 file of ivr; make it again") from error
+    if found != kind:
+        raise StoreError(f"{path}: holds {found}, not {kind}")
+    if len({column.shape[:1] for column in columns.values()}) != 1:
+        raise StoreError(f"{path}: its columns differ in length")
+    try:
+        return Table(path, found, json.loads(config), digest, columns)
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{path}: its config is not JSON") from error
+
+
+class Shards:
+    """Finished rows on their way into one table: small files that verify themselves.
+
+    A shard is a table named ``<number>-<sha256 of the file>.h5`` in ``folder``. A file whose bytes
+    do not match its name was damaged and is not used.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        """Use ``folder`` for shards of ``kind``; it is created when needed."""
+        self.folder = folder
+        self.kind = kind
+
+    def write(self, config: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Path:
+        """Write a shard and return its path; when this returns, the rows survive a power cut."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((int(path.name[:6]) for path in self._files()), default=0)
+        beside = self.folder / f".{os.getpid()}.shard"
+        write_table(beside, self.kind, config, columns)
+        path = self.folder / f"{number:06d}-{_file_digest(beside)}.h5"
+        os.replace(beside, path)
+        flush(self.folder)
+        return path
+
+    def tables(self) -> list[Table]:
+        """Return the shards that verify, in order."""
+        whole = [path for path in self._files() if _file_digest(path) == path.stem[7:]]
+        return [open_table(path, self.kind) for path in whole]
+
+    def clear(self) -> None:
+        """Remove the shards and their folder."""
+        for path in [*self._files(), *self.folder.glob(".*.shard*")]:
+            path.unlink()
+        if self.folder.is_dir():
+            self.folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*-*.h5"))
+
+
+def assemble(
+    path: Path,
+    kind: str,
+    config: Mapping[str, Any],
+    sources: Sequence[Table],
+    names: Sequence[str],
+) -> int:
+    """Write to ``path`` the rows of ``sources`` named in ``names``, in that order.
+
+    The result depends on the rows alone, not on how they were spread over the sources. Memory does
+    not grow with the number of rows beyond their names.
+
+    Returns:
+        Number of rows written; a name that no source holds is left out.
+    """
+    place: dict[str, tuple[int, int]] = {}
+    for number, source in enumerate(sources):
+        place |= {name: (number, row) for row, name in enumerate(source.text("names"))}
+    kept = [name for name in dict.fromkeys(names) if name in place]
+    where = np.array([place[name] for name in kept], np.int64).reshape(-1, 2)
+    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+    blocks: dict[str, Iterator[np.ndarray]] = {}
+    name_column = text_column(kept)
+    shapes["names"], blocks["names"] = (name_column.dtype, name_column.shape), iter((name_column,))
+    for name in sources[0].columns:
+        if name != "names":
+            column = sources[0].columns[name]
+            shapes[name] = column.dtype, (len(kept), *column.shape[1:])
+            blocks[name] = _gather(sources, name, where)
+    write_table_blocks(path, kind, config, shapes, blocks)
+    return len(kept)
+
+
+def canonical_json(config: Mapping[str, Any]) -> str:
+    """Return ``config`` as JSON that is equal exactly when the configs are."""
+    return json.dumps(config, sort_keys=True, ensure_ascii=False)
+
+
+def flush(path: Path) -> None:
+    """Make the disk hold what was written to the file or folder ``path``."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield blocks of column ``name``, row for row from ``where`` [n, (source, row)]."""
+    for start in range(0, len(where), BLOCK_ROWS):
+        block = where[start : start + BLOCK_ROWS]
+        column = sources[0].columns[name]
+        values = np.empty((len(block), *column.shape[1:]), column.dtype)
+        for number in np.unique(block[:, 0]):
+            chosen = block[:, 0] == number
+            values[chosen] = sources[number].map(name)[block[chosen, 1]]
+        yield values
+
+
+def _write_column(
+    file: h5py.File,
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    blocks: Iterator[np.ndarray],
+) -> str:
+    """Create the contiguous dataset ``name``, fill it, and return the sha256 of its bytes."""
+    dataset = file.create_dataset(name, shape, dtype)
+    digest, row = hashlib.sha256(), 0
+    for block in blocks:
+        values = np.ascontiguousarray(block, dtype)
+        if len(values):
+            dataset[row : row + len(values)] = values
+            digest.update(values.view(np.uint8).data if values.ndim else values.tobytes())
+        row += len(values)
+    if row != shape[0]:
+        raise ValueError(f"column {name} got {row} rows of {shape[0]}")
+    return digest.hexdigest()
+
+
+def _digest_of(values: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(values), BLOCK_ROWS):
+        digest.update(np.ascontiguousarray(values[start : start + BLOCK_ROWS]).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256(
+    kind: str,
+    config: Mapping[str, Any],
+    columns: Mapping[str, Column],
+    digests: Mapping[str, str],
+) -> str:
+    parts = {
+        name: [column.dtype.str, list(column.shape), digests[name]]
+        for name, column in columns.items()
+    }
+    content = json.dumps([kind, canonical_json(config), parts], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _members(path: Path, file: h5py.File) -> list[str]:
+    names = list(file)
+    if not names:
+        raise StoreError(f"{path}: holds no columns")
+    for name in names:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise StoreError(f"{path}: {name} is a link; refused")
+    return names
+
+
+def _plain_column(path: Path, file: h5py.File, name: str) -> Column:
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise StoreError(f"{path}: {name} is not a column; refused")
+    if dataset.is_virtual or dataset.external or dataset.chunks or dataset.dtype.kind not in "fiuS":
+        raise StoreError(f"{path}: {name} is not stored plainly in this file; refused")
+    if not dataset.shape:
+        raise StoreError(f"{path}: {name} has no rows; refused")
+    offset = dataset.id.get_offset()
+    size = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
+    if size and (offset is None or offset + size > path.stat().st_size):
+        raise StoreError(f"{path}: {name} claims more bytes than the file has; refused")
+    return Column(dataset.dtype, dataset.shape, offset or 0)
+
+
+def _attribute(path: Path, file: h5py.File, name: str) -> str:
+    value = file.attrs[name]
+    if not isinstance(value, str):
+        raise StoreError(f"{path}: attribute {name} is not text; refused")
+    return value

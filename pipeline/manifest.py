@@ -1,6 +1,7 @@
 """The manifest: which image goes with which voice, and the class of both."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -38,6 +39,9 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 REQUIRED = ("image", "voice", "label")
+# Control characters, backslashes and names that are not UTF-8 (surrogates stand for their bytes).
+NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ class Manifest:
         """Check what can be checked without opening a file."""
         if not self.rows:
             raise ManifestError("the manifest has no rows")
-        for number, row in enumerate(self.rows, 2):
-            _check_row(row, number)
+        for number, row in enumerate(self.rows, 1):
+            _check_row(row, f"row {number}")
         _refuse_repeated_voices(self.rows)
         _refuse_conflicts(self.rows)
 
@@ -93,8 +97,12 @@ class Manifest:
         return tuple(_item(row.voice, row, voice=True) for row in self.rows if row.voice)
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> Manifest:
     """Return the manifest in the CSV file ``path``.
+
+    Args:
+        path: UTF-8, with or without a byte order mark; the columns of ``Row``, others are not read.
+        required: columns that must be there; the others are taken as empty.
 
     Raises:
         ManifestError: unreadable file, missing column, or a row that cannot be used.
@@ -102,9 +110,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or []
-            _check_columns(columns)
-            rows = tuple(_row(record, number) for number, record in enumerate(reader, 2))
+            _check_columns(reader.fieldnames or [], required)
+            rows = tuple(_row(record, f"line {reader.line_num}") for record in reader)
         return Manifest(rows)
     except FileNotFoundError as error:
         raise ManifestError(f"{path}: no such file") from error
@@ -141,16 +148,44 @@ def resolve(root: Path, name: str) -> Path:
         ManifestError: the name leaves ``root`` through a link.
     """
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
+        raise ManifestError(f"{name}: cannot be followed below {root} ({error})") from error
+    if not inside:
         raise ManifestError(f"{name}: leads out of {root} through a link; copy the file in")
     return path
 
 
-def _check_columns(columns: Sequence[str]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
+def check_name(name: str, place: str) -> None:
+    """Refuse a name that is no path below a root.
+
+    Args:
+        name: as it stands in a manifest, ``""`` for none.
+        place: where it was found, for the message.
+
+    Raises:
+        ManifestError: an absolute path, ``..``, a backslash, a control character and the like.
+    """
+    if NOT_IN_A_NAME.search(name):
+        raise ManifestError(
+            f"{place}: {name!r} is not a path with forward slashes, in UTF-8, "
+            "without control characters"
+        )
+    if name != name.strip():
+        raise ManifestError(f"{place}: {name!r} begins or ends with a space; rename the file")
+    if name and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+        raise ManifestError(
+            f"{place}: {name} must be a path below the root, without '..'; "
+            "give the folder with --root"
+        )
+
+
+def _check_columns(columns: Sequence[str], required: Sequence[str]) -> None:
+    missing = [name for name in required if name not in columns]
     if missing:
         raise ManifestError(
-            f"no column {', '.join(missing)}; needed are {', '.join(REQUIRED)}, "
+            f"no column {', '.join(missing)}; needed are {', '.join(required)}, "
             f"found {', '.join(columns) or 'none'}"
         )
     repeated = [name for name, count in Counter(columns).items() if count > 1]
@@ -158,25 +193,30 @@ def _check_columns(columns: Sequence[str]) -> None:
         raise ManifestError(f"column {', '.join(repeated)} stands twice")
 
 
-def _row(record: dict[str | None, str | None], number: int) -> Row:
+def _row(record: dict[str | None, str | None], place: str) -> Row:
     if None in record or None in record.values():
-        raise ManifestError(f"line {number}: not as many fields as the header has columns")
-    return Row(**{name: (record.get(name) or "").strip() for name in COLUMNS})
+        raise ManifestError(f"{place}: not as many fields as the header has columns")
+    values = {name: (record.get(name) or "").strip() for name in COLUMNS}
+    row = Row(**values | {name: _plain(values[name]) for name in ("image", "voice")})
+    _check_row(row, place)
+    return row
 
 
-def _check_row(row: Row, number: int) -> None:
+def _plain(name: str) -> str:
+    """Return ``name`` without ``./`` and doubled slashes: one file has one name."""
+    return str(PurePosixPath(name)) if name else ""
+
+
+def _check_row(row: Row, place: str) -> None:
     if not row.image and not row.voice:
-        raise ManifestError(f"line {number}: neither an image nor a voice")
+        raise ManifestError(f"{place}: neither an image nor a voice")
     if row.split not in ("", *SPLITS):
-        raise ManifestError(f"line {number}: split must be {', '.join(SPLITS)}, got {row.split!r}")
+        raise ManifestError(f"{place}: split must be {', '.join(SPLITS)}, got {row.split!r}")
+    for column in ("label", "speaker", "group"):
+        if CONTROL.search(getattr(row, column)):
+            raise ManifestError(f"{place}: {column} {getattr(row, column)!r} is not one plain line")
     for name in (row.image, row.voice):
-        if "\0" in name or "\\" in name:
-            raise ManifestError(f"line {number}: {name!r} is not a path with forward slashes")
-        if name and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
-            raise ManifestError(
-                f"line {number}: {name} must be a path below the root, without '..'; "
-                "give the folder with --root"
-            )
+        check_name(name, place)
 
 
 def _refuse_repeated_voices(rows: Sequence[Row]) -> None:

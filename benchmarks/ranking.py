@@ -1,0 +1,118 @@
+"""How fast exact average precision is from histograms, beside sorting every list.
+
+Three ways to the mean average precision of the same queries, timed in turn in one process, round
+after round; a ratio is taken within a round, so that a machine busy with other work slows both of
+its sides. Printed: the median ratio with the least and the greatest, and the median time.
+
+* sorting: float32 matrix product, argsort of every row, average precision along it (file order);
+* numpy: histograms in plain NumPy and the closed form (expectation over the orders of the ties);
+* numba: histograms by the fused kernel, on one thread and on as many as given.
+
+Run ``python benchmarks/ranking.py --items 1000000 --queries 20``.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ivr.hashing.codes import pack, sign
+from ivr.hashing.metrics import average_precision
+from ivr.hashing.ranking import Histograms, class_histograms, class_histograms_numpy
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Codes and classes to be ranked.
+
+    Attributes:
+        queries: codes [q, bits], entries -1 or +1.
+        query_labels: classes [q].
+        gallery: codes [g, bits], entries -1 or +1.
+        labels: classes [g].
+    """
+
+    queries: np.ndarray
+    query_labels: np.ndarray
+    gallery: np.ndarray
+    labels: np.ndarray
+
+
+def draw(items: int, queries: int, bits: int, classes: int, rng: np.random.Generator) -> Sample:
+    """Return codes that scatter around a centre a class, as those of a trained model do."""
+    centres = rng.standard_normal((classes, bits), dtype=np.float32)
+
+    def codes(labels: np.ndarray) -> np.ndarray:
+        noise = rng.standard_normal((len(labels), bits), dtype=np.float32)
+        return sign(centres[labels] + 1.5 * noise)
+
+    query_labels, labels = rng.integers(0, classes, queries), rng.integers(0, classes, items)
+    return Sample(codes(query_labels), query_labels, codes(labels), labels)
+
+
+def sorted_average_precision(sample: Sample) -> float:
+    """Return mean average precision by sorting each list; ties fall as the sort leaves them."""
+    gallery = sample.gallery.astype(np.float32)
+    place = np.arange(1, len(gallery) + 1)
+    values = []
+    for code, label in zip(sample.queries.astype(np.float32), sample.query_labels, strict=True):
+        ranked = sample.labels[np.argsort(-(gallery @ code))] == label
+        values.append((np.cumsum(ranked) / place)[ranked].mean())
+    return float(np.mean(values))
+
+
+def contenders(sample: Sample, threads: int) -> dict[str, Callable[[], float]]:
+    """Return the ways to mean average precision, by name; codes are packed beforehand."""
+    arguments = (pack(sample.queries), sample.query_labels, pack(sample.gallery), sample.labels)
+
+    def mean(hist: Histograms) -> float:
+        return float(average_precision(hist).mean())
+
+    return {
+        "sorting": lambda: sorted_average_precision(sample),
+        "numpy": lambda: mean(class_histograms_numpy(*arguments)),
+        "numba, 1 thread": lambda: mean(class_histograms(*arguments, threads=1)),
+        f"numba, {threads} threads": lambda: mean(class_histograms(*arguments, threads)),
+    }
+
+
+def seconds(work: Callable[[], float]) -> float:
+    """Return how long ``work`` takes, in seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Time the ways in turn and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, default=100_000, help="gallery items")
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--bits", type=int, default=64)
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2, help="threads of the last line")
+    options = parser.parse_args()
+    sample = draw(
+        options.items, options.queries, options.bits, options.classes, np.random.default_rng(0)
+    )
+    ways = contenders(sample, options.threads)
+    values = {name: work() for name, work in ways.items()}
+    times = np.array([[seconds(work) for work in ways.values()] for _ in range(options.rounds)])
+    print(
+        f"{options.items} items, {options.queries} queries, {options.bits} bits, "
+        f"{options.classes} classes, {options.rounds} rounds"
+    )
+    for column, (name, value) in enumerate(values.items()):
+        ratio = times[:, 0] / times[:, column]
+        print(
+            f"{name:<16} {np.median(ratio):7.1f}x  ({ratio.min():.1f} to {ratio.max():.1f})  "
+            f"{1e3 * np.median(times[:, column]) / options.queries:8.3f} ms a query  "
+            f"mAP {100 * value:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

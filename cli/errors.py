@@ -1,0 +1,50 @@
+"""Expected mistakes end in one line and exit status 1; a traceback means a bug."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+SKIPPED = 3
+CALL_AGAIN = 75
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn errors of this package and of the file system into one line.
+
+    The package's own errors are subclasses of ``ValueError`` defined in its modules; a plain
+    ``ValueError`` is a bug, unless :func:`settings` says that it comes from the user's choices.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not type(error).__module__.startswith("ivr."):
+            raise
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise click.ClickException(
+                f"{error.filename or 'disk'}: full; nothing that was finished is lost: "
+                "free some room and call again"
+            ) from error
+        if error.filename is None:
+            raise
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Turn a refused choice into a usage error (exit status 2)."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def describe(rows: list[tuple[str, str, str]]) -> None:
+    """Print name, default and meaning of options."""
+    for name, default, text in rows:
+        click.echo(f"{name}={default}")
+        click.echo(click.wrap_text(text, 96, "    ", "    "))

@@ -1,0 +1,85 @@
+"""``ivr evaluate``: figures of a run under a stated protocol."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .errors import one_line, settings
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--protocol",
+    "preset",
+    type=click.Choice(["divh", "dvan", "rsicd-150", "pair"]),
+    default="divh",
+    show_default=True,
+    help="Preset; the options below override it one by one.",
+)
+@click.option("--relevance", type=click.Choice(["class", "pair"]), help="What counts as found.")
+@click.option("--database", type=click.Choice(["test", "train", "all"]), help="What is searched.")
+@click.option("--voices", type=click.Choice(["one", "all"]), help="Voices an image.")
+@click.option("--cutoff", type=int, help="Average precision over the first so many places.")
+@click.option("--denominator", type=click.Choice(["relevant", "min", "hits"]),
+              help="Of average precision at a cut-off.")  # fmt: skip
+@click.option("--ties", type=click.Choice(["expectation", "file-order"]), help="At one distance.")
+@click.option("--empty", type=click.Choice(["zero", "skip", "error"]),
+              help="A query with nothing relevant.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), help="Of the drawn voices  [default: the run's].")
+@click.option("--codes", type=click.Path(dir_okay=False, path_type=Path),
+              help="Codes file  [default: RUN/codes.h5].")  # fmt: skip
+@click.option("--out", type=FOLDER, help="Folder for results and curves  [default: RUN].")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
+def evaluate(
+    run: Path,
+    preset: str,
+    relevance: str | None,
+    database: str | None,
+    voices: str | None,
+    cutoff: int | None,
+    denominator: str | None,
+    ties: str | None,
+    empty: str | None,
+    seed: int | None,
+    codes: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Rank by Hamming distance and print mAP, P@K, R@K and F@K of RUN, both directions.
+
+    Queries are the images and voices of the test split. Writes results.json, curves.csv and
+    curves.png.
+
+    \b
+    Example:
+      ivr evaluate run
+      ivr evaluate run --protocol pair --json
+      ivr evaluate run --database all --voices all --out run/all
+    """
+    with one_line():
+        from dataclasses import replace
+
+        from ivr.pipeline import evaluate as stage
+        from ivr.pipeline.tables import results_table
+
+        chosen = {
+            "relevance": relevance,
+            "database": database,
+            "voices": voices,
+            "cutoff": cutoff,
+            "denominator": denominator,
+            "ties": ties,
+            "empty": empty,
+            "seed": seed,
+        }
+        with settings():
+            protocol = replace(
+                stage.PROTOCOLS[preset],
+                **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
+            )
+        results = stage.evaluate_run(run, protocol, codes=codes, out=out)
+        click.echo(json.dumps(results) if as_json else results_table(results))

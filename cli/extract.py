@@ -1,0 +1,137 @@
+"""``ivr extract``: images and voices to feature files."""
+
+from pathlib import Path
+
+import click
+
+from .errors import CALL_AGAIN, SKIPPED, describe, one_line, settings
+
+MANIFEST = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the MFCC settings and stop."""
+    if wanted:
+        from ivr.features.voice import VoiceConfig
+        from ivr.pipeline.options import describe as rows
+
+        describe(rows(VoiceConfig))
+        context.exit()
+
+
+@click.command()
+@click.argument("manifest", type=MANIFEST)
+@click.option("--out", type=FOLDER, required=True, help="Folder for images.h5 and voices.h5.")
+@click.option("--image-root", type=FOLDER, help="Folder that image names start from.")
+@click.option("--voice-root", type=FOLDER, help="Folder that voice names start from.")
+@click.option("--root", type=FOLDER, help="Both at once  [default: the manifest's own folder].")
+@click.option(
+    "--encoder",
+    default="vgg16",
+    show_default=True,
+    help="vgg16 or alexnet (4096-D fc7), cnn_f (the paper's), or any torchvision classifier.",
+)
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="imagenet (torchvision's, downloaded once), random, or a weights file.",
+)
+@click.option("--before-relu", is_flag=True, help="Take fc7 before its ReLU.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of the forward pass.",
+)
+@click.option(
+    "--stored",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of the files; float16 takes half the disk and memory.",
+)
+@click.option(
+    "--voice-option",
+    "voice_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="MFCC setting, repeatable: frames=600, coefficients=40 ... (see --describe).",
+)
+@click.option("--describe", is_flag=True, is_eager=True, expose_value=False, callback=_describe,
+              help="Print the MFCC settings and stop.")  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True,
+              help="Images a forward pass.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(0), default=0, help="Readers  [default: one a core].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--strict", is_flag=True, help="Stop at the first damaged file.")
+@click.option("--time-limit", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+              help="Stop in good order after so long (exit status 75).")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def extract(
+    manifest: Path,
+    out: Path,
+    image_root: Path | None,
+    voice_root: Path | None,
+    root: Path | None,
+    encoder: str,
+    weights: str,
+    before_relu: bool,
+    precision: str,
+    stored: str,
+    voice_options: tuple[str, ...],
+    batch_size: int,
+    jobs: int,
+    device: str,
+    strict: bool,
+    time_limit: float,
+    dry_run: bool,
+) -> None:
+    """Turn the images and voices of MANIFEST into images.h5 and voices.h5.
+
+    A damaged file is named and skipped (exit status 3). Finished rows are kept whatever happens:
+    the same call again does only what is missing.
+
+    \b
+    Example:
+      ivr extract ucm.csv --out features --image-root images --voice-root voices
+      ivr extract ucm.csv --out features --encoder squeezenet1_0 --weights squeezenet.pth
+    """
+    with one_line():
+        from ivr.features.image import ImageConfig
+        from ivr.features.voice import VoiceConfig
+        from ivr.pipeline import extract as stage
+        from ivr.pipeline.options import configured
+
+        with settings():
+            config = stage.ExtractConfig(
+                image=ImageConfig(encoder, weights, not before_relu, precision),
+                voice=configured(VoiceConfig, voice_options),
+                stored=stored,  # type: ignore[arg-type]
+                batch_size=batch_size,
+                jobs=jobs,
+                device=device,
+                strict=strict,
+                time_limit=time_limit,
+            )
+        if dry_run:
+            lines = [
+                f"{plan.path}: {plan.items} items, {plan.done} done already, "
+                f"{plan.items - plan.done} to do, {plan.bytes / 1e6:.0f} MB when finished"
+                for plan in stage.plan(manifest, out, config)
+            ]
+            click.echo("\n".join(lines))
+            return
+        results = stage.extract(
+            manifest, out, config, image_root=image_root or root, voice_root=voice_root or root
+        )
+    for result in results:
+        click.echo(result.summary())
+    if any(result.left for result in results):
+        click.echo("stopped early, nothing lost: call again to go on", err=True)
+        raise SystemExit(CALL_AGAIN)
+    if any(result.skipped for result in results):
+        raise SystemExit(SKIPPED)
+    click.echo(f"next: ivr train-hash {out} --out RUN")

@@ -1,0 +1,128 @@
+"""``ivr train-hash``: features to a trained model, its history and its codes."""
+
+from pathlib import Path
+
+import click
+
+from .errors import describe, one_line, settings
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _describe(context: click.Context, _: click.Parameter, method: str | None) -> None:
+    """Print the options of ``method`` and stop."""
+    if method:
+        with one_line(), settings():
+            from ivr.hashing.methods import method_entry
+            from ivr.pipeline.options import describe as rows
+
+            describe(rows(method_entry(method).config))
+        context.exit()
+
+
+@click.command()
+@click.argument("features", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Run folder to write.")
+@click.option("--method", default="divh", show_default=True, help="Hashing method.")
+@click.option("--bits", type=int, default=64, show_default=True, help="Length of the codes.")
+@click.option(
+    "--voices",
+    type=click.Choice(["one", "all"]),
+    default="one",
+    show_default=True,
+    help="Train on one voice an image, drawn by the seed, or on all.",
+)
+@click.option("--streams", default="mfcc,delta,delta-delta", show_default=True,
+              help="What the voice end sees.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="Of split, drawn voices, weights and batches.")  # fmt: skip
+@click.option("--split-seed", type=click.IntRange(0), help="Of the split alone  [default: --seed].")
+@click.option("--split", "cut", default="80/20", show_default=True,
+              help="80/20 or 80/10/10, where the manifest has no splits.")  # fmt: skip
+@click.option(
+    "--set",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the method, repeatable: gamma=0.5, network.image_hidden=512 ...",
+)
+@click.option("--describe", metavar="METHOD", is_eager=True, expose_value=False,
+              callback=_describe, help="Print the options of METHOD and stop.")  # fmt: skip
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--batch-size", type=int, help="Pairs in a batch.")
+@click.option("--optimiser", type=click.Choice(["adamw", "sgd"]), help="adamw, or the paper's sgd.")
+@click.option("--learning-rate", type=float, help="At the top of the schedule.")
+@click.option("--weight-decay", type=float, help="Decoupled for adamw, L2 for sgd.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
+@click.option("--overwrite", is_flag=True, help="Remove the run in --out first.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and do nothing.")
+def train_hash(
+    features: Path,
+    out: Path,
+    method: str,
+    bits: int,
+    voices: str,
+    streams: str,
+    seed: int,
+    split_seed: int | None,
+    cut: str,
+    options: tuple[str, ...],
+    epochs: int | None,
+    batch_size: int | None,
+    optimiser: str | None,
+    learning_rate: float | None,
+    weight_decay: float | None,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+) -> None:
+    """Train image and voice hash functions on FEATURES, a folder that ivr extract wrote.
+
+    Writes config.json, splits.json, model.safetensors (the best on a validation split cut from the
+    training split), history.jsonl, tensorboard/ and codes.h5.
+
+    \b
+    Example:
+      ivr train-hash features --out run
+      ivr train-hash features --out run32 --bits 32 --voices all --seed 1 --set gamma=0.5
+      ivr train-hash features --out run --resume
+    """
+    with one_line():
+        from ivr.hashing.trainer import TrainConfig
+        from ivr.pipeline import train as stage
+        from ivr.pipeline.splits import splits_of_cut
+
+        chosen = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "optimiser": optimiser,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+        }
+        with settings():
+            split = splits_of_cut(cut, seed if split_seed is None else split_seed)
+            config = stage.RunConfig(
+                method=method,
+                bits=bits,
+                voices=voices,  # type: ignore[arg-type]
+                streams=tuple(streams.split(",")),
+                seed=seed,
+                split=split,
+                options=options,
+                training=TrainConfig(
+                    **{name: value for name, value in chosen.items() if value is not None}  # type: ignore[arg-type]
+                ),
+                device=device,
+            )
+        if dry_run:
+            click.echo(stage.describe_run(features, config))
+            return
+        if resume:
+            stage.resume_run(out, features=features, device=device)
+        else:
+            if overwrite:
+                stage.remove_run(out)
+            stage.train_run(features, out, config)
+    click.echo(f"{out}: model, history and codes; next: ivr evaluate {out}")

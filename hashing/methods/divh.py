@@ -1,0 +1,173 @@
+"""DIVH: deep image-voice hashing.
+
+Reference:
+    "Deep image-voice hashing" (DIVH), IEEE Journal of Selected Topics in Applied Earth
+    Observations and Remote Sensing, 2022, doi:10.1109/JSTARS.2022.3216333, eq. 7-11.
+
+The paper leaves several points of its loss open. Each is a named choice of :class:`DIVHConfig`
+whose default was measured (docs/results.md).
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ivr.hashing.networks import (
+    Activation,
+    ImageHead,
+    NetworkConfig,
+    Sizes,
+    VoiceRefinement,
+    activate,
+)
+
+from .base import Batch, Method
+
+Reduction = Literal["mean", "sum"]
+PairWeights = Literal["balanced", "none"]
+Balance = Literal["joint", "separate"]
+BalanceOn = Literal["outputs", "straight-through"]
+
+
+@dataclass(frozen=True)
+class DIVHConfig:
+    """The choices of DIVH that the paper makes, and those that it leaves open.
+
+    Attributes:
+        gamma: weight of the quantisation term L2 (eq. 9); the paper's 1.
+        eta: weight of the bit balance term L3 (eq. 10); the paper's 1.
+        theta_scale: factor of X V^T; 1 as in eq. 8, 0.5 as in eq. 7.
+        activation: of the hash layer, tanh or linear; Theta is taken on its outputs.
+        reduction: mean makes every term a mean (over pairs, over entries, over bits), so that gamma
+            and eta keep their meaning at any batch size; sum is eq. 8-11 to the letter.
+        pair_weights: balanced gives pairs of one class and pairs of two classes the same total
+            weight (as in HashNet); none is eq. 8 to the letter, where 1 - 1/C of the pairs repel.
+        balance: joint adds the means of both ends inside one absolute value as in eq. 10, separate
+            takes one absolute value an end, so that opposite imbalances cannot cancel.
+        balance_on: outputs takes L3 on the real outputs, straight-through on their signs with the
+            gradient of the outputs.
+        network: sizes of the two ends.
+    """
+
+    gamma: float = 1.0
+    eta: float = 1.0
+    theta_scale: float = 1.0
+    activation: Activation = "tanh"
+    reduction: Reduction = "mean"
+    pair_weights: PairWeights = "balanced"
+    balance: Balance = "joint"
+    balance_on: BalanceOn = "outputs"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse unknown choices and negative weights."""
+        choices = {
+            "activation": Activation,
+            "reduction": Reduction,
+            "pair_weights": PairWeights,
+            "balance": Balance,
+            "balance_on": BalanceOn,
+        }
+        for name, choice in choices.items():
+            if getattr(self, name) not in get_args(choice):
+                known = " or ".join(get_args(choice))
+                raise ValueError(f"{name} must be {known}, got {getattr(self, name)!r}")
+        if self.gamma < 0 or self.eta < 0 or self.theta_scale <= 0:
+            raise ValueError(
+                "gamma and eta must not be negative and theta_scale must be positive, got "
+                f"{self.gamma}, {self.eta} and {self.theta_scale}"
+            )
+
+
+class DIVH(Method):
+    """Image head and voice refinement CNN, trained together on the DIVH loss."""
+
+    source = "IEEE JSTARS 2022, 10.1109/JSTARS.2022.3216333"
+
+    def __init__(self, config: DIVHConfig, sizes: Sizes) -> None:
+        """Build both ends with torch's default initialisation."""
+        super().__init__(sizes)
+        self.config = config
+        self.image = ImageHead(sizes.image_dim, sizes.bits, config.network)
+        self.voice = VoiceRefinement(sizes.voice_shape, sizes.bits, config.network)
+
+    def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
+        """Take the statistics that both ends standardise with."""
+        self.image.fit_inputs(images)
+        self.voice.fit_inputs(voices, frames)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return outputs [n, bits]; the code is their sign."""
+        return activate(self.image(images), self.config.activation)
+
+    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
+        """Return outputs [m, bits]; the code is their sign."""
+        return activate(self.voice(voices, frames), self.config.activation)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return L1, gamma L2 and eta L3 (eq. 11) of a batch."""
+        image = self.encode_images(batch.images)
+        voice = self.encode_voices(batch.voices, batch.frames)
+        similar = (batch.labels[:, None] == batch.labels[None, :]).to(image.dtype)
+        return {
+            "likelihood": likelihood(image, voice, similar, self.config),
+            "quantisation": self.config.gamma * quantisation(image, voice, self.config),
+            "balance": self.config.eta * bit_balance(image, voice, self.config),
+        }
+
+
+def likelihood(image: Tensor, voice: Tensor, similar: Tensor, config: DIVHConfig) -> Tensor:
+    r"""Return L1, the negative log-likelihood of the pairs (eq. 8), a scalar.
+
+    With :math:`\Theta = c X V^T` it is :math:`\sum_{ij} w_{ij} (\log(1 + e^{\Theta_{ij}}) -
+    s_{ij} \Theta_{ij})`, with c = ``theta_scale`` and w from ``pair_weights``.
+
+    Args:
+        image: X [n, bits].
+        voice: V [m, bits].
+        similar: s [n, m], 1 for pairs of one class, else 0.
+        config: the choices.
+    """
+    theta = config.theta_scale * image @ voice.T
+    terms = F.softplus(theta) - similar * theta
+    if config.pair_weights == "balanced":
+        terms = terms * _balanced_weights(similar)
+    return terms.mean() if config.reduction == "mean" else terms.sum()
+
+
+def quantisation(image: Tensor, voice: Tensor, config: DIVHConfig) -> Tensor:
+    """Return L2, the squared distance of the outputs to their signs (eq. 9), a scalar."""
+    squares = [(_sign(outputs) - outputs).square() for outputs in (image, voice)]
+    if config.reduction == "mean":
+        return squares[0].mean() + squares[1].mean()
+    return squares[0].sum() + squares[1].sum()
+
+
+def bit_balance(image: Tensor, voice: Tensor, config: DIVHConfig) -> Tensor:
+    """Return L3, how far each bit is from being +1 half of the time (eq. 10), a scalar."""
+    if config.balance_on == "straight-through":
+        image, voice = (x + (_sign(x) - x).detach() for x in (image, voice))
+    means = image.mean(0), voice.mean(0)
+    if config.balance == "joint":
+        off = (means[0] + means[1]).abs()
+    else:
+        off = means[0].abs() + means[1].abs()
+    return off.mean() if config.reduction == "mean" else off.sum()
+
+
+def _balanced_weights(similar: Tensor) -> Tensor:
+    """Return weights [n, m] of mean 1 that give either kind of pair half of the total."""
+    positive = similar.sum()
+    negative = similar.numel() - positive
+    total = float(similar.numel())
+    if positive == 0 or negative == 0:
+        return torch.ones_like(similar)
+    return torch.where(similar > 0, total / (2 * positive), total / (2 * negative))
+
+
+def _sign(outputs: Tensor) -> Tensor:
+    """Return -1 and +1 without a gradient; the sign of 0 is +1."""
+    return torch.where(outputs.detach() >= 0, 1.0, -1.0).to(outputs.dtype)

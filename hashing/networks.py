@@ -1,0 +1,232 @@
+"""The trainable parts that methods share: a head on image vectors, a refinement CNN on MFCC.
+
+Both standardise their input with the statistics of the training split (buffers, so that they travel
+with the weights) and end in one linear layer of the width the method asks for.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the image head and of the voice refinement CNN.
+
+    The DIVH paper names a refinement CNN and gives no layers; these were chosen on the validation
+    split of UC Merced (docs/results.md).
+
+    Attributes:
+        image_hidden: width of the hidden layer of the image head, 0 for a single linear layer.
+        voice_channels: channels of the convolutions over time, one number a layer.
+        voice_kernel: frames that each convolution sees.
+        voice_stride: step of each convolution, one number a layer; 4 x 5 ms = 20 ms in the first.
+        dropout: share of units left out before the last layer of either end while training.
+        image_dropout: share of image vector entries left out while training.
+        time_masks: stretches of frames hidden from the voice CNN while training (SpecAugment).
+        time_mask_share: longest stretch, as a share of the frames of the voice.
+        frequency_masks: runs of MFCC hidden while training.
+        frequency_mask_share: longest run, as a share of the coefficients.
+    """
+
+    image_hidden: int = 0
+    voice_channels: tuple[int, ...] = (128, 192, 256)
+    voice_kernel: int = 7
+    voice_stride: tuple[int, ...] = (4, 2, 2)
+    dropout: float = 0.3
+    image_dropout: float = 0.2
+    time_masks: int = 2
+    time_mask_share: float = 0.15
+    frequency_masks: int = 1
+    frequency_mask_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not self.voice_channels or len(self.voice_channels) != len(self.voice_stride):
+            raise ValueError(
+                f"voice_channels and voice_stride need one number a layer each, got "
+                f"{self.voice_channels} and {self.voice_stride}"
+            )
+        if self.voice_kernel % 2 == 0:
+            raise ValueError(f"voice_kernel must be odd, got {self.voice_kernel}")
+        for name in ("dropout", "image_dropout", "time_mask_share", "frequency_mask_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the data and the user decide about a model.
+
+    Attributes:
+        image_dim: length of an image vector.
+        voice_shape: streams (MFCC, delta, delta-delta), coefficients and frames of a voice.
+        bits: length of the code.
+        classes: number of classes in the training split.
+    """
+
+    image_dim: int
+    voice_shape: tuple[int, int, int]
+    bits: int
+    classes: int
+
+
+class Standardise(nn.Module):
+    """Subtract the mean and divide by the deviation of the training split."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        """Start as the identity; ``shape`` is that of the mean."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
+
+    def set(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take the statistics; a constant entry is only centred."""
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return standardised ``values`` [n, ...] of the same shape."""
+        return (values - self.mean) / self.deviation
+
+
+class ImageHead(nn.Module):
+    """CNN vector [n, image_dim] to real outputs [n, width]."""
+
+    def __init__(self, image_dim: int, width: int, config: NetworkConfig) -> None:
+        """Build the layers; the weights are torch's default initialisation."""
+        super().__init__()
+        self.standardise = Standardise(image_dim)
+        hidden = config.image_hidden
+        self.layers = nn.Sequential(
+            nn.Dropout(config.image_dropout),
+            *([nn.Linear(image_dim, hidden), nn.ReLU(), nn.Dropout(config.dropout)] * bool(hidden)),
+            nn.Linear(hidden or image_dim, width),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return outputs [n, width] for image vectors [n, image_dim]."""
+        outputs: Tensor = self.layers(self.standardise(images))
+        return outputs
+
+    def fit_inputs(self, images: Tensor) -> None:
+        """Take mean and deviation from the training vectors [n, image_dim]."""
+        self.standardise.set(images.mean(0), images.std(0, correction=0))
+
+
+class VoiceRefinement(nn.Module):
+    """MFCC streams [m, streams, coefficients, frames] to real outputs [m, width].
+
+    Convolutions over time, then mean and maximum over the frames that the voice really has, so
+    that padding changes nothing.
+    """
+
+    def __init__(
+        self, voice_shape: tuple[int, int, int], width: int, config: NetworkConfig
+    ) -> None:
+        """Build the layers; the weights are torch's default initialisation."""
+        super().__init__()
+        streams, coefficients, _ = voice_shape
+        self.config = config
+        self.standardise = Standardise(streams, coefficients, 1)
+        widths = (streams * coefficients, *config.voice_channels)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(before, after, config.voice_kernel, stride, config.voice_kernel // 2)
+            for before, after, stride in zip(
+                widths, config.voice_channels, config.voice_stride, strict=False
+            )
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for channels in config.voice_channels)
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * widths[-1], width))
+
+    def forward(self, voices: Tensor, frames: Tensor) -> Tensor:
+        """Return outputs [m, width].
+
+        Args:
+            voices: [m, streams, coefficients, frames], padded with anything.
+            frames: [m] number of frames that each voice really has.
+        """
+        length = voices.shape[-1]
+        count = frames.clamp(1, length)
+        mask = frame_mask(count, length)
+        hidden = self.standardise(voices.float()) * mask[:, None, None, :]
+        if self.training:
+            hidden = mask_streams(hidden, count, self.config)
+        hidden = hidden.flatten(1, 2)
+        for convolution, norm, stride in zip(
+            self.convolutions, self.norms, self.config.voice_stride, strict=True
+        ):
+            hidden = torch.relu(norm(convolution(hidden)))
+            count = (count + stride - 1) // stride
+            mask = frame_mask(count, hidden.shape[-1])
+            hidden = hidden * mask[:, None, :]
+        mean = hidden.sum(-1) / count[:, None]
+        outputs: Tensor = self.head(torch.cat([mean, hidden.amax(-1)], dim=1))
+        return outputs
+
+    def fit_inputs(self, voices: Tensor, frames: Tensor) -> None:
+        """Take mean and deviation a coefficient from the true frames of the training voices."""
+        total = torch.zeros(voices.shape[1:3], dtype=torch.float64)
+        squares, count = total.clone(), 0
+        for chunk, lengths in zip(torch.split(voices, 256), torch.split(frames, 256), strict=True):
+            lengths = lengths.clamp(1, voices.shape[-1])
+            values = chunk.double() * frame_mask(lengths, voices.shape[-1])[:, None, None, :]
+            total += values.sum((0, 3)).cpu()
+            squares += values.square().sum((0, 3)).cpu()
+            count += int(lengths.sum())
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
+        self.standardise.set(mean[..., None].float(), deviation[..., None].float())
+
+
+def frame_mask(frames: Tensor, length: int) -> Tensor:
+    """Return 1.0 where a voice has a frame, else 0.0: [m, length] for counts [m]."""
+    return (torch.arange(length, device=frames.device) < frames[:, None]).float()
+
+
+def mask_streams(values: Tensor, frames: Tensor, config: NetworkConfig) -> Tensor:
+    """Hide random stretches of frames and runs of coefficients (zero: the training mean).
+
+    Reference:
+        Park et al., "SpecAugment", Interspeech 2019, without time warping; on MFCC, not on the
+        spectrogram.
+
+    Args:
+        values: [m, streams, coefficients, frames], standardised.
+        frames: [m] number of frames that each voice really has.
+        config: how many masks and how long.
+    """
+    count, _, coefficients, length = values.shape
+    for _ in range(config.time_masks):
+        hidden = _runs(count, frames.float(), config.time_mask_share, length, values.device)
+        values = values.masked_fill(hidden[:, None, None, :], 0)
+    for _ in range(config.frequency_masks):
+        whole = torch.full((count,), float(coefficients), device=values.device)
+        hidden = _runs(count, whole, config.frequency_mask_share, coefficients, values.device)
+        values = values.masked_fill(hidden[:, None, :, None], 0)
+    return values
+
+
+def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.device) -> Tensor:
+    """Return booleans [count, length]: one random run a row, at most ``share`` of its extent."""
+    width = torch.rand(count, device=device) * share * extent
+    start = torch.rand(count, device=device) * (extent - width)
+    position = torch.arange(length, device=device)
+    return (position >= start[:, None]) & (position < (start + width)[:, None])
+
+
+Activation = Literal["tanh", "linear"]
+
+
+def activate(outputs: Tensor, activation: Activation) -> Tensor:
+    """Return the outputs after the hash layer's activation."""
+    if activation == "tanh":
+        return torch.tanh(outputs)
+    if activation == "linear":
+        return outputs
+    raise ValueError(f"activation must be tanh or linear, got {activation!r}")

@@ -1,0 +1,112 @@
+"""The demonstration set: drawn scenes, spoken captions and their manifest, made offline."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from .captions import captions, draw_captions
+from .manifest import Manifest, Row, write_manifest
+from .scenes import SCENES, draw_scene
+from .speech import SPEAKERS, Speaker, speak
+
+_CONFIG = "demo.json"
+
+
+class DemoError(ValueError):
+    """A demonstration set that cannot be made, in one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """A small labelled set of drawn scenes and spoken captions.
+
+    Attributes:
+        images_per_class: scenes drawn of each class.
+        voices_per_image: captions spoken of each scene, different in words and speaker.
+        classes: number of classes, the first of :data:`ivr.pipeline.scenes.SCENES`.
+        seed: decides drawings, captions and speakers; each image has a random stream of its own,
+            so a larger set begins with the images of a smaller one.
+    """
+
+    images_per_class: int = 24
+    voices_per_image: int = 2
+    classes: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers against what can be drawn and spoken."""
+        most = min(len(SPEAKERS), *(len(captions(label)) for label in SCENES))
+        if self.images_per_class < 1:
+            raise ValueError(f"images_per_class must be at least 1, got {self.images_per_class}")
+        if not 1 <= self.voices_per_image <= most:
+            raise ValueError(f"voices_per_image must be 1 to {most}, got {self.voices_per_image}")
+        if not 2 <= self.classes <= len(SCENES):
+            raise ValueError(f"classes must be 2 to {len(SCENES)}, got {self.classes}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+
+
+def write_demo_set(folder: Path, config: DemoConfig) -> Path:
+    """Draw and speak the set into ``folder`` and return its manifest.
+
+    Writes ``images/<class>/<class>_NN.jpg``, ``voices/<class>/<class>_NN_K.wav`` (16-bit mono),
+    ``demo.json`` with the config and, last, ``manifest.csv``: a set with a manifest is complete and
+    is left as it is. The same config gives the same bytes, with the same versions of NumPy, Pillow
+    and espeak-ng.
+
+    Raises:
+        DemoError: ``folder`` holds a set of another config, or something else.
+        SpeechError: espeak-ng cannot speak.
+    """
+    manifest = folder / "manifest.csv"
+    _claim(folder, config)
+    if not manifest.exists():
+        write_manifest(manifest, Manifest(tuple(_make(folder, config))))
+    return manifest
+
+
+def _claim(folder: Path, config: DemoConfig) -> None:
+    """Put ``config`` into an empty ``folder``, or make sure that it is the one inside."""
+    stored = folder / _CONFIG
+    text = json.dumps(asdict(config), indent=2) + "\n"
+    if stored.exists():
+        if stored.read_text(encoding="utf-8") != text:
+            raise DemoError(
+                f"{folder} holds a demonstration set made with another config ({_CONFIG}); "
+                "delete the folder or name another"
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise DemoError(f"{folder} holds files that are not a demonstration set; name another")
+    folder.mkdir(parents=True, exist_ok=True)
+    stored.write_text(text, encoding="utf-8")
+
+
+def _make(folder: Path, config: DemoConfig) -> Iterator[Row]:
+    """Write the images and voices of a set and yield its rows."""
+    for number, label in enumerate(list(SCENES)[: config.classes]):
+        for kind in ("images", "voices"):
+            (folder / kind / label).mkdir(parents=True, exist_ok=True)
+        for index in range(config.images_per_class):
+            rng = np.random.default_rng([config.seed, number, index])
+            name = f"{label}/{label}_{index:02d}"
+            image = f"images/{name}.jpg"
+            Image.fromarray(draw_scene(label, rng)).save(folder / image, quality=92)
+            spoken = draw_captions(label, config.voices_per_image, rng)
+            speakers = _draw_speakers(config.voices_per_image, rng)
+            for take, (caption, speaker) in enumerate(zip(spoken, speakers, strict=True)):
+                voice = f"voices/{name}_{take}.wav"
+                sound = speak(caption, speaker)
+                soundfile.write(folder / voice, sound.samples, sound.sample_rate, subtype="PCM_16")
+                yield Row(image, voice, label, speaker=speaker.voice, caption=caption)
+
+
+def _draw_speakers(count: int, rng: np.random.Generator) -> list[Speaker]:
+    """Return ``count`` different speakers, each a little faster or slower than usual."""
+    chosen = [SPEAKERS[index] for index in rng.choice(len(SPEAKERS), count, replace=False)]
+    return [replace(speaker, rate=speaker.rate + int(rng.integers(-12, 13))) for speaker in chosen]

@@ -1,0 +1,26 @@
+"""Which device the tensors live on."""
+
+import torch
+
+
+class DeviceError(ValueError):
+    """A device that is not there, in one line."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device ``name``: auto (cuda when there is one), cpu, cuda or cuda:N.
+
+    Raises:
+        DeviceError: no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"{name}: torch sees {torch.cuda.device_count()} CUDA devices here")
+    return device

@@ -1,0 +1,197 @@
+"""Stage: features to packed codes with the model of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ivr.features.store import canonical_json, open_table, text_column, write_table
+from ivr.hashing.codes import pack, sign
+from ivr.hashing.methods import Method
+from ivr.hashing.trainer import encode_images, encode_voices
+
+from .device import choose_device
+from .feature_set import FeatureSet, open_features
+from .manifest import Item
+from .progress import progress
+from .runs import CODES, RunError, load_model, read_config, read_json
+
+KIND = "codes"
+BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class CodedItems:
+    """Items of one modality with their codes, row for row.
+
+    Attributes:
+        names: paths below their root.
+        codes: packed [n, bits / 8], uint8.
+        labels: class names, ``""`` where unknown.
+        splits: train, val, test or ``""``.
+        images: the image that each item is or belongs to.
+        speakers: of voices, ``""`` where unknown.
+        captions: of voices, ``""`` where unknown.
+    """
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+    labels: tuple[str, ...]
+    splits: tuple[str, ...]
+    images: tuple[str, ...]
+    speakers: tuple[str, ...]
+    captions: tuple[str, ...]
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "CodedItems":
+        """Return the items in ``rows``, in that order."""
+        chosen = [int(row) for row in rows]
+        return CodedItems(
+            tuple(self.names[row] for row in chosen),
+            self.codes[chosen],
+            tuple(self.labels[row] for row in chosen),
+            tuple(self.splits[row] for row in chosen),
+            tuple(self.images[row] for row in chosen),
+            tuple(self.speakers[row] for row in chosen),
+            tuple(self.captions[row] for row in chosen),
+        )
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The content of a codes file.
+
+    Attributes:
+        images: coded images.
+        voices: coded voices.
+        config: the run that made the codes.
+    """
+
+    images: CodedItems
+    voices: CodedItems
+    config: Mapping[str, Any]
+
+
+def encode_run(
+    run: Path, *, features: Path | None = None, out: Path | None = None, device: str = "auto"
+) -> Path:
+    """Write the codes of all items of ``features`` and return the file.
+
+    Args:
+        run: a run folder with a trained model.
+        features: folder of features; by default those that the run was trained on, with its splits.
+        out: the file, ``RUN/codes.h5`` by default.
+        device: auto takes cuda when there is one.
+
+    Raises:
+        RunError: no model, or features made with other settings than those of the run.
+        StoreError, ManifestError: see their modules.
+    """
+    config = read_config(run)
+    folder = Path(config["features"]["folder"])
+    data = open_features(features or folder)
+    _require_same_settings(config, data)
+    if out is None and data.folder.resolve() != folder.resolve():
+        raise RunError(f"{data.folder}: not the features of {run}; say where to write with --out")
+    own = out is None
+    splits = read_json(run / "splits.json") if own else {}
+    model = load_model(run, config, choose_device(device))
+    target = out or run / CODES
+    images, voices = data.image_items(), data.voice_items()
+    codes = _image_codes(model, data, images), _voice_codes(model, data, voices, config["streams"])
+    kept = {name: config[name] for name in ("method", "bits", "seed", "voices", "classes")}
+    write_table(
+        target,
+        KIND,
+        {"run": kept, "features": data.digests()},
+        _columns(images, voices, codes, splits),
+    )
+    return target
+
+
+def read_codes(path: Path) -> Codes:
+    """Return the codes in ``path``.
+
+    Raises:
+        StoreError: not a codes file.
+    """
+    table = open_table(path, KIND)
+    columns = {name: table.read(name) for name in table.columns}
+    is_image = columns["modality"] == 0
+    return Codes(_items(columns, is_image), _items(columns, ~is_image), table.config["run"])
+
+
+def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:
+    found = {"images": data.image_settings(), "voices": data.voice_settings()}
+    for kind, settings in found.items():
+        wanted = config["features"][kind]
+        if settings and canonical_json(settings) != canonical_json(wanted):
+            name = next(n for n in {**wanted, **settings} if settings.get(n) != wanted.get(n))
+            raise RunError(
+                f"{data.folder}: {kind} were made with {name} {settings.get(name)}, the run was "
+                f"trained on {wanted.get(name)}; extract with the run's settings"
+            )
+
+
+def _image_codes(model: Method, data: FeatureSet, items: Sequence[Item]) -> np.ndarray:
+    device = _device(model)
+    parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
+    for block in progress(_blocks(items), _count(items), "blocks of images"):
+        vectors = torch.from_numpy(data.image_vectors([item.name for item in block]))
+        parts.append(pack(sign(encode_images(model, vectors.to(device)))))
+    return np.concatenate(parts)
+
+
+def _voice_codes(
+    model: Method, data: FeatureSet, items: Sequence[Item], streams: Sequence[str]
+) -> np.ndarray:
+    device = _device(model)
+    parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
+    for block in progress(_blocks(items), _count(items), "blocks of voices"):
+        vectors, frames = data.voice_vectors([item.name for item in block], streams)
+        outputs = encode_voices(
+            model, torch.from_numpy(vectors).to(device), torch.from_numpy(frames).to(device)
+        )
+        parts.append(pack(sign(outputs)))
+    return np.concatenate(parts)
+
+
+def _blocks(items: Sequence[Item]) -> list[Sequence[Item]]:
+    return [items[start : start + BLOCK] for start in range(0, len(items), BLOCK)]
+
+
+def _count(items: Sequence[Item]) -> int:
+    return -(-len(items) // BLOCK)
+
+
+def _device(model: Method) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _columns(
+    images: Sequence[Item],
+    voices: Sequence[Item],
+    codes: tuple[np.ndarray, np.ndarray],
+    splits: Mapping[str, str],
+) -> dict[str, np.ndarray]:
+    items = [*images, *voices]
+    return {
+        "names": text_column(item.name for item in items),
+        "modality": np.repeat(np.array([0, 1], np.uint8), [len(images), len(voices)]),
+        "codes": np.concatenate(codes),
+        "labels": text_column(item.label for item in items),
+        "splits": text_column(splits.get(item.name, item.split) for item in items),
+        "images": text_column(item.image for item in items),
+        "speakers": text_column(item.speaker for item in items),
+        "captions": text_column(item.caption for item in items),
+    }
+
+
+def _items(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> CodedItems:
+    text = {
+        name: tuple(value.decode() for value in columns[name][rows].tolist())
+        for name in ("names", "labels", "splits", "images", "speakers", "captions")
+    }
+    return CodedItems(codes=columns["codes"][rows], **text)

@@ -1,0 +1,295 @@
+"""Stage: codes to figures under a stated protocol, with chance and published rows beside them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ivr.hashing.metrics import (
+    Scores,
+    class_average_precision,
+    join_scores,
+    precision_over_retrieved,
+    precision_recall_curve,
+    scores,
+)
+from ivr.hashing.ranking import (
+    Histograms,
+    chance_histograms,
+    class_histograms,
+    file_order_histograms,
+    hamming_distance,
+    pair_histograms,
+)
+
+from .curves import Curves, draw_curves, write_curves
+from .encode import CodedItems, Codes, read_codes
+from .progress import say
+from .published import known_dataset
+from .runs import CODES, RESULTS, RunError, read_config, write_json
+from .voices import one_voice_an_image
+
+DIRECTIONS = ("image_to_voice", "voice_to_image")
+QUERIES_AT_ONCE = 16_384
+CURVE_POINTS = 200
+
+
+class EvaluateError(ValueError):
+    """Codes that cannot be evaluated as asked, in one line."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Every choice that a retrieval figure depends on.
+
+    Attributes:
+        relevance: an item is relevant if it has the query's class, or if it is its pair.
+        database: split that is searched: test, train, or all. Queries are always of the test split.
+        voices: one draws one voice an image by ``seed``, all takes every voice; on both sides.
+        cutoff: average precision over the first so many places, None for the full list.
+        denominator: of average precision at a cut-off: all relevant items, min(cutoff, relevant
+            items), or the hits among the first ``cutoff``.
+        ties: expectation over all orders of items at one distance, or file-order, in which items
+            of one distance keep the order of the manifest.
+        empty: a query with nothing relevant counts as zero, is left out, or is an error.
+        test: share of the images that the protocol tests on, None for any; only compared.
+        seed: of the drawn voices, None for the run's.
+    """
+
+    relevance: Literal["class", "pair"] = "class"
+    database: Literal["test", "train", "all"] = "test"
+    voices: Literal["one", "all"] = "one"
+    cutoff: int | None = None
+    denominator: Literal["relevant", "min", "hits"] = "relevant"
+    ties: Literal["expectation", "file-order"] = "expectation"
+    empty: Literal["zero", "skip", "error"] = "zero"
+    test: float | None = 0.2
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the choices."""
+        choices: dict[str, tuple[str, ...]] = {
+            "relevance": ("class", "pair"),
+            "database": ("test", "train", "all"),
+            "voices": ("one", "all"),
+            "denominator": ("relevant", "min", "hits"),
+            "ties": ("expectation", "file-order"),
+            "empty": ("zero", "skip", "error"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.cutoff is not None and self.cutoff < 1:
+            raise ValueError(f"cutoff must be at least 1, got {self.cutoff}")
+
+
+# What the papers evaluate; where one is silent, the choice is ours (docs/protocols.md).
+PROTOCOLS = {
+    "divh": Protocol(),
+    "dvan": Protocol(test=0.1),
+    "rsicd-150": Protocol(voices="all", cutoff=150, denominator="hits"),
+    "pair": Protocol(relevance="pair", voices="all"),
+}
+
+
+def evaluate_run(
+    run: Path, protocol: Protocol, *, codes: Path | None = None, out: Path | None = None
+) -> dict[str, Any]:
+    """Write ``results.json``, ``curves.csv`` and ``curves.png`` and return the results, in percent.
+
+    Args:
+        run: a run folder.
+        protocol: every choice.
+        codes: a codes file, ``RUN/codes.h5`` by default.
+        out: folder to write to, ``run`` by default.
+
+    Raises:
+        RunError: no codes yet.
+        StoreError: not a codes file.
+        EvaluateError: nothing to query with, or nothing to search.
+    """
+    config = read_config(run)
+    path = codes or run / CODES
+    if not path.is_file():
+        raise RunError(f"{path}: no codes; make them with ivr encode {run}")
+    protocol = replace(protocol, seed=config["seed"] if protocol.seed is None else protocol.seed)
+    results, curves = evaluate(read_codes(path), protocol)
+    results["run"] = {
+        name: config[name] for name in ("method", "bits", "voices", "seed", "split", "options")
+    }
+    results["features"] = config["features"]
+    folder = out or run
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RESULTS, results)
+    write_curves(folder / "curves.csv", curves)
+    title = f"{config['method']}, {config['bits']} bits"
+    draw_curves(folder / "curves.png", curves, title)
+    return results
+
+
+def evaluate(codes: Codes, protocol: Protocol) -> tuple[dict[str, Any], dict[str, Curves]]:
+    """Return results in percent and curves of both directions.
+
+    Raises:
+        EvaluateError: nothing to query with, or nothing to search.
+    """
+    images, voices = _drawn(codes, protocol)
+    images, voices = _labelled(images, "images", protocol), _labelled(voices, "voices", protocol)
+    queries = {
+        "image_to_voice": _queries(images, "image"),
+        "voice_to_image": _queries(voices, "voice"),
+    }
+    galleries = {
+        "image_to_voice": _gallery(voices, "voice", protocol),
+        "voice_to_image": _gallery(images, "image", protocol),
+    }
+    _say_departures(images, protocol)
+    numbers = {label: n for n, label in enumerate(sorted({*images.labels, *voices.labels}))}
+    results: dict[str, Any] = {}
+    chance: dict[str, Any] = {}
+    curves: dict[str, Curves] = {}
+    for direction in DIRECTIONS:
+        query, gallery = queries[direction], galleries[direction]
+        found, random, curves[direction] = _direction(query, gallery, numbers, protocol)
+        results[direction] = found.to_percent() | {
+            "per_class": _per_class(found, query, numbers) if numbers else {},
+            "queries": len(query.names),
+            "gallery": len(gallery.names),
+            "queries_with_nothing_relevant": found.empty_queries,
+        }
+        chance[direction] = random.to_percent()
+    results["chance"] = chance
+    results["protocol"] = asdict(protocol)
+    results["dataset"] = known_dataset({*images.labels, *voices.labels} - {""})
+    return results, curves
+
+
+def _drawn(codes: Codes, protocol: Protocol) -> tuple[CodedItems, CodedItems]:
+    """Return images, and the voices that the protocol uses."""
+    if protocol.voices == "all":
+        return codes.images, codes.voices
+    seed = protocol.seed or 0
+    return codes.images, codes.voices.select(
+        one_voice_an_image(codes.voices.names, codes.voices.images, seed)
+    )
+
+
+def _labelled(items: CodedItems, what: str, protocol: Protocol) -> CodedItems:
+    if protocol.relevance == "pair":
+        return items
+    known = [row for row, label in enumerate(items.labels) if label]
+    if len(known) < len(items.labels):
+        say(f"left out: {len(items.labels) - len(known)} {what} without a label")
+    return items.select(known)
+
+
+def _queries(items: CodedItems, what: str) -> CodedItems:
+    if not any(items.splits):
+        return items
+    rows = [row for row, split in enumerate(items.splits) if split == "test"]
+    if not rows:
+        raise EvaluateError(f"no {what} of the test split to query with")
+    return items.select(rows)
+
+
+def _gallery(items: CodedItems, what: str, protocol: Protocol) -> CodedItems:
+    if not any(items.splits) or protocol.database == "all":
+        gallery = items
+    else:
+        wanted = ("test",) if protocol.database == "test" else ("train", "val")
+        gallery = items.select([row for row, split in enumerate(items.splits) if split in wanted])
+    if not gallery.names:
+        raise EvaluateError(f"no {what} of database={protocol.database} to search")
+    return gallery
+
+
+def _say_departures(images: CodedItems, protocol: Protocol) -> None:
+    share = images.splits.count("test") / max(1, len(images.splits))
+    if not any(images.splits):
+        say("no splits: every item is a query and is searched")
+    elif protocol.test is not None and abs(share - protocol.test) > 0.02:
+        say(
+            f"note: {100 * share:.0f} % of the images are tested on, the protocol has "
+            f"{100 * protocol.test:.0f} %"
+        )
+
+
+def _direction(
+    queries: CodedItems, gallery: CodedItems, numbers: Mapping[str, int], protocol: Protocol
+) -> tuple[Scores, Scores, Curves]:
+    found, random, total, buckets = [], [], [], []
+    points = curve_points(len(gallery.names))
+    for start in range(0, len(queries.names), QUERIES_AT_ONCE):
+        block = queries.select(range(start, min(start + QUERIES_AT_ONCE, len(queries.names))))
+        by_distance = _histograms(block, gallery, numbers, protocol)
+        hist = (
+            by_distance
+            if protocol.ties == "expectation"
+            else _file_order(block, gallery, numbers, protocol)
+        )
+        found.append(_scores(hist, protocol))
+        random.append(_scores(chance_histograms(hist), protocol))
+        total.append(len(block.names) * precision_over_retrieved(hist, points))
+        buckets.append(by_distance)
+    pooled = Histograms(
+        np.concatenate([hist.items.sum(0, keepdims=True) for hist in buckets]),
+        np.concatenate([hist.relevant.sum(0, keepdims=True) for hist in buckets]),
+    )
+    precision = np.sum(total, axis=0) / len(queries.names)
+    chance_precision = float(join_scores(random).precision[:, 0].mean())
+    curves = Curves(points, precision, precision_recall_curve(pooled), chance_precision)
+    return join_scores(found), join_scores(random), curves
+
+
+def _scores(hist: Histograms, protocol: Protocol) -> Scores:
+    return scores(hist, at=protocol.cutoff, denominator=protocol.denominator, empty=protocol.empty)
+
+
+def _histograms(
+    queries: CodedItems, gallery: CodedItems, numbers: Mapping[str, int], protocol: Protocol
+) -> Histograms:
+    if protocol.relevance == "pair":
+        return pair_histograms(queries.codes, gallery.codes, _pairs(queries, gallery))
+    return class_histograms(
+        queries.codes, _numbered(queries, numbers), gallery.codes, _numbered(gallery, numbers)
+    )
+
+
+def _file_order(
+    queries: CodedItems, gallery: CodedItems, numbers: Mapping[str, int], protocol: Protocol
+) -> Histograms:
+    distance = hamming_distance(queries.codes, gallery.codes)
+    if protocol.relevance == "class":
+        relevant = _numbered(queries, numbers)[:, None] == _numbered(gallery, numbers)[None, :]
+    else:
+        relevant = np.zeros(distance.shape, bool)
+        for row, rows in enumerate(_pairs(queries, gallery)):
+            relevant[row, rows] = True
+    return file_order_histograms(distance, relevant)
+
+
+def _pairs(queries: CodedItems, gallery: CodedItems) -> list[np.ndarray]:
+    rows: dict[str, list[int]] = {}
+    for row, image in enumerate(gallery.images):
+        if image:
+            rows.setdefault(image, []).append(row)
+    return [np.array(rows.get(image, []), np.int64) for image in queries.images]
+
+
+def _numbered(items: CodedItems, numbers: Mapping[str, int]) -> np.ndarray:
+    return np.array([numbers[label] for label in items.labels], np.int64)
+
+
+def _per_class(found: Scores, queries: CodedItems, numbers: Mapping[str, int]) -> dict[str, float]:
+    names = sorted(numbers, key=lambda label: numbers[label])
+    means = class_average_precision(found.average_precision, _numbered(queries, numbers))
+    return {names[number]: 100 * value for number, value in means.items()}
+
+
+def curve_points(gallery: int) -> tuple[int, ...]:
+    """Return the numbers of retrieved items at which precision is taken: all, or about 200."""
+    if gallery <= CURVE_POINTS:
+        return tuple(range(1, gallery + 1))
+    return tuple(int(n) for n in np.unique(np.geomspace(1, gallery, CURVE_POINTS).round()))

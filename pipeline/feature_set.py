@@ -1,0 +1,112 @@
+"""The output of ``ivr extract`` as later stages see it: the manifest's items with vectors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivr.features.store import StoreError, Table, open_table
+
+from .extract import IMAGES, VOICES
+from .manifest import Item, Manifest, read_manifest
+
+STREAMS = ("mfcc", "delta", "delta-delta")
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A folder of features, opened; vectors are read when asked for.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what was extracted.
+        images: table of image vectors, None where there are no images.
+        voices: table of voice vectors, None where there are no voices.
+        image_rows: row of each image by name.
+        voice_rows: row of each voice by name.
+    """
+
+    folder: Path
+    manifest: Manifest
+    images: Table | None
+    voices: Table | None
+    image_rows: Mapping[str, int]
+    voice_rows: Mapping[str, int]
+
+    def image_items(self) -> list[Item]:
+        """Return the images of the manifest that have a vector."""
+        return [item for item in self.manifest.images() if item.name in self.image_rows]
+
+    def voice_items(self) -> list[Item]:
+        """Return the voices of the manifest that have a vector."""
+        return [item for item in self.manifest.voices() if item.name in self.voice_rows]
+
+    def image_vectors(self, names: Sequence[str]) -> np.ndarray:
+        """Return the vectors [n, image_dim] of the images ``names``, float32."""
+        if self.images is None:
+            raise StoreError(f"{self.folder}: has no images.h5")
+        rows = np.array([self.image_rows[name] for name in names], np.int64)
+        return self.images.map("vectors")[rows].astype(np.float32, copy=False)
+
+    def voice_vectors(
+        self, names: Sequence[str], streams: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return MFCC streams [m, streams, coefficients, frames] and true frames [m] of ``names``.
+
+        The vectors keep the type that they are stored in (float32 or float16).
+        """
+        if self.voices is None:
+            raise StoreError(f"{self.folder}: has no voices.h5")
+        rows = np.array([self.voice_rows[name] for name in names], np.int64)
+        shape = self.voice_settings()["shape"]
+        stored = self.voices.map("vectors").reshape(-1, *shape)
+        chosen = [STREAMS.index(stream) for stream in streams]
+        if chosen == list(range(shape[0])):
+            vectors = stored[rows]
+        else:
+            vectors = stored[rows[:, None], np.array(chosen)[None, :]]
+        return vectors, self.voices.read("frames")[rows].astype(np.int64)
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of each table: which features these are."""
+        tables = {"images": self.images, "voices": self.voices}
+        return {kind: table.sha256 for kind, table in tables.items() if table is not None}
+
+    def image_settings(self) -> Mapping[str, Any]:
+        """Return what decided the image vectors, empty without images."""
+        return self.images.config["settings"] if self.images else {}
+
+    def voice_settings(self) -> Mapping[str, Any]:
+        """Return what decided the voice vectors, empty without voices."""
+        return self.voices.config["settings"] if self.voices else {}
+
+
+def open_features(folder: Path) -> FeatureSet:
+    """Return the features in ``folder``.
+
+    Raises:
+        StoreError: not a folder that ``ivr extract`` finished.
+        ManifestError: its manifest cannot be used.
+    """
+    if not (folder / "manifest.csv").is_file():
+        raise StoreError(f"{folder}: no features here; make them with ivr extract --out {folder}")
+    manifest = read_manifest(folder / "manifest.csv")
+    images = _table(folder / "images.h5", IMAGES, wanted=bool(manifest.images()))
+    voices = _table(folder / "voices.h5", VOICES, wanted=bool(manifest.voices()))
+    return FeatureSet(folder, manifest, images, voices, _rows(images), _rows(voices))
+
+
+def _table(path: Path, kind: str, *, wanted: bool) -> Table | None:
+    if not wanted:
+        return None
+    if not path.is_file():
+        raise StoreError(f"{path}: not there yet; call the same ivr extract again to finish it")
+    return open_table(path, kind)
+
+
+def _rows(table: Table | None) -> dict[str, int]:
+    if table is None:
+        return {}
+    return {name: row for row, name in enumerate(table.text("names"))}

@@ -1,0 +1,117 @@
+"""Choices by name: ``name=value`` from the command line into a frozen dataclass."""
+
+import dataclasses
+import re
+import types
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Config = TypeVar("Config")
+
+
+class OptionError(ValueError):
+    """An option that cannot be set, in one line."""
+
+
+def configured(kind: type[Config], settings: Iterable[str]) -> Config:
+    """Return ``kind`` with ``settings`` over its defaults.
+
+    Args:
+        kind: a frozen dataclass; a field that is one itself is reached with a dot.
+        settings: ``name=value`` each, e.g. ``"gamma=0.5"`` or ``"network.voice_channels=64,128"``.
+
+    Raises:
+        OptionError: no such name, or a value of another type.
+    """
+    config = kind()
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise OptionError(f"{setting!r} is not of the form NAME=VALUE")
+        config = _with(config, name.strip().split("."), text.strip(), name.strip())
+    return config
+
+
+def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Return ``kind`` from the mapping that ``dataclasses.asdict`` gave, or its JSON did."""
+    hints = get_type_hints(kind)
+    read = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise OptionError(f"{kind.__name__} has no {name}: made with another version of ivr")
+        if dataclasses.is_dataclass(hints[name]):
+            value = from_json(hints[name], value)
+        read[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**read)
+
+
+def describe(kind: type[Any], prefix: str = "") -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of every field, the meaning from the docstring."""
+    texts = _attribute_texts(kind.__doc__ or "")
+    default, hints, rows = kind(), get_type_hints(kind), []
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[field.name]):
+            rows += describe(hints[field.name], f"{prefix}{field.name}.")
+        else:
+            value = _text(getattr(default, field.name))
+            rows.append((prefix + field.name, value, texts.get(field.name, "")))
+    return rows
+
+
+def _with(config: Config, path: list[str], text: str, whole: str) -> Config:
+    name, *rest = path
+    hints = get_type_hints(type(config))
+    if name not in hints or bool(rest) != dataclasses.is_dataclass(hints[name]):
+        raise OptionError(f"no option {whole!r}; {_near(type(config), name)}")
+    value = (
+        _with(getattr(config, name), rest, text, whole)
+        if rest
+        else _parse(hints[name], text, whole)
+    )
+    try:
+        return dataclasses.replace(config, **{name: value})  # type: ignore[type-var]
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def _near(kind: type[Any], name: str) -> str:
+    known = [row[0] for row in describe(kind)]
+    near = get_close_matches(name, known, 3, 0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+
+
+def _parse(hint: Any, text: str, name: str) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        inner = [choice for choice in get_args(hint) if choice is not type(None)]
+        return None if text.lower() in ("none", "") else _parse(inner[0], text, name)
+    if origin is Literal:
+        if text not in get_args(hint):
+            raise OptionError(f"{name} must be {' or '.join(get_args(hint))}, got {text!r}")
+        return text
+    if origin is tuple:
+        return tuple(_parse(get_args(hint)[0], part.strip(), name) for part in text.split(","))
+    if hint is bool:
+        if text.lower() not in ("true", "false"):
+            raise OptionError(f"{name} must be true or false, got {text!r}")
+        return text.lower() == "true"
+    try:
+        return hint(text)
+    except ValueError as error:
+        raise OptionError(f"{name} must be of type {hint.__name__}, got {text!r}") from error
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _attribute_texts(doc: str) -> dict[str, str]:
+    """Return the texts of a Google docstring's ``Attributes`` section."""
+    _, _, section = doc.partition("Attributes:\n")
+    entries = re.findall(r"^\s{8}(\w+): (.*(?:\n\s{9,}.*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text).strip() for name, text in entries}

@@ -1,0 +1,115 @@
+"""The run folder: what a training run chose, learnt and measured.
+
+``config.json`` (everything that was chosen, the seed, the versions), ``splits.json``,
+``model.safetensors`` (best on validation), ``checkpoint.safetensors`` (to go on from),
+``history.jsonl``, ``tensorboard/``, ``codes.h5``, ``results.json`` and the curves.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ivr.features.store import flush
+from ivr.hashing.methods import METHODS, Method
+from ivr.hashing.networks import Sizes
+
+from .options import from_json
+
+CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
+HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used, in one line."""
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Return the config of the run folder ``run``.
+
+    Raises:
+        RunError: not a run folder.
+    """
+    path = run / CONFIG
+    if not path.is_file():
+        raise RunError(f"{run}: not a run folder; make one with ivr train-hash --out {run}")
+    return read_json(path)
+
+
+def build_model(config: Mapping[str, Any]) -> Method:
+    """Return the untrained model that ``config`` describes."""
+    entry = METHODS[config["method"]]
+    sizes = from_json(Sizes, config["sizes"])
+    return entry.build(from_json(entry.config, config["options"]), sizes)
+
+
+def load_model(run: Path, config: Mapping[str, Any], device: torch.device) -> Method:
+    """Return the model of ``run`` with its best weights, on ``device``.
+
+    Raises:
+        RunError: no weights, or weights of another network.
+    """
+    path = run / MODEL
+    if not path.is_file():
+        raise RunError(f"{run}: has no trained model yet; finish it with ivr train-hash --resume")
+    tensors, _ = read_tensors(path)
+    model = build_model(config)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RunError(f"{path}: the weights do not fit {run / CONFIG}") from error
+    return model.to(device)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write ``values`` to ``path``; an interrupted write leaves ``path`` as it was."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    flush(partial)
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping in ``path``.
+
+    Raises:
+        RunError: not JSON.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: damaged, not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path}: damaged, not a JSON object")
+    return values
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None
+) -> None:
+    """Write safetensors; an interrupted write leaves ``path`` as it was."""
+    partial = path.with_name(f".{path.name}.partial")
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, partial, dict(notes or {}))
+    flush(partial)
+    os.replace(partial, path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and notes in ``path``.
+
+    Raises:
+        RunError: not a whole safetensors file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path}: damaged, not a safetensors file") from error

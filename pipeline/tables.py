@@ -1,0 +1,62 @@
+"""Results as a person reads them: plain text tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .published import PUBLISHED
+
+COLUMNS = ("mAP", "P@1", "P@5", "P@10", "R@1", "R@5", "R@10", "F@1", "F@5", "F@10")
+ARROWS = {"image_to_voice": "image -> voice", "voice_to_image": "voice -> image"}
+WIDTH = 22
+
+
+def results_table(results: Mapping[str, Any]) -> str:
+    """Return the figures of ``results.json``, chance, and a known data set's published rows."""
+    lines = [_protocol_line(results), "", _line("percent", COLUMNS)]
+    for direction, arrow in ARROWS.items():
+        found, chance = results[direction], results["chance"][direction]
+        lines.append(_line(arrow, [_figure(found[name]) for name in COLUMNS]))
+        lines.append(_line("  chance", [_figure(chance[name]) for name in COLUMNS]))
+    bounds = ", ".join(
+        f"{arrow} {results[direction]['mAP_lower']:.2f} to {results[direction]['mAP_upper']:.2f}"
+        for direction, arrow in ARROWS.items()
+    )
+    lines += ["", f"mAP over any order of the ties: {bounds}"]
+    return "\n".join(lines + _published_lines(results))
+
+
+def _protocol_line(results: Mapping[str, Any]) -> str:
+    protocol = results["protocol"]
+    ap = f"AP at {protocol['cutoff']}" if protocol["cutoff"] else "AP of the full list"
+    counts = ", ".join(
+        f"{results[direction]['queries']} queries on {results[direction]['gallery']} ({arrow})"
+        for direction, arrow in ARROWS.items()
+    )
+    return (
+        f"{protocol['relevance']} relevance, database {protocol['database']}, "
+        f"{protocol['voices']} voices an image, {ap}, ties by {protocol['ties']}\n{counts}"
+    )
+
+
+def _published_lines(results: Mapping[str, Any]) -> list[str]:
+    dataset = results["dataset"]
+    if dataset is None or results["protocol"]["relevance"] != "class":
+        return []
+    lines = [
+        "",
+        f"Published on {dataset} (recorded voices, single runs; class relevance), "
+        "image -> voice / voice -> image:",
+    ]
+    lines += [
+        f"{figure.method:<{WIDTH}}{figure.image_to_voice:.2f} / {figure.voice_to_image:.2f}"
+        for figure in PUBLISHED[dataset]
+    ]
+    return lines
+
+
+def _line(head: str, cells: Any) -> str:
+    return f"{head:<{WIDTH}}" + "".join(f"{cell:>8}" for cell in cells)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}"

@@ -1,0 +1,357 @@
+"""Stage: features to a run folder with a trained model, its history and its codes."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from ivr.hashing.methods import Method, method_entry
+from ivr.hashing.networks import Sizes
+from ivr.hashing.trainer import Epoch, Pairs, TrainConfig, make_optimiser, train
+
+from .device import choose_device
+from .encode import encode_run
+from .feature_set import STREAMS, FeatureSet, open_features
+from .lock import only_writer
+from .manifest import Item, classes
+from .options import configured
+from .progress import say
+from .runs import (
+    CHECKPOINT,
+    CONFIG,
+    HISTORY,
+    MODEL,
+    RunError,
+    build_model,
+    read_config,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
+from .splits import SplitConfig, complete_splits
+from .voices import one_voice_an_image
+
+Voices = Literal["one", "all"]
+BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
+VERSIONS = ("image-voice-hashing", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is.
+
+    Attributes:
+        method: of :data:`ivr.hashing.methods.METHODS`.
+        bits: length of the codes.
+        voices: one draws one voice an image by the seed, as DIVH does; all uses every voice.
+        streams: which of MFCC, delta and delta-delta the voice end sees.
+        seed: of the split, the drawn voices, the initial weights and the batches.
+        split: shares and seed of the split, where the manifest leaves it open.
+        options: of the method, ``name=value`` each.
+        training: how it is trained.
+        device: auto takes cuda when there is one.
+    """
+
+    method: str = "divh"
+    bits: int = 64
+    voices: Voices = "one"
+    streams: tuple[str, ...] = STREAMS
+    seed: int = 0
+    split: SplitConfig = field(default_factory=SplitConfig)
+    options: tuple[str, ...] = ()
+    training: TrainConfig = field(default_factory=TrainConfig)
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the choices."""
+        method_entry(self.method)
+        if self.bits not in BITS:
+            raise ValueError(f"bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
+        if self.voices not in get_args(Voices):
+            raise ValueError(f"voices must be one or all, got {self.voices!r}")
+        if not self.streams or not set(self.streams) <= set(STREAMS):
+            raise ValueError(f"streams must be of {', '.join(STREAMS)}, got {self.streams}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+
+
+def train_run(features: Path, run: Path, config: RunConfig) -> Path:
+    """Train on ``features`` into the new folder ``run`` and return it.
+
+    Raises:
+        RunError: ``run`` holds something already.
+        StoreError, ManifestError, TrainingError, OptionError: see their modules.
+    """
+    if run.exists() and any(run.iterdir()):
+        raise RunError(
+            f"{run}: exists already; go on with --resume, start anew with --overwrite, "
+            "or give another --out"
+        )
+    data = open_features(features)
+    splits = complete_splits(data.manifest, config.split)
+    with only_writer(run):
+        chosen = _describe(data, splits, config)
+        _write_splits(run / "splits.json", splits)
+        write_json(run / CONFIG, chosen)
+        _train(run, data, splits, chosen, config.training, choose_device(config.device))
+    return run
+
+
+def describe_run(features: Path, config: RunConfig) -> str:
+    """Return what :func:`train_run` would do, as JSON, without doing it."""
+    data = open_features(features)
+    splits = complete_splits(data.manifest, config.split)
+    chosen = _describe(data, splits, config)
+    chosen["images"] = dict(Counter(splits[item.name] for item in data.image_items()))
+    return json.dumps(chosen, indent=2)
+
+
+def resume_run(run: Path, *, features: Path | None = None, device: str = "auto") -> Path:
+    """Go on with ``run`` from its last checkpoint; the result is that of an uninterrupted run.
+
+    Args:
+        run: a run folder.
+        features: where the features lie now; by default where they lay.
+        device: auto takes cuda when there is one.
+
+    Raises:
+        RunError: not a run folder, or its features are not the ones it began with.
+    """
+    chosen = read_config(run)
+    data = open_features(features or Path(chosen["features"]["folder"]))
+    if data.digests() != chosen["features"]["sha256"]:
+        raise RunError(f"{data.folder}: not the features that {run} began with; start a new run")
+    with only_writer(run):
+        training = TrainConfig(**chosen["training"])
+        splits = _read_splits(run / "splits.json")
+        _train(run, data, splits, chosen, training, choose_device(device))
+    return run
+
+
+def remove_run(run: Path) -> None:
+    """Remove the run folder ``run``, and nothing that is not one.
+
+    Raises:
+        RunError: the folder holds something, but not a run.
+    """
+    if run.exists() and any(run.iterdir()):
+        read_config(run)
+        with only_writer(run):
+            for path in run.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != ".lock":
+                    path.unlink()
+
+
+def make_pairs(
+    data: FeatureSet,
+    splits: Mapping[str, str],
+    split: str,
+    names: Sequence[str],
+    voices: Sequence[Item],
+    streams: Sequence[str],
+) -> Pairs:
+    """Return the labelled images of ``split`` that have a voice in ``voices``, with those voices.
+
+    Args:
+        data: the features.
+        splits: of every item by name.
+        split: train, val or test.
+        names: class names; the number of a class is its place.
+        voices: the voices to use.
+        streams: of MFCC, delta and delta-delta.
+
+    Raises:
+        RunError: there is no such pair.
+    """
+    images = [item for item in data.image_items() if splits[item.name] == split and item.label]
+    row = {item.name: number for number, item in enumerate(images)}
+    used = sorted((item for item in voices if item.image in row), key=lambda item: row[item.image])
+    spoken = sorted({row[item.image] for item in used})
+    if not spoken:
+        raise RunError(
+            f"{data.folder}: no labelled image of the {split} split has a voice; "
+            "training needs images with voices"
+        )
+    kept = {images[number].name: place for place, number in enumerate(spoken)}
+    vectors, frames = data.voice_vectors([item.name for item in used], streams)
+    return Pairs(
+        torch.from_numpy(data.image_vectors(list(kept))),
+        torch.tensor([names.index(images[number].label) for number in spoken]),
+        torch.from_numpy(vectors),
+        torch.from_numpy(frames),
+        torch.tensor([kept[item.image] for item in used]),
+    )
+
+
+def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) -> dict[str, Any]:
+    """Return everything that decides the run, as JSON values."""
+    names = classes(item for item in data.manifest.images() if splits[item.name] != "test")
+    if data.images is None or data.voices is None:
+        raise RunError(f"{data.folder}: training needs images and voices")
+    _, coefficients, frames = data.voice_settings()["shape"]
+    shape = (len(config.streams), coefficients, frames)
+    sizes = Sizes(data.image_settings()["shape"][0], shape, config.bits, len(names))
+    options = configured(method_entry(config.method).config, config.options)
+    return {
+        "method": config.method,
+        "bits": config.bits,
+        "voices": config.voices,
+        "streams": list(config.streams),
+        "seed": config.seed,
+        "split": asdict(config.split),
+        "options": asdict(options),
+        "training": asdict(config.training),
+        "sizes": asdict(sizes),
+        "classes": list(names),
+        "features": {
+            "folder": str(data.folder.resolve()),
+            "sha256": data.digests(),
+            "images": data.image_settings(),
+            "voices": data.voice_settings(),
+        },
+        "versions": {name: version(name) for name in VERSIONS},
+    }
+
+
+def _train(
+    run: Path,
+    data: FeatureSet,
+    splits: Mapping[str, str],
+    chosen: Mapping[str, Any],
+    config: TrainConfig,
+    device: torch.device,
+) -> None:
+    voices = data.voice_items()
+    if chosen["voices"] == "one":
+        names, images = [item.name for item in voices], [item.image for item in voices]
+        voices = [voices[row] for row in one_voice_an_image(names, images, chosen["seed"])]
+    training, validation = (
+        make_pairs(data, splits, split, chosen["classes"], voices, chosen["streams"])
+        for split in ("train", "val")
+    )
+    _say_counts(data, training, validation)
+    model, optimiser, start, best = _start(run, chosen, training, config, device)
+    writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
+    training, validation = training.to(device), validation.to(device)
+    for epoch in train(
+        model, optimiser, training, validation, config, seed=chosen["seed"], start=start
+    ):
+        if epoch.score is not None and epoch.score >= best:
+            best = epoch.score
+            write_tensors(run / MODEL, model.state_dict(), {"epoch": str(epoch.number)})
+        _write_history(run / HISTORY, epoch)
+        _write_checkpoint(run / CHECKPOINT, model, optimiser, epoch.number, best)
+        _show(writer, epoch, config)
+    writer.close()
+    encode_run(run, device=str(device), features=data.folder)
+
+
+def _say_counts(data: FeatureSet, training: Pairs, validation: Pairs) -> None:
+    for pairs, what in ((training, "training"), (validation, "validation")):
+        say(f"{what}: {len(pairs.images)} images, {len(pairs.voices)} voices")
+    lacking = len(data.manifest.images()) - len(data.image_items())
+    silent = len(data.manifest.voices()) - len(data.voice_items())
+    if lacking or silent:
+        say(f"left out: {lacking} images and {silent} voices of the manifest have no features")
+
+
+def _start(
+    run: Path,
+    chosen: Mapping[str, Any],
+    training: Pairs,
+    config: TrainConfig,
+    device: torch.device,
+) -> tuple[Method, torch.optim.Optimizer, int, float]:
+    """Return model, optimiser, epochs done and best score: anew, or from the checkpoint."""
+    torch.manual_seed(chosen["seed"])
+    model = build_model(chosen)
+    if not (run / CHECKPOINT).exists():
+        model.fit_inputs(training.images, training.voices, training.frames)
+        (run / HISTORY).unlink(missing_ok=True)
+        model = model.to(device)
+        return model, make_optimiser(model, config), 0, -1.0
+    tensors, notes = read_tensors(run / CHECKPOINT)
+    model.load_state_dict(_under(tensors, "model."))
+    model = model.to(device)
+    optimiser = make_optimiser(model, config)
+    _load_optimiser(optimiser, _under(tensors, "optimiser."))
+    done = int(notes["epoch"])
+    _cut_history(run / HISTORY, done)
+    say(f"going on after epoch {done} of {config.epochs}")
+    return model, optimiser, done, float(notes["best"])
+
+
+def _write_checkpoint(
+    path: Path, model: Method, optimiser: torch.optim.Optimizer, epoch: int, best: float
+) -> None:
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for number, state in optimiser.state_dict()["state"].items():
+        tensors |= {
+            f"optimiser.{number}.{name}": torch.as_tensor(value)
+            for name, value in state.items()
+            if value is not None
+        }
+    write_tensors(path, tensors, {"epoch": str(epoch), "best": repr(best)})
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _write_history(path: Path, epoch: Epoch) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(epoch)) + "\n")
+
+
+def _cut_history(path: Path, epochs: int) -> None:
+    """Drop what a killed run wrote after its last checkpoint."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    path.write_text("".join(line + "\n" for line in lines[:epochs]), encoding="utf-8")
+
+
+def _show(writer: SummaryWriter, epoch: Epoch, config: TrainConfig) -> None:
+    values = {f"loss/{name}": value for name, value in epoch.losses.items()}
+    values["learning_rate"] = epoch.learning_rate
+    line = f"epoch {epoch.number}/{config.epochs}: loss {epoch.losses['loss']:.4f}"
+    if epoch.image_to_voice is not None and epoch.voice_to_image is not None:
+        values["validation/image_to_voice"] = epoch.image_to_voice
+        values["validation/voice_to_image"] = epoch.voice_to_image
+        line += (
+            f", validation mAP image->voice {100 * epoch.image_to_voice:.2f} "
+            f"voice->image {100 * epoch.voice_to_image:.2f}"
+        )
+    for name, value in values.items():
+        writer.add_scalar(name, value, epoch.number)
+    say(f"{line}, {epoch.pairs_per_second:.0f} pairs a second")
+
+
+def _write_splits(path: Path, splits: Mapping[str, str]) -> None:
+    write_json(path, dict(sorted(splits.items())))
+
+
+def _read_splits(path: Path) -> dict[str, str]:
+    return {name: str(split) for name, split in read_json(path).items()}

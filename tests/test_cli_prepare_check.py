@@ -1,0 +1,211 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ivr.cli.check import check
+from ivr.cli.prepare import prepare
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two classes of five images, a voice each."""
+    rng = np.random.default_rng(0)
+    for label in ("pond", "river"):
+        for kind in ("images", "voices"):
+            (tmp_path / kind / label).mkdir(parents=True)
+        for number in range(5):
+            pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{number}.png")
+            samples = rng.uniform(-0.5, 0.5, 1600)
+            soundfile.write(tmp_path / "voices" / label / f"{number}_1.wav", samples, 16_000)
+    return tmp_path
+
+
+def run_prepare(data: Path, *options: str) -> Result:
+    roots = ["--images", str(data / "images"), "--voices", str(data / "voices")]
+    out = ["--out", str(data / "manifest.csv")]
+    return CliRunner().invoke(prepare, ["folders", *roots, *out, *options])
+
+
+def run_check(data: Path, *options: str) -> Result:
+    roots = ["--image-root", str(data / "images"), "--voice-root", str(data / "voices")]
+    return CliRunner().invoke(check, [str(data / "manifest.csv"), *roots, *options])
+
+
+def test_prepare_prints_a_summary_and_the_next_command(data: Path) -> None:
+    result = run_prepare(data, "--split", "80/20")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "images: 10\n"
+        "voices: 10\n"
+        "classes: 2\n"
+        "voices an image: 1 (10 images)\n"
+        "images a split: train 6, val 2, test 2\n"
+        f"written: {data}/manifest.csv\n"
+        f"next: ivr check {data}/manifest.csv --image-root {data}/images "
+        f"--voice-root {data}/voices\n"
+    )
+    header, first, *_ = (data / "manifest.csv").read_text().splitlines()
+    assert header == "image,voice,label,split"
+    assert first.startswith("pond/0.png,pond/0_1.wav,pond,")
+
+
+def test_prepare_draws_no_split_unless_asked(data: Path) -> None:
+    result = run_prepare(data)
+    assert "images a split: none; train-hash draws its own\n" in result.stdout
+    assert (data / "manifest.csv").read_text().startswith("image,voice,label\n")
+
+
+def test_prepare_quotes_folders_in_the_next_command(data: Path) -> None:
+    (data / "images").rename(data / "my images")
+    options = ["--images", f"{data}/my images", "--out", f"{data}/m.csv"]
+    result = CliRunner().invoke(prepare, ["folders", *options])
+    images = f"'{data}/my images'"
+    assert result.stdout.splitlines()[-1].endswith(f"--image-root {images} --voice-root {images}")
+
+
+def test_a_dry_run_says_that_nothing_is_written(data: Path) -> None:
+    result = run_prepare(data, "--dry-run")
+    assert result.stdout.endswith("dry run: nothing written\n")
+    assert not (data / "manifest.csv").exists()
+
+
+def test_prepare_keeps_an_existing_manifest(data: Path) -> None:
+    run_prepare(data)
+    result = run_prepare(data)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: {data}/manifest.csv exists; name another file, or write over it with --force\n"
+    )
+    assert run_prepare(data, "--force").exit_code == 0
+
+
+def test_prepare_names_what_it_cannot_prove_in_one_line(data: Path) -> None:
+    (data / "voices" / "pond" / "9_1.wav").touch()
+    result = run_prepare(data)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: voices that fit no image: 1, e.g. pond/9_1.wav; say it in a CSV with columns "
+        "image, voice and label, and pass that with --table\n"
+    )
+    assert result.stdout == ""
+
+
+def test_a_table_on_the_command_line_settles_it(data: Path) -> None:
+    (data / "voices" / "pond" / "9_1.wav").touch()
+    (data / "table.csv").write_text("image,voice\npond/0.png,pond/9_1.wav\n")
+    result = run_prepare(data, "--table", f"{data}/table.csv")
+    assert result.exit_code == 0
+    assert "voices an image: 1 (9 images), 2 (1 images)\n" in result.stdout
+
+
+def test_what_prepare_writes_check_passes(data: Path) -> None:
+    run_prepare(data)
+    result = run_check(data)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("images: 10\nvoices: 10\nclasses: 2\n")
+    assert result.stdout.endswith("\n0 problems, 0 warnings\n")
+
+
+def test_check_exits_with_3_for_problems(data: Path) -> None:
+    run_prepare(data)
+    (data / "images" / "pond" / "0.png").unlink()
+    result = run_check(data)
+    assert result.exit_code == 3
+    assert "problem: missing: pond/0.png\n" in result.stdout
+
+
+def test_check_exits_with_3_for_warnings_only_if_strict(data: Path) -> None:
+    run_prepare(data)
+    with (data / "manifest.csv").open("a") as file:
+        file.write(",river/extra.wav,river\n")
+    soundfile.write(data / "voices/river/extra.wav", np.full(100, 0.5), 16_000)
+    assert run_check(data).exit_code == 0
+    assert run_check(data, "--strict").exit_code == 3
+    assert "warning: voice without an image: river/extra.wav\n" in run_check(data).stdout
+
+
+def test_check_exits_with_1_for_a_manifest_that_cannot_be_used(data: Path) -> None:
+    (data / "manifest.csv").write_text("image,voice\n")
+    result = run_check(data)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {data}/manifest.csv: no column label; ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_check_looks_beside_the_manifest_by_default(data: Path) -> None:
+    line = "image,voice,label\nimages/pond/0.png,voices/pond/0_1.wav,pond\n"
+    (data / "manifest.csv").write_text(line)
+    result = CliRunner().invoke(check, [str(data / "manifest.csv")])
+    assert "missing" not in result.stdout
+
+
+def test_root_sets_both_roots(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    line = "image,voice,label\nimages/pond/0.png,voices/pond/0_1.wav,pond\n"
+    (other / "manifest.csv").write_text(line)
+    arguments = [str(other / "manifest.csv")]
+    assert CliRunner().invoke(check, arguments).stdout.count("problem: missing") == 2
+    arguments += ["--root", str(data)]
+    assert "missing" not in CliRunner().invoke(check, arguments).stdout
+
+
+def test_json_is_all_that_stands_on_stdout(data: Path) -> None:
+    run_prepare(data)
+    (data / "images" / "pond" / "0.png").unlink()
+    result = run_check(data, "--json")
+    assert result.exit_code == 3
+    content = json.loads(result.stdout)
+    assert content["images_by_class"] == {"pond": 5, "river": 5}
+    assert content["findings"] == [
+        {"kind": "missing", "items": ["pond/0.png"], "text": "pond/0.png", "grave": True}
+    ]
+
+
+@pytest.mark.parametrize("command", [prepare, check])
+def test_every_option_has_help_and_the_command_an_example(command: click.Command) -> None:
+    for option in command.params:
+        assert isinstance(option, click.Argument) or getattr(option, "help", None), option.name
+    assert "Example:\n    ivr " in CliRunner().invoke(command, ["--help"]).stdout
+
+
+@pytest.mark.parametrize("command", ["prepare", "check"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys; from ivr.cli import main; main(['%s', '--help'], standalone_mode=False); "
+        "print(sorted({'torch', 'librosa', 'numba', 'scipy', 'h5py'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code % command], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def shared() -> Path:
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    return Path(os.environ.get("IVR_SHARED", beside))
+
+
+def test_uc_merced_as_it_circulates_is_prepared(tmp_path: Path) -> None:
+    images = shared() / "data" / "ucm" / "images"
+    if not images.is_dir():
+        pytest.skip(f"UC Merced is not in {images}; IVR_SHARED names the folder above data/")
+    out = ["--out", str(tmp_path / "m.csv"), "--split", "80/10/10"]
+    result = CliRunner().invoke(prepare, ["ucm", "--images", str(images), *out])
+    assert result.stdout.splitlines()[:5] == [
+        "images: 2100",
+        "voices: 0",
+        "classes: 21 (those of ucm)",
+        "voices an image: 0 (2100 images)",
+        "images a split: train 1680, val 210, test 210",
+    ]
