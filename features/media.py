@@ -6,9 +6,10 @@ decoders' warnings and own exceptions stay inside.
 
 Images. JPEG, PNG and TIFF; the first page or frame of several. Orientation in EXIF is ignored:
 scenes seen from above have no upright. Alpha and any other band after the third are dropped. CMYK
-in JPEG is taken as Adobe writes it, inverted. Remote sensing sensors fill 11 or 12 of 16 bits, so that the upper
-byte of a pixel is nearly black: an image deeper than 8 bits is stretched linearly from its 2nd to
-its 98th percentile (taken over all bands together, so that colours keep their ratios) to 0..255.
+in JPEG is taken as Adobe writes it, inverted. Remote sensing sensors fill 11 or 12 of 16 bits, so
+that the upper byte of a pixel is nearly black: an image deeper than 8 bits is stretched linearly
+from its 2nd to its 98th percentile (taken over all bands together, so that one band does not gain
+on another) to 0..255.
 
 Voices. WAV (PCM and float), FLAC and Ogg, by libsndfile only.
 """

@@ -192,7 +192,7 @@ def test_flat_deep_image_is_black(tmp_path: Path) -> None:
 def test_16_bit_colours_share_one_stretch_and_keep_their_lower_bytes(
     tmp_path: Path, colour: int
 ) -> None:
-    bands = np.stack([RAMP[0], 1000 - RAMP[0], np.full(101, 510), np.full(101, 65535)], axis=-1)
+    bands = np.stack([RAMP[0], 1000 - RAMP[0], 2 * RAMP[0], np.full(101, 65535)], axis=-1)
     row = bands[:, : 3 if colour == 2 else 4].astype(">u2").tobytes()
     step = 6 if colour == 2 else 8
     filtered = bytes(

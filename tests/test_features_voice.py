@@ -60,7 +60,9 @@ def librosa_vectors(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
 def recordings(sample_rate: int) -> list[np.ndarray]:
     if not DIGITS.is_dir():
         pytest.skip(f"no recordings in {DIGITS}; set IVR_SHARED to the folder of shared data")
-    read = [soundfile.read(path) for path in sorted(DIGITS.glob("*.wav"))]
+    # Every seventh: all six speakers.
+    read = [soundfile.read(path) for path in sorted(DIGITS.glob("*.wav"))[::7]]
+    assert read
     return [soxr.resample(samples, rate, sample_rate, quality="HQ") for samples, rate in read]
 
 
@@ -130,7 +132,6 @@ def test_short_voice_is_padded_with_zeros_and_keeps_its_true_length() -> None:
     # Frames centred on samples 0, 80, ... 1600.
     vectors, length = voice_vectors(clip(0.1, 16_000), 16_000, VoiceConfig(frames=30))
     assert vectors.shape == (3, 20, 30) and vectors.dtype == np.float32 and length == 21
-    assert np.abs(vectors[:, :, :21]).min(axis=(0, 1)).min() >= 0
     assert (np.abs(vectors[0, :, :21]).max(axis=0) > 0).all()
     np.testing.assert_array_equal(vectors[:, :, 21:], 0)
 
@@ -160,7 +161,8 @@ def test_other_rates_are_resampled(rate: int) -> None:
     assert length == 1 + round(len(samples) * 16_000 / rate) // 80
     resampled = soxr.resample(samples, rate, 16_000, quality="HQ")
     expected = librosa_vectors(resampled, VoiceConfig())
-    np.testing.assert_allclose(vectors, expected[:, :, :101], rtol=0, atol=1e-3)
+    assert expected.shape[2] == length
+    np.testing.assert_allclose(vectors[:, :, :length], expected, rtol=0, atol=1e-3)
 
 
 def test_the_same_voice_at_two_rates_has_nearly_the_same_vectors() -> None:
@@ -210,7 +212,7 @@ def test_files_of_every_kind_become_vectors_of_one_shape(
     vectors, length = read_voice_vectors(tmp_path / name, VoiceConfig(frames=120))
     assert vectors.shape == (3, 20, 120) and length == 101
     expected, _ = voice_vectors(clip(0.5, rate), rate, VoiceConfig(frames=120))
-    loud = slice(30, 60)
+    loud = slice(15, 50)
     tolerance = 30 if subtype == "VORBIS" else 2
     np.testing.assert_allclose(vectors[0, :, loud], expected[0, :, loud], atol=tolerance)
 
@@ -221,7 +223,7 @@ def test_unusable_file_is_refused(tmp_path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(struct.pack("<100h", *range(100)))
-    with pytest.raises(MediaError, match=r"^lasts 0\.0062 s, at least 0\.0400 s are needed"):
+    with pytest.raises(MediaError, match=r"^lasts 0\.0063 s, at least 0\.0400 s are needed"):
         read_voice_vectors(tmp_path / "voice.wav", VoiceConfig())
 
 
