@@ -20,6 +20,15 @@ def _describe(context: click.Context, _: click.Parameter, method: str | None) ->
         context.exit()
 
 
+def _choices_given(context: click.Context) -> bool:
+    """Return whether the command line says anything that decides what is learnt."""
+    return any(
+        context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        for name in context.params
+        if name not in ("features", "out", "device", "resume")
+    )
+
+
 @click.command()
 @click.argument("features", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Run folder to write.")
@@ -54,10 +63,13 @@ def _describe(context: click.Context, _: click.Parameter, method: str | None) ->
 @click.option("--learning-rate", type=float, help="At the top of the schedule.")
 @click.option("--weight-decay", type=float, help="Decoupled for adamw, L2 for sgd.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
+@click.option("--resume", is_flag=True,
+              help="Go on from the last checkpoint of --out, with its own options.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Remove the run in --out first.")
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and do nothing.")
+@click.pass_context
 def train_hash(
+    context: click.Context,
     features: Path,
     out: Path,
     method: str,
@@ -89,6 +101,8 @@ def train_hash(
       ivr train-hash features --out run32 --bits 32 --voices all --seed 1 --set gamma=0.5
       ivr train-hash features --out run --resume
     """
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with a run, --overwrite removes it; give one")
     with one_line():
         from ivr.hashing.trainer import TrainConfig
         from ivr.pipeline import train as stage
@@ -120,9 +134,10 @@ def train_hash(
             click.echo(stage.describe_run(features, config))
             return
         if resume:
-            stage.resume_run(out, features=features, device=device)
+            expected = config if _choices_given(context) else None
+            stage.resume_run(out, features=features, device=device, expected=expected)
+        elif overwrite:
+            stage.replace_run(features, out, config)
         else:
-            if overwrite:
-                stage.remove_run(out)
             stage.train_run(features, out, config)
     click.echo(f"{out}: model, history and codes; next: ivr evaluate {out}")

@@ -201,8 +201,6 @@ def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
         "precision": config.precision,
         "resize": f"whole image squashed to {blueprint.size} x {blueprint.size}, "
         "bilinear, antialias, uint8",
-        "torch": str(torch.__version__),
-        "torchvision": str(torchvision.__version__),
     }
     encoder = Encoder(config, blueprint, dim, provenance).to(device)
     return encoder.to(memory_format=torch.channels_last)

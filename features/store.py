@@ -194,14 +194,14 @@ class Shards:
         number = 1 + max((int(path.name[:6]) for path in self._files()), default=0)
         beside = self.folder / f".{os.getpid()}.shard"
         write_table(beside, self.kind, config, columns)
-        path = self.folder / f"{number:06d}-{_file_digest(beside)}.h5"
+        path = self.folder / f"{number:06d}-{file_digest(beside)}.h5"
         os.replace(beside, path)
         flush(self.folder)
         return path
 
     def tables(self) -> list[Table]:
         """Return the shards that verify, in order."""
-        whole = [path for path in self._files() if _file_digest(path) == path.stem[7:]]
+        whole = [path for path in self._files() if file_digest(path) == path.stem[7:]]
         return [open_table(path, self.kind) for path in whole]
 
     def clear(self) -> None:
@@ -262,6 +262,12 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+def file_digest(path: Path) -> str:
+    """Return the sha256 of the bytes of ``path``."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[np.ndarray]:
     """Yield blocks of column ``name``, row for row from ``where`` [n, (source, row)]."""
     for start in range(0, len(where), BLOCK_ROWS):
@@ -300,11 +306,6 @@ def _digest_of(values: np.ndarray) -> str:
     for start in range(0, len(values), BLOCK_ROWS):
         digest.update(np.ascontiguousarray(values[start : start + BLOCK_ROWS]).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256(

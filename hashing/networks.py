@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -20,9 +21,10 @@ class NetworkConfig:
 
     Attributes:
         image_hidden: width of the hidden layer of the image head, 0 for a single linear layer.
+        voice_pool: frames averaged into one before the first layer; 4 x 5 ms = 20 ms.
         voice_channels: channels of the convolutions over time, one number a layer.
         voice_kernel: frames that each convolution sees.
-        voice_stride: step of each convolution, one number a layer; 4 x 5 ms = 20 ms in the first.
+        voice_stride: step of each convolution, one number a layer.
         dropout: share of units left out before the last layer of either end while training.
         image_dropout: share of image vector entries left out while training.
         time_masks: stretches of frames hidden from the voice CNN while training (SpecAugment).
@@ -32,9 +34,10 @@ class NetworkConfig:
     """
 
     image_hidden: int = 0
+    voice_pool: int = 4
     voice_channels: tuple[int, ...] = (128, 192, 256)
-    voice_kernel: int = 7
-    voice_stride: tuple[int, ...] = (4, 2, 2)
+    voice_kernel: int = 5
+    voice_stride: tuple[int, ...] = (1, 2, 2)
     dropout: float = 0.3
     image_dropout: float = 0.2
     time_masks: int = 2
@@ -51,6 +54,8 @@ class NetworkConfig:
             )
         if self.voice_kernel % 2 == 0:
             raise ValueError(f"voice_kernel must be odd, got {self.voice_kernel}")
+        if self.voice_pool < 1:
+            raise ValueError(f"voice_pool must be at least 1, got {self.voice_pool}")
         for name in ("dropout", "image_dropout", "time_mask_share", "frequency_mask_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
@@ -102,12 +107,11 @@ class ImageHead(nn.Module):
         """Build the layers; the weights are torch's default initialisation."""
         super().__init__()
         self.standardise = Standardise(image_dim)
-        hidden = config.image_hidden
-        self.layers = nn.Sequential(
-            nn.Dropout(config.image_dropout),
-            *([nn.Linear(image_dim, hidden), nn.ReLU(), nn.Dropout(config.dropout)] * bool(hidden)),
-            nn.Linear(hidden or image_dim, width),
-        )
+        layers: list[nn.Module] = [nn.Dropout(config.image_dropout)]
+        if config.image_hidden:
+            layers += [nn.Linear(image_dim, config.image_hidden), nn.ReLU()]
+            layers += [nn.Dropout(config.dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(config.image_hidden or image_dim, width))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return outputs [n, width] for image vectors [n, image_dim]."""
@@ -151,10 +155,9 @@ class VoiceRefinement(nn.Module):
             voices: [m, streams, coefficients, frames], padded with anything.
             frames: [m] number of frames that each voice really has.
         """
-        length = voices.shape[-1]
-        count = frames.clamp(1, length)
-        mask = frame_mask(count, length)
-        hidden = self.standardise(voices.float()) * mask[:, None, None, :]
+        hidden, count = pool_frames(voices.float(), frames, self.config.voice_pool)
+        mask = frame_mask(count, hidden.shape[-1])
+        hidden = self.standardise(hidden) * mask[:, None, None, :]
         if self.training:
             hidden = mask_streams(hidden, count, self.config)
         hidden = hidden.flatten(1, 2)
@@ -187,6 +190,26 @@ class VoiceRefinement(nn.Module):
 def frame_mask(frames: Tensor, length: int) -> Tensor:
     """Return 1.0 where a voice has a frame, else 0.0: [m, length] for counts [m]."""
     return (torch.arange(length, device=frames.device) < frames[:, None]).float()
+
+
+def pool_frames(voices: Tensor, frames: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of each run of ``size`` frames, and how many runs a voice really has.
+
+    Args:
+        voices: [m, streams, coefficients, frames], padded with anything.
+        frames: [m] number of frames that each voice really has; the mean is over these only.
+        size: frames in a run.
+
+    Returns:
+        [m, streams, coefficients, ceil(frames / size)], 0 where a voice has no frame, and [m].
+    """
+    length = voices.shape[-1]
+    count = frames.clamp(1, length)
+    mask = frame_mask(count, length)
+    padding = -length % size
+    sums = F.pad(voices * mask[:, None, None, :], (0, padding)).unflatten(-1, (-1, size)).sum(-1)
+    filled = F.pad(mask, (0, padding)).unflatten(-1, (-1, size)).sum(-1).clamp(min=1)
+    return sums / filled[:, None, None, :], (count + size - 1) // size
 
 
 def mask_streams(values: Tensor, frames: Tensor, config: NetworkConfig) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ivr.features.store import canonical_json, open_table, text_column, write_table
+from ivr.features.store import canonical_json, file_digest, open_table, text_column, write_table
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.methods import Method
 from ivr.hashing.trainer import encode_images, encode_voices
@@ -17,7 +17,7 @@ from .device import choose_device
 from .feature_set import FeatureSet, open_features
 from .manifest import Item
 from .progress import progress
-from .runs import CODES, RunError, load_model, read_config, read_json
+from .runs import CODES, MODEL, RunError, load_model, read_config, read_json
 
 KIND = "codes"
 BLOCK = 2048
@@ -66,7 +66,7 @@ class Codes:
     Attributes:
         images: coded images.
         voices: coded voices.
-        config: the run that made the codes.
+        config: the run that made the codes, sha256 of its model and of the features.
     """
 
     images: CodedItems
@@ -81,7 +81,8 @@ def encode_run(
 
     Args:
         run: a run folder with a trained model.
-        features: folder of features; by default those that the run was trained on, with its splits.
+        features: folder of features, by default those that the run was trained on; these, wherever
+            they lie now, keep the splits of the run, others have those of their manifest.
         out: the file, ``RUN/codes.h5`` by default.
         device: auto takes cuda when there is one.
 
@@ -93,19 +94,22 @@ def encode_run(
     folder = Path(config["features"]["folder"])
     data = open_features(features or folder)
     _require_same_settings(config, data)
-    if out is None and data.folder.resolve() != folder.resolve():
+    own = (
+        data.folder.resolve() == folder.resolve() or data.digests() == config["features"]["sha256"]
+    )
+    if out is None and not own:
         raise RunError(f"{data.folder}: not the features of {run}; say where to write with --out")
-    own = out is None
     splits = read_json(run / "splits.json") if own else {}
     model = load_model(run, config, choose_device(device))
     target = out or run / CODES
+    target.parent.mkdir(parents=True, exist_ok=True)
     images, voices = data.image_items(), data.voice_items()
     codes = _image_codes(model, data, images), _voice_codes(model, data, voices, config["streams"])
     kept = {name: config[name] for name in ("method", "bits", "seed", "voices", "classes")}
     write_table(
         target,
         KIND,
-        {"run": kept, "features": data.digests()},
+        {"run": kept, "model": file_digest(run / MODEL), "features": data.digests()},
         _columns(images, voices, codes, splits),
     )
     return target
@@ -120,7 +124,7 @@ def read_codes(path: Path) -> Codes:
     table = open_table(path, KIND)
     columns = {name: table.read(name) for name in table.columns}
     is_image = columns["modality"] == 0
-    return Codes(_items(columns, is_image), _items(columns, ~is_image), table.config["run"])
+    return Codes(_items(columns, is_image), _items(columns, ~is_image), table.config)
 
 
 def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ivr.features.store import file_digest
 from ivr.hashing.metrics import (
     Scores,
     class_average_precision,
@@ -28,11 +29,12 @@ from .curves import Curves, draw_curves, write_curves
 from .encode import CodedItems, Codes, read_codes
 from .progress import say
 from .published import known_dataset
-from .runs import CODES, RESULTS, RunError, read_config, write_json
+from .runs import CODES, MODEL, RESULTS, RunError, read_config, write_json
 from .voices import one_voice_an_image
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 QUERIES_AT_ONCE = 16_384
+CELLS_AT_ONCE = 1 << 22
 CURVE_POINTS = 200
 
 
@@ -108,18 +110,22 @@ def evaluate_run(
     Raises:
         RunError: no codes yet.
         StoreError: not a codes file.
-        EvaluateError: nothing to query with, or nothing to search.
+        EvaluateError: codes of another model, nothing to query with, or nothing to search.
     """
     config = read_config(run)
     path = codes or run / CODES
     if not path.is_file():
         raise RunError(f"{path}: no codes; make them with ivr encode {run}")
     protocol = replace(protocol, seed=config["seed"] if protocol.seed is None else protocol.seed)
-    results, curves = evaluate(read_codes(path), protocol)
+    coded = read_codes(path)
+    if coded.config["model"] != file_digest(run / MODEL):
+        raise EvaluateError(f"{path}: not made with the model of {run}; make it with ivr encode")
+    results, curves = evaluate(coded, protocol)
     results["run"] = {
         name: config[name] for name in ("method", "bits", "voices", "seed", "split", "options")
     }
     results["features"] = config["features"]
+    results["codes"] = {"file": str(path), "features_sha256": coded.config["features"]}
     folder = out or run
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESULTS, results)
@@ -154,7 +160,7 @@ def evaluate(codes: Codes, protocol: Protocol) -> tuple[dict[str, Any], dict[str
         query, gallery = queries[direction], galleries[direction]
         found, random, curves[direction] = _direction(query, gallery, numbers, protocol)
         results[direction] = found.to_percent() | {
-            "per_class": _per_class(found, query, numbers) if numbers else {},
+            "per_class": _per_class(found, query, numbers),
             "queries": len(query.names),
             "gallery": len(gallery.names),
             "queries_with_nothing_relevant": found.empty_queries,
@@ -180,6 +186,8 @@ def _labelled(items: CodedItems, what: str, protocol: Protocol) -> CodedItems:
     if protocol.relevance == "pair":
         return items
     known = [row for row, label in enumerate(items.labels) if label]
+    if items.labels and not known:
+        raise EvaluateError(f"no {what} have a label; judge by pairs with --relevance pair")
     if len(known) < len(items.labels):
         say(f"left out: {len(items.labels) - len(known)} {what} without a label")
     return items.select(known)
@@ -221,8 +229,9 @@ def _direction(
 ) -> tuple[Scores, Scores, Curves]:
     found, random, total, buckets = [], [], [], []
     points = curve_points(len(gallery.names))
-    for start in range(0, len(queries.names), QUERIES_AT_ONCE):
-        block = queries.select(range(start, min(start + QUERIES_AT_ONCE, len(queries.names))))
+    step = _queries_at_once(len(gallery.names), protocol)
+    for start in range(0, len(queries.names), step):
+        block = queries.select(range(start, min(start + step, len(queries.names))))
         by_distance = _histograms(block, gallery, numbers, protocol)
         hist = (
             by_distance
@@ -231,16 +240,27 @@ def _direction(
         )
         found.append(_scores(hist, protocol))
         random.append(_scores(chance_histograms(hist), protocol))
-        total.append(len(block.names) * precision_over_retrieved(hist, points))
+        counted = np.count_nonzero(~np.isnan(found[-1].average_precision))
+        if counted:
+            total.append(counted * precision_over_retrieved(hist, points, protocol.empty))
         buckets.append(by_distance)
     pooled = Histograms(
         np.concatenate([hist.items.sum(0, keepdims=True) for hist in buckets]),
         np.concatenate([hist.relevant.sum(0, keepdims=True) for hist in buckets]),
     )
-    precision = np.sum(total, axis=0) / len(queries.names)
-    chance_precision = float(join_scores(random).precision[:, 0].mean())
-    curves = Curves(points, precision, precision_recall_curve(pooled), chance_precision)
-    return join_scores(found), join_scores(random), curves
+    radius = precision_recall_curve(pooled)
+    figures, chance = join_scores(found), join_scores(random)
+    judged = ~np.isnan(figures.average_precision)
+    precision = np.sum(total, axis=0) / np.count_nonzero(judged)
+    curves = Curves(points, precision, radius, float(chance.precision[judged, 0].mean()))
+    return figures, chance, curves
+
+
+def _queries_at_once(gallery: int, protocol: Protocol) -> int:
+    """Return how many queries are ranked together: in file order each takes a gallery of cells."""
+    if protocol.ties == "expectation":
+        return QUERIES_AT_ONCE
+    return max(1, CELLS_AT_ONCE // gallery)
 
 
 def _scores(hist: Histograms, protocol: Protocol) -> Scores:
@@ -285,7 +305,7 @@ def _numbered(items: CodedItems, numbers: Mapping[str, int]) -> np.ndarray:
 def _per_class(found: Scores, queries: CodedItems, numbers: Mapping[str, int]) -> dict[str, float]:
     names = sorted(numbers, key=lambda label: numbers[label])
     means = class_average_precision(found.average_precision, _numbered(queries, numbers))
-    return {names[number]: 100 * value for number, value in means.items()}
+    return {names[number]: 100 * value for number, value in means.items() if names[number]}
 
 
 def curve_points(gallery: int) -> tuple[int, ...]:

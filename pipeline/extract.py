@@ -160,7 +160,8 @@ class Modality:
         kind: of the table.
         path: the feature file.
         names: the items of the manifest.
-        config: settings that decide the vectors, and versions.
+        config: ``settings``, which decide the vectors and are compared, and ``made_with``, which is
+            recorded only: library versions, and the name of the weights (whose sha256 is a setting).
         dim: length of a vector.
         vectorise: makes rows of names, in order, a :class:`Failure` where a file cannot be used.
     """
@@ -271,12 +272,13 @@ def _modalities(
     if images:
         encoder = load_encoder(config.image, choose_device(config.device))
         settings = {"stored": config.stored, "shape": [encoder.dim], **encoder.provenance}
+        made_with = versions | {"weights": settings.pop("weights")}
         found.append(
             Modality(
                 IMAGES,
                 out / "images.h5",
                 tuple(images),
-                {"settings": settings, "versions": versions},
+                {"settings": settings, "made_with": made_with},
                 encoder.dim,
                 lambda names: _image_rows(names, image_root, encoder, config),
             )
@@ -294,7 +296,7 @@ def _modalities(
                 VOICES,
                 out / "voices.h5",
                 tuple(voices),
-                {"settings": settings, "versions": versions},
+                {"settings": settings, "made_with": versions},
                 int(np.prod(shape)),
                 lambda names: _voice_rows(names, voice_root, config),
             )
@@ -451,7 +453,7 @@ def _same_settings(table: Table, modality: Modality) -> bool:
 def _difference(table: Table, modality: Modality) -> str:
     mine, theirs = modality.config["settings"], dict(table.config.get("settings", {}))
     differing = [name for name in mine if mine[name] != theirs.get(name)]
-    name = differing[0] if differing else "versions"
+    name = differing[0] if differing else next(name for name in theirs if name not in mine)
     return f"{name}: {theirs.get(name)}, now {mine.get(name)}; all rows are made anew"
 
 

@@ -1,6 +1,7 @@
 """Choices by name: ``name=value`` from the command line into a frozen dataclass."""
 
 import dataclasses
+import inspect
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -15,26 +16,36 @@ class OptionError(ValueError):
 
 
 def configured(kind: type[Config], settings: Iterable[str]) -> Config:
-    """Return ``kind`` with ``settings`` over its defaults.
+    """Return ``kind`` with ``settings`` over its defaults, checked when all of them are in place.
 
     Args:
         kind: a frozen dataclass; a field that is one itself is reached with a dot.
         settings: ``name=value`` each, e.g. ``"gamma=0.5"`` or ``"network.voice_channels=64,128"``.
 
     Raises:
-        OptionError: no such name, or a value of another type.
+        OptionError: no such name, a value of another type, or one that ``kind`` refuses.
     """
-    config = kind()
+    chosen: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise OptionError(f"{setting!r} is not of the form NAME=VALUE")
-        config = _with(config, name.strip().split("."), text.strip(), name.strip())
-    return config
+        *parents, last = name.strip().split(".")
+        place = chosen
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = _parse(_hint(kind, name.strip()), text.strip(), name.strip())
+    return _replaced(kind(), chosen)
 
 
 def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Return ``kind`` from the mapping that ``dataclasses.asdict`` gave, or its JSON did."""
+    """Return ``kind`` from the mapping that ``dataclasses.asdict`` gave, or its JSON did.
+
+    Raises:
+        OptionError: names or values that ``kind`` does not have.
+    """
+    if not isinstance(values, Mapping):
+        raise OptionError(f"{kind.__name__} must be a mapping, got {values!r}")
     hints = get_type_hints(kind)
     read = {}
     for name, value in values.items():
@@ -43,7 +54,10 @@ def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
         if dataclasses.is_dataclass(hints[name]):
             value = from_json(hints[name], value)
         read[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**read)
+    try:
+        return kind(**read)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{kind.__name__} cannot be read: {error}") from error
 
 
 def describe(kind: type[Any], prefix: str = "") -> list[tuple[str, str, str]]:
@@ -59,18 +73,27 @@ def describe(kind: type[Any], prefix: str = "") -> list[tuple[str, str, str]]:
     return rows
 
 
-def _with(config: Config, path: list[str], text: str, whole: str) -> Config:
-    name, *rest = path
-    hints = get_type_hints(type(config))
-    if name not in hints or bool(rest) != dataclasses.is_dataclass(hints[name]):
-        raise OptionError(f"no option {whole!r}; {_near(type(config), name)}")
-    value = (
-        _with(getattr(config, name), rest, text, whole)
-        if rest
-        else _parse(hints[name], text, whole)
-    )
+def _hint(kind: type[Any], name: str) -> Any:
+    """Return the type of the option ``name`` of ``kind``, with dots where it is nested."""
+    hint: Any = kind
+    for part in name.split("."):
+        hints = get_type_hints(hint) if dataclasses.is_dataclass(hint) else {}
+        if part not in hints:
+            raise OptionError(f"no option {name!r}; {_near(kind, name)}")
+        hint = hints[part]
+    if dataclasses.is_dataclass(hint):
+        raise OptionError(f"no option {name!r}; {_near(kind, name)}")
+    return hint
+
+
+def _replaced(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return ``config`` with ``values`` in place of its own, nested where the config is."""
+    whole = {
+        name: _replaced(getattr(config, name), value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
     try:
-        return dataclasses.replace(config, **{name: value})  # type: ignore[type-var]
+        return dataclasses.replace(config, **whole)  # type: ignore[type-var]
     except ValueError as error:
         raise OptionError(str(error)) from error
 
@@ -112,6 +135,7 @@ def _text(value: Any) -> str:
 
 def _attribute_texts(doc: str) -> dict[str, str]:
     """Return the texts of a Google docstring's ``Attributes`` section."""
-    _, _, section = doc.partition("Attributes:\n")
-    entries = re.findall(r"^\s{8}(\w+): (.*(?:\n\s{9,}.*)*)", section, re.MULTILINE)
+    # From Python 3.13 on a docstring comes without its indent; cleandoc takes it away before.
+    _, _, section = inspect.cleandoc(doc).partition("Attributes:\n")
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text).strip() for name, text in entries}

@@ -17,13 +17,27 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ivr.features.store import flush
-from ivr.hashing.methods import METHODS, Method
+from ivr.hashing.methods import Method, method_entry
 from ivr.hashing.networks import Sizes
 
 from .options import from_json
 
 CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
+IN_CONFIG = (
+    "method",
+    "bits",
+    "voices",
+    "streams",
+    "seed",
+    "split",
+    "options",
+    "training",
+    "sizes",
+    "classes",
+    "features",
+    "versions",
+)
 
 
 class RunError(ValueError):
@@ -34,19 +48,30 @@ def read_config(run: Path) -> dict[str, Any]:
     """Return the config of the run folder ``run``.
 
     Raises:
-        RunError: not a run folder.
+        RunError: not a run folder, or a config that ``ivr train-hash`` did not write.
     """
     path = run / CONFIG
     if not path.is_file():
         raise RunError(f"{run}: not a run folder; make one with ivr train-hash --out {run}")
-    return read_json(path)
+    config = read_json(path)
+    lacking = [name for name in IN_CONFIG if name not in config]
+    if lacking:
+        raise RunError(f"{path}: not the config of a run, it lacks {', '.join(lacking)}")
+    return config
 
 
 def build_model(config: Mapping[str, Any]) -> Method:
-    """Return the untrained model that ``config`` describes."""
-    entry = METHODS[config["method"]]
-    sizes = from_json(Sizes, config["sizes"])
-    return entry.build(from_json(entry.config, config["options"]), sizes)
+    """Return the untrained model that ``config`` describes.
+
+    Raises:
+        RunError: a method or values that this version does not have.
+    """
+    try:
+        entry = method_entry(config["method"])
+        sizes = from_json(Sizes, config["sizes"])
+        return entry.build(from_json(entry.config, config["options"]), sizes)
+    except ValueError as error:
+        raise RunError(f"{CONFIG} of the run: {error}") from error
 
 
 def load_model(run: Path, config: Mapping[str, Any], device: torch.device) -> Method:
@@ -60,11 +85,20 @@ def load_model(run: Path, config: Mapping[str, Any], device: torch.device) -> Me
         raise RunError(f"{run}: has no trained model yet; finish it with ivr train-hash --resume")
     tensors, _ = read_tensors(path)
     model = build_model(config)
+    load_weights(model, tensors, path)
+    return model.to(device)
+
+
+def load_weights(model: Method, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put ``tensors``, read from ``path``, into ``model``.
+
+    Raises:
+        RunError: weights of another network.
+    """
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise RunError(f"{path}: the weights do not fit {run / CONFIG}") from error
-    return model.to(device)
+        raise RunError(f"{path}: the weights do not fit {path.with_name(CONFIG)}") from error
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

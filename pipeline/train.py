@@ -1,5 +1,6 @@
 """Stage: features to a run folder with a trained model, its history and its codes."""
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -15,14 +16,21 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ivr.hashing.methods import Method, method_entry
 from ivr.hashing.networks import Sizes
-from ivr.hashing.trainer import Epoch, Pairs, TrainConfig, make_optimiser, train
+from ivr.hashing.trainer import (
+    Epoch,
+    Pairs,
+    TrainConfig,
+    make_optimiser,
+    top_learning_rate,
+    train,
+)
 
 from .device import choose_device
 from .encode import encode_run
 from .feature_set import STREAMS, FeatureSet, open_features
 from .lock import only_writer
 from .manifest import Item, classes
-from .options import configured
+from .options import configured, from_json
 from .progress import say
 from .runs import (
     CHECKPOINT,
@@ -31,6 +39,7 @@ from .runs import (
     MODEL,
     RunError,
     build_model,
+    load_weights,
     read_config,
     read_json,
     read_tensors,
@@ -42,6 +51,7 @@ from .voices import one_voice_an_image
 
 Voices = Literal["one", "all"]
 BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
+CHOICES = ("method", "bits", "voices", "streams", "seed", "split", "options", "training")
 VERSIONS = ("image-voice-hashing", "torch", "numpy")
 
 
@@ -73,13 +83,16 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check the choices."""
-        method_entry(self.method)
+        configured(method_entry(self.method).config, self.options)
         if self.bits not in BITS:
             raise ValueError(f"bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
         if self.voices not in get_args(Voices):
             raise ValueError(f"voices must be one or all, got {self.voices!r}")
-        if not self.streams or not set(self.streams) <= set(STREAMS):
-            raise ValueError(f"streams must be of {', '.join(STREAMS)}, got {self.streams}")
+        once = len(set(self.streams)) == len(self.streams)
+        if not self.streams or not once or not set(self.streams) <= set(STREAMS):
+            raise ValueError(
+                f"streams must be of {', '.join(STREAMS)}, each once, got {','.join(self.streams)}"
+            )
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 
@@ -91,7 +104,7 @@ def train_run(features: Path, run: Path, config: RunConfig) -> Path:
         RunError: ``run`` holds something already.
         StoreError, ManifestError, TrainingError, OptionError: see their modules.
     """
-    if run.exists() and any(run.iterdir()):
+    if _holds_something(run):
         raise RunError(
             f"{run}: exists already; go on with --resume, start anew with --overwrite, "
             "or give another --out"
@@ -100,10 +113,25 @@ def train_run(features: Path, run: Path, config: RunConfig) -> Path:
     splits = complete_splits(data.manifest, config.split)
     with only_writer(run):
         chosen = _describe(data, splits, config)
-        _write_splits(run / "splits.json", splits)
         write_json(run / CONFIG, chosen)
+        _write_splits(run / "splits.json", splits)
         _train(run, data, splits, chosen, config.training, choose_device(config.device))
     return run
+
+
+def replace_run(features: Path, run: Path, config: RunConfig) -> Path:
+    """Train as :func:`train_run` in the place of the run folder ``run``.
+
+    What can be refused without training is refused before the old run is removed.
+
+    Raises:
+        RunError: ``run`` holds something, but not a run.
+        StoreError, ManifestError, TrainingError, DeviceError: see their modules.
+    """
+    describe_run(features, config)
+    choose_device(config.device)
+    remove_run(run)
+    return train_run(features, run, config)
 
 
 def describe_run(features: Path, config: RunConfig) -> str:
@@ -115,23 +143,35 @@ def describe_run(features: Path, config: RunConfig) -> str:
     return json.dumps(chosen, indent=2)
 
 
-def resume_run(run: Path, *, features: Path | None = None, device: str = "auto") -> Path:
+def resume_run(
+    run: Path,
+    *,
+    features: Path | None = None,
+    device: str = "auto",
+    expected: RunConfig | None = None,
+) -> Path:
     """Go on with ``run`` from its last checkpoint; the result is that of an uninterrupted run.
 
     Args:
         run: a run folder.
         features: where the features lie now; by default where they lay.
         device: auto takes cuda when there is one.
+        expected: what the caller takes the run to be, None to take it as it is.
 
     Raises:
-        RunError: not a run folder, or its features are not the ones it began with.
+        RunError: not a run folder, its features are not the ones it began with, or it is not what
+            was expected.
     """
     chosen = read_config(run)
     data = open_features(features or Path(chosen["features"]["folder"]))
-    if data.digests() != chosen["features"]["sha256"]:
+    began_with = chosen["features"]["sha256"], chosen["features"].get("manifest_sha256")
+    if (data.digests(), _manifest_digest(data)) != began_with:
         raise RunError(f"{data.folder}: not the features that {run} began with; start a new run")
+    if expected is not None:
+        splits = complete_splits(data.manifest, expected.split)
+        _require_same_choices(run, chosen, _describe(data, splits, expected))
     with only_writer(run):
-        training = TrainConfig(**chosen["training"])
+        training = from_json(TrainConfig, chosen["training"])
         splits = _read_splits(run / "splits.json")
         _train(run, data, splits, chosen, training, choose_device(device))
     return run
@@ -143,11 +183,11 @@ def remove_run(run: Path) -> None:
     Raises:
         RunError: the folder holds something, but not a run.
     """
-    if run.exists() and any(run.iterdir()):
+    if _holds_something(run):
         read_config(run)
         with only_writer(run):
             for path in run.iterdir():
-                if path.is_dir():
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 elif path.name != ".lock":
                     path.unlink()
@@ -180,8 +220,8 @@ def make_pairs(
     spoken = sorted({row[item.image] for item in used})
     if not spoken:
         raise RunError(
-            f"{data.folder}: no labelled image of the {split} split has a voice; "
-            "training needs images with voices"
+            f"{data.folder}: no labelled image of split {split} has a voice; images with voices "
+            "are needed to train on (train) and to choose the model on (val)"
         )
     kept = {images[number].name: place for place, number in enumerate(spoken)}
     vectors, frames = data.voice_vectors([item.name for item in used], streams)
@@ -211,12 +251,14 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
         "seed": config.seed,
         "split": asdict(config.split),
         "options": asdict(options),
-        "training": asdict(config.training),
+        "training": asdict(config.training) | {"learning_rate": top_learning_rate(config.training)},
         "sizes": asdict(sizes),
         "classes": list(names),
         "features": {
             "folder": str(data.folder.resolve()),
             "sha256": data.digests(),
+            "manifest_sha256": _manifest_digest(data),
+            "weights": data.images.config["made_with"]["weights"],
             "images": data.image_settings(),
             "voices": data.voice_settings(),
         },
@@ -242,19 +284,41 @@ def _train(
     )
     _say_counts(data, training, validation)
     model, optimiser, start, best = _start(run, chosen, training, config, device)
-    writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
     training, validation = training.to(device), validation.to(device)
-    for epoch in train(
-        model, optimiser, training, validation, config, seed=chosen["seed"], start=start
-    ):
-        if epoch.score is not None and epoch.score >= best:
-            best = epoch.score
-            write_tensors(run / MODEL, model.state_dict(), {"epoch": str(epoch.number)})
-        _write_history(run / HISTORY, epoch)
-        _write_checkpoint(run / CHECKPOINT, model, optimiser, epoch.number, best)
-        _show(writer, epoch, config)
-    writer.close()
+    epochs = train(model, optimiser, training, validation, config, seed=chosen["seed"], start=start)
+    with SummaryWriter(str(run / "tensorboard"), purge_step=start + 1) as writer:
+        for epoch in epochs:
+            if epoch.score is not None and epoch.score >= best:
+                best = epoch.score
+                write_tensors(run / MODEL, model.state_dict(), {"epoch": str(epoch.number)})
+            _write_history(run / HISTORY, epoch)
+            _write_checkpoint(run / CHECKPOINT, model, optimiser, epoch.number, best)
+            _show(writer, epoch, config)
     encode_run(run, device=str(device), features=data.folder)
+
+
+def _require_same_choices(
+    run: Path, chosen: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
+    asked = json.loads(json.dumps(expected))
+    for name in CHOICES:
+        if asked[name] != chosen[name]:
+            raise RunError(
+                f"{run}: was begun with {name} {json.dumps(chosen[name])}, now asked for "
+                f"{json.dumps(asked[name])}; go on with --resume and no other option, "
+                "or start a new run"
+            )
+
+
+def _holds_something(run: Path) -> bool:
+    """Return whether ``run`` holds more than a lock or what a killed writer had not finished."""
+    return run.exists() and any(not path.name.startswith(".") for path in run.iterdir())
+
+
+def _manifest_digest(data: FeatureSet) -> str:
+    """Return the sha256 of what training takes from the manifest; the order decides batches."""
+    rows = [[row.image, row.voice, row.label, row.split, row.group] for row in data.manifest.rows]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _say_counts(data: FeatureSet, training: Pairs, validation: Pairs) -> None:
@@ -282,7 +346,7 @@ def _start(
         model = model.to(device)
         return model, make_optimiser(model, config), 0, -1.0
     tensors, notes = read_tensors(run / CHECKPOINT)
-    model.load_state_dict(_under(tensors, "model."))
+    load_weights(model, _under(tensors, "model."), run / CHECKPOINT)
     model = model.to(device)
     optimiser = make_optimiser(model, config)
     _load_optimiser(optimiser, _under(tensors, "optimiser."))

@@ -13,12 +13,12 @@ import soundfile
 from PIL import Image
 
 from ivr.pipeline import speech
-from ivr.pipeline.canvas import Canvas
-from ivr.pipeline.captions import captions, draw_captions
-from ivr.pipeline.demo import DemoConfig, DemoError, write_demo_set
+from ivr.pipeline.demo.canvas import Canvas
+from ivr.pipeline.demo.captions import captions, draw_captions
+from ivr.pipeline.demo.demo_set import DemoConfig, DemoError, write_demo_set
 from ivr.pipeline.manifest import read_manifest
-from ivr.pipeline.scenes import SCENES, draw_scene
-from ivr.pipeline.speech import SPEAKERS, Speaker, SpeechError, Voice, speak
+from ivr.pipeline.demo.scenes import SCENES, draw_scene
+from ivr.pipeline.demo.speech import SPEAKERS, Speaker, SpeechError, Voice, speak
 
 needs_espeak = pytest.mark.skipif(
     find_spec("espeakng_loader") is None, reason='no espeak-ng: pip install -e ".[demo]"'
@@ -341,8 +341,8 @@ def test_a_larger_set_begins_with_the_images_of_the_smaller(demo_set: Path, tmp_
 @needs_espeak
 def test_a_complete_set_is_left_as_it_is(demo_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(demo_set)
-    monkeypatch.setattr("ivr.pipeline.demo.draw_scene", None)
-    monkeypatch.setattr("ivr.pipeline.demo.speak", None)
+    monkeypatch.setattr("ivr.pipeline.demo.demo_set.draw_scene", None)
+    monkeypatch.setattr("ivr.pipeline.demo.demo_set.speak", None)
     assert write_demo_set(demo_set, SMALL) == demo_set / "manifest.csv"
     assert contents(demo_set) == before
 

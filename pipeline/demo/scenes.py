@@ -1,7 +1,7 @@
 """Drawn overhead scenes: the images of the demonstration set, one function a class.
 
 They are drawings: good enough to see the whole pipeline work on something that a person recognises,
-no measure of it. What a scene always shows is what :mod:`ivr.pipeline.captions` says of it.
+no measure of it. What a scene always shows is what :mod:`ivr.pipeline.demo.captions` says of it.
 """
 
 from collections.abc import Callable

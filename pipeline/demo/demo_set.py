@@ -9,8 +9,9 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from ivr.pipeline.manifest import Manifest, Row, write_manifest
+
 from .captions import captions, draw_captions
-from .manifest import Manifest, Row, write_manifest
 from .scenes import SCENES, draw_scene
 from .speech import SPEAKERS, Speaker, speak
 
@@ -28,7 +29,7 @@ class DemoConfig:
     Attributes:
         images_per_class: scenes drawn of each class.
         voices_per_image: captions spoken of each scene, different in words and speaker.
-        classes: number of classes, the first of :data:`ivr.pipeline.scenes.SCENES`.
+        classes: number of classes, the first of :data:`ivr.pipeline.demo.scenes.SCENES`.
         seed: decides drawings, captions and speakers; each image has a random stream of its own,
             so a larger set begins with the images of a smaller one.
     """

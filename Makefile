@@ -1,0 +1,56 @@
+# make demo    installs into .venv and runs the main job on a small set drawn and spoken on the spot
+# make test    installs into .venv; lint, types, tests, and the wheel tried from outside the checkout
+# make bench   prints the ratios of docs/benchmarks.md
+# make figures measures the tables of docs/results.md (needs UC Merced: docs/results.md says how)
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+TYPING := build/typing/ivr
+
+.PHONY: demo test lint types wheel unit bench figures clean
+
+$(STAMP): setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ivr needs Python 3.11 or newer; say make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[demo,test]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/ivr demo --out demo
+
+test: $(STAMP) lint types unit wheel
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	mkdir -p $(TYPING)
+	for package in cli features hashing pipeline; do ln -sfn ../../../$$package $(TYPING)/$$package; done
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest --durations=10
+
+# The wheel in an environment of its own, which borrows only the libraries; tried from elsewhere.
+wheel: $(STAMP)
+	rm -rf build/wheel build/lib build/bdist.*
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(BIN)/python -m venv --without-pip build/wheel/env
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(build/wheel/env/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/libraries.pth"
+	$(BIN)/python -m pip --python build/wheel/env/bin/python install --quiet --no-deps build/wheel/*.whl
+	cd / && '$(CURDIR)/build/wheel/env/bin/python' -c 'import ivr.cli; assert "/build/wheel/env/" in ivr.cli.__file__, ivr.cli.__file__'
+	cd / && '$(CURDIR)/build/wheel/env/bin/ivr' demo --out '$(CURDIR)/build/wheel/demo' --classes 2 --images-per-class 10
+
+bench: $(STAMP)
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+figures: $(STAMP)
+	$(BIN)/python benchmarks/retrieval_figures.py
+
+clean:
+	rm -rf $(VENV) build demo

@@ -1,0 +1,36 @@
+"""The main job on the demonstration set: what a person does with data of their own, in one call."""
+
+from pathlib import Path
+
+from ivr.features.image import ImageConfig
+from ivr.hashing.trainer import TrainConfig
+from ivr.pipeline.evaluate import PROTOCOLS, evaluate_run
+from ivr.pipeline.extract import ExtractConfig, extract
+from ivr.pipeline.progress import say
+from ivr.pipeline.tables import results_table
+from ivr.pipeline.train import RunConfig, remove_run, train_run
+
+from .demo_set import DemoConfig, write_demo_set
+
+# Random weights need no network, and drawings differ enough for them: a demonstration of the work,
+# not of the retrieval that weights trained on ImageNet give.
+ENCODER = ImageConfig("alexnet", "random")
+TRAINING = TrainConfig(epochs=20, batch_size=32)
+
+
+def run_demo(folder: Path, config: DemoConfig) -> str:
+    """Draw, speak, extract, train and evaluate below ``folder``; return the table of figures.
+
+    A second call draws and extracts nothing again, but trains anew.
+
+    Raises:
+        DemoError, SpeechError, ExtractError, RunError: see their modules.
+    """
+    say(f"drawing and speaking {config.classes} classes of {config.images_per_class} images")
+    manifest = write_demo_set(folder / "set", config)
+    say("extracting features: AlexNet with random weights (nothing is downloaded), and MFCC")
+    extract(manifest, folder / "features", ExtractConfig(image=ENCODER))
+    say("training DIVH, 64 bits, on all voices")
+    remove_run(folder / "run")
+    train_run(folder / "features", folder / "run", RunConfig(voices="all", training=TRAINING))
+    return results_table(evaluate_run(folder / "run", PROTOCOLS["divh"]))

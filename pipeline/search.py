@@ -1,0 +1,145 @@
+"""Stage: one voice or image in, the nearest items of a codes file out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from ivr.features.image import ImageConfig, load_encoder
+from ivr.features.media import MediaError, read_image
+from ivr.features.store import file_digest
+from ivr.features.voice import VoiceConfig, read_voice_vectors
+from ivr.hashing.codes import pack, sign
+from ivr.hashing.ranking import top_k
+from ivr.hashing.trainer import encode_images, encode_voices
+
+from .device import choose_device
+from .encode import CodedItems, Codes, read_codes
+from .feature_set import STREAMS
+from .options import from_json
+from .runs import CODES, MODEL, RunError, load_model, read_config
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One item found.
+
+    Attributes:
+        name: of the item.
+        distance: Hamming distance to the query, bits.
+        label: class name, ``""`` where unknown.
+        caption: of a voice, ``""`` where unknown.
+    """
+
+    name: str
+    distance: int
+    label: str
+    caption: str
+
+
+def find_images(
+    run: Path, voice: Path, *, count: int, codes: Path | None = None, device: str = "auto"
+) -> list[Hit]:
+    """Return the ``count`` images nearest to the recording ``voice``, nearest first.
+
+    Args:
+        run: a run folder.
+        voice: a recording.
+        count: hits wanted.
+        codes: a codes file of the same run, ``RUN/codes.h5`` by default.
+        device: auto takes cuda when there is one.
+
+    Raises:
+        RunError, StoreError: see their modules.
+        MediaError: the recording cannot be used.
+    """
+    config = read_config(run)
+    settings = config["features"]["voices"]
+    kept = {name: settings[name] for name in VoiceConfig.__dataclass_fields__}
+    vectors, frames = _named(voice, lambda: read_voice_vectors(voice, from_json(VoiceConfig, kept)))
+    chosen = [STREAMS.index(stream) for stream in config["streams"]]
+    model = load_model(run, config, choose_device(device))
+    place = next(model.parameters()).device
+    outputs = encode_voices(
+        model,
+        torch.from_numpy(vectors[chosen][None]).to(place),
+        torch.tensor([frames], device=place),
+    )
+    return _nearest(outputs, _gallery(run, codes).images, count)
+
+
+def find_voices(
+    run: Path,
+    image: Path,
+    *,
+    count: int,
+    weights: str | None = None,
+    codes: Path | None = None,
+    device: str = "auto",
+) -> list[Hit]:
+    """Return the ``count`` voices nearest to ``image``, nearest first.
+
+    Args:
+        run: a run folder.
+        image: an image file.
+        count: hits wanted.
+        weights: of the image encoder, by default from where the features had them.
+        codes: a codes file of the same run, ``RUN/codes.h5`` by default.
+        device: auto takes cuda when there is one.
+
+    Raises:
+        RunError: the encoder's weights are not those of the features.
+        StoreError, WeightsError: see their modules.
+        MediaError: the image cannot be used.
+    """
+    config = read_config(run)
+    settings = config["features"]["images"]
+    source = weights or _known_weights(run, config["features"]["weights"])
+    place = choose_device(device)
+    encoder = load_encoder(
+        ImageConfig(settings["encoder"], source, settings["relu"], settings["precision"]), place
+    )
+    if encoder.provenance["sha256"] != settings["sha256"]:
+        raise RunError(f"{source}: not the weights that the features of {run} were made with")
+    pixels = torch.from_numpy(_named(image, lambda: read_image(image, encoder.size))[None])
+    vectors = encoder(pixels.to(place))
+    outputs = encode_images(load_model(run, config, place), vectors)
+    return _nearest(outputs, _gallery(run, codes).voices, count)
+
+
+def _named(path: Path, read: Callable[[], Value]) -> Value:
+    """Return ``read()``, with the file's name in front of what is wrong with it."""
+    try:
+        return read()
+    except MediaError as error:
+        raise MediaError(f"{path}: {error}") from error
+
+
+def _known_weights(run: Path, name: str) -> str:
+    """Return where the weights ``name`` can be had without being told."""
+    if name.startswith("random"):
+        return "random"
+    if "_Weights." in name:
+        return "imagenet"
+    raise RunError(f"the image features of {run} were made with {name}: give it with --weights")
+
+
+def _gallery(run: Path, codes: Path | None) -> Codes:
+    path = codes or run / CODES
+    found = read_codes(path)
+    if found.config["model"] != file_digest(run / MODEL):
+        raise RunError(f"{path}: was not made with the model of {run}; make it with ivr encode")
+    return found
+
+
+def _nearest(outputs: np.ndarray, gallery: CodedItems, count: int) -> list[Hit]:
+    rows, distances = top_k(pack(sign(outputs)), gallery.codes, count)
+    return [
+        Hit(gallery.names[row], int(distance), gallery.labels[row], gallery.captions[row])
+        for row, distance in zip(rows[0], distances[0], strict=True)
+    ]

@@ -1,0 +1,126 @@
+import os
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+if find_spec("ivr") is None:
+    raise SystemExit("ivr is not installed here: run pip install -e . first")
+
+import soundfile
+from PIL import Image
+
+from ivr.features.store import text_column, write_table
+from ivr.features.voice import VoiceConfig, voice_vectors
+from ivr.pipeline.extract import IMAGES, VOICES
+from ivr.pipeline.feature_set import STREAMS
+from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
+
+SAMPLE_RATE = 16_000
+CLASSES = {"forest": 400, "pond": 1000, "river": 2500}  # tone of its voices, Hz
+IMAGES_PER_CLASS, VOICES_PER_IMAGE = 6, 2
+IMAGE_DIM = 32
+TINY_VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
+
+
+def spoken(label: str, rng: np.random.Generator, seconds: float = 0.15) -> np.ndarray:
+    """A tone of the class in noise, float32 [samples]."""
+    times = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    tone = 0.5 * np.sin(2 * np.pi * CLASSES[label] * times + rng.uniform(0, 6))
+    return (tone + rng.normal(0, 0.02, len(times))).astype(np.float32)
+
+
+def drawn(label: str, rng: np.random.Generator, side: int = 32) -> np.ndarray:
+    """A colour of the class in noise, uint8 [side, side, 3]."""
+    colour = 60 + 60 * np.eye(3)[list(CLASSES).index(label)]
+    return (colour + rng.integers(0, 60, (side, side, 3))).astype(np.uint8)
+
+
+def write_media(folder: Path) -> Path:
+    """Three classes of six images, two voices each, and their manifest, whose path is returned."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for label in CLASSES:
+        (folder / "images" / label).mkdir(parents=True)
+        (folder / "voices" / label).mkdir(parents=True)
+        for number in range(IMAGES_PER_CLASS):
+            image = f"images/{label}/{number}.png"
+            Image.fromarray(drawn(label, rng)).save(folder / image)
+            for take in range(VOICES_PER_IMAGE):
+                voice = f"voices/{label}/{number}_{take}.wav"
+                soundfile.write(folder / voice, spoken(label, rng), SAMPLE_RATE)
+                rows.append(Row(image, voice, label))
+    write_manifest(folder / "manifest.csv", Manifest(tuple(rows)))
+    return folder / "manifest.csv"
+
+
+def write_made_up_features(folder: Path, manifest: Manifest) -> None:
+    """Features of ``manifest`` as ``ivr extract`` writes them, vectors near one point a class."""
+    rng = np.random.default_rng(1)
+    folder.mkdir(parents=True)
+    centres = {label: rng.normal(0, 1, IMAGE_DIM) for label in CLASSES}
+    versions = {"numpy": np.__version__}
+    vectors = [centres[item.label] + rng.normal(0, 0.3, IMAGE_DIM) for item in manifest.images()]
+    write_table(
+        folder / "images.h5",
+        IMAGES,
+        {
+            "settings": {"stored": "float32", "shape": [IMAGE_DIM], "encoder": "made up"},
+            "versions": versions,
+        },
+        {
+            "names": text_column(item.name for item in manifest.images()),
+            "vectors": np.array(vectors, np.float32),
+        },
+    )
+    voices = [
+        voice_vectors(spoken(item.label, rng), SAMPLE_RATE, TINY_VOICE)
+        for item in manifest.voices()
+    ]
+    shape = [3, TINY_VOICE.coefficients, TINY_VOICE.frames]
+    write_table(
+        folder / "voices.h5",
+        VOICES,
+        {
+            "settings": {
+                "stored": "float32",
+                "shape": shape,
+                "streams": list(STREAMS),
+                **asdict(TINY_VOICE),
+            },
+            "versions": versions,
+        },
+        {
+            "names": text_column(item.name for item in manifest.voices()),
+            "vectors": np.array([cepstra.reshape(-1) for cepstra, _ in voices]),
+            "frames": np.array([frames for _, frames in voices], np.int32),
+        },
+    )
+    write_manifest(folder / "manifest.csv", manifest)
+
+
+@pytest.fixture
+def media_set(tmp_path: Path) -> Path:
+    """Folder with ``manifest.csv`` of 18 images and 36 voices in three classes."""
+    return write_media(tmp_path / "media").parent
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Feature folder of such a set, made without a CNN; tests read it only (or copy it)."""
+    folder = tmp_path_factory.mktemp("made_up")
+    manifest = read_manifest(write_media(folder / "media"))
+    write_made_up_features(folder / "features", manifest)
+    return folder / "features"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Folder of data that the repository does not hold; tests without it are skipped."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("IVR_SHARED", beside))
+    if not folder.is_dir():
+        pytest.skip("needs the folder named by IVR_SHARED, or ../shared beside the repository")
+    return folder
