@@ -1,16 +1,17 @@
-"""Retrieval figures over several seeds: DIVH, its ablation, and each choice that the paper leaves open.
+"""Retrieval figures over several seeds: DIVH, its ablation, and what the paper leaves open.
 
     python benchmarks/retrieval_figures.py FEATURES RUNS --table main --seeds 5
 
-FEATURES is a folder that `ivr extract` wrote; every run goes to RUNS/<row>-<seed> and is kept, so that
-an interrupted call can be repeated. A seed decides the split, the drawn voices, the initial weights and
-the batches. The model is chosen on a validation split cut from the training split; the test split is
-used once a run. Prints a Markdown table of mean and standard deviation over seeds (n - 1), in percent.
+FEATURES is a folder that `ivr extract` wrote; every run goes to RUNS/<row>-<seed> and is kept, so
+that an interrupted call can be repeated. A seed decides the split, the drawn voices, the initial
+weights and the batches. The model is chosen on a validation split cut from the training split; the
+test split is used once a run. Prints a Markdown table of mean and standard deviation over seeds
+(n - 1), in percent.
 """
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ class Row:
 
     name: str
     options: tuple[str, ...] = ()
-    training: TrainConfig = TrainConfig()
+    training: TrainConfig = field(default_factory=TrainConfig)
     bits: int = 64
     voices: str = "one"
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from .errors import SKIPPED, one_line
+
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -46,14 +48,11 @@ def check(
     """
     from ivr.pipeline.check import CheckConfig, audit_as_json, audit_in_words
     from ivr.pipeline.check import check as run
-    from ivr.pipeline.manifest import ManifestError
 
     beside = root or manifest.parent
     config = CheckConfig(manifest, image_root or beside, voice_root or beside, jobs)
-    try:
+    with one_line():
         audit = run(config)
-    except ManifestError as error:
-        raise click.ClickException(str(error)) from error
     click.echo(audit_as_json(audit) if as_json else audit_in_words(audit))
     if audit.problems() or (strict and audit.warnings()):
-        context.exit(3)
+        context.exit(SKIPPED)

@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from ivr.pipeline.layouts import LAYOUTS, Sources
-from ivr.pipeline.manifest import ManifestError
 from ivr.pipeline.prepare import PrepareConfig, Summary
 from ivr.pipeline.prepare import prepare as run
 from ivr.pipeline.splits import CUTS, SplitConfig
+
+from .errors import one_line
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -90,10 +91,8 @@ def prepare(
     """
     sources = Sources(images, voices, captions, class_lists, karpathy, table)
     config = PrepareConfig(layout, sources, out, cut, seed, force, dry_run)
-    try:
+    with one_line():
         summary = run(config)
-    except ManifestError as error:
-        raise click.ClickException(str(error)) from error
     click.echo(_report(summary))
     if dry_run:
         click.echo("dry run: nothing written")

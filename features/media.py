@@ -16,6 +16,7 @@ Voices. WAV (PCM and float), FLAC and Ogg, by libsndfile only.
 
 import struct
 import warnings
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import cast
@@ -61,9 +62,10 @@ _FLAT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"
 
 # What PIL's readers of these formats raise for damaged data. Found by flipping bytes and cutting
 # files (some 60 000 of them): OSError (with UnidentifiedImageError), SyntaxError, ValueError,
-# struct.error, TypeError and OverflowError (TIFF tags of the wrong type). Found by reading its
-# source: LookupError (tables of tags) and MemoryError (codecs). torchvision's JPEG decoder raises
-# RuntimeError alone and libsndfile LibsndfileError alone, caught where they are called.
+# struct.error, TypeError and OverflowError (TIFF tags of the wrong type), LookupError (a PNG
+# profile that ends early). Found by reading its source: MemoryError (codecs). torchvision's JPEG
+# decoder raises RuntimeError alone and libsndfile LibsndfileError alone, caught where they are
+# called.
 _PIL_ERRORS = (
     OSError,
     SyntaxError,
@@ -83,6 +85,8 @@ _STREAMED = 0x7FFF_0000
 _UNKNOWN_FRAMES = 2**63 - 1
 
 _BLOCK = 1 << 20
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class MediaError(ValueError):
@@ -133,7 +137,7 @@ def read_voice(path: Path) -> tuple[np.ndarray, int]:
     if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
         data = _with_sizes(data)
     elif data.startswith(b"OggS"):
-        _check_last_page(data)
+        _check_pages(data)
     elif not data.startswith(b"fLaC"):
         raise MediaError("not a WAV, FLAC or Ogg file")
     try:
@@ -307,12 +311,32 @@ def _with_sizes(data: bytes) -> bytes:
     raise MediaError("cut short before its samples")
 
 
-def _check_last_page(data: bytes) -> None:
-    """Refuse Ogg data without its last page (RFC 3533), which libsndfile reads as shorter."""
-    page = data[data.rfind(b"OggS") :]
-    whole = len(page) >= 27 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
-    if not whole or not page[5] & 4:
+def _check_pages(data: bytes) -> None:
+    """Refuse an Ogg stream with damaged or missing pages; libsndfile reads it as a shorter one."""
+    start, flags = 0, 0
+    while start < len(data):
+        header = data[start : start + 27]
+        if len(header) < 27 or not header.startswith(b"OggS"):
+            raise MediaError(f"damaged or cut short: no Ogg page at byte {start}")
+        body = start + 27 + header[26]
+        end = body + sum(data[start + 27 : body])
+        page = data[start : start + 22] + bytes(4) + data[start + 26 : end]
+        if _ogg_checksum(page) != struct.unpack_from("<I", header, 22)[0]:
+            raise MediaError(
+                f"damaged or cut short: wrong checksum of the Ogg page at byte {start}"
+            )
+        start, flags = end, header[5]
+    if not flags & 4:
         raise MediaError("cut short: the last page of the Ogg stream is missing")
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """Return the checksum of an Ogg page (RFC 3533) whose own checksum is set to 0.
+
+    It is zlib's CRC with the bits of all bytes and of the result in reverse order, begun with 0.
+    """
+    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return int(f"{crc:032b}"[::-1], 2)
 
 
 def _check_sound(sound: soundfile.SoundFile) -> None:

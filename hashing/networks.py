@@ -237,8 +237,8 @@ def mask_streams(values: Tensor, frames: Tensor, config: NetworkConfig) -> Tenso
 
 def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.device) -> Tensor:
     """Return booleans [count, length]: one random run a row, at most ``share`` of its extent."""
-    width = torch.rand(count, device=device) * share * extent
-    start = torch.rand(count, device=device) * (extent - width)
+    width = (torch.rand(count, device=device) * (share * extent + 1)).floor()
+    start = (torch.rand(count, device=device) * (extent - width + 1)).floor()
     position = torch.arange(length, device=device)
     return (position >= start[:, None]) & (position < (start + width)[:, None])
 

@@ -64,6 +64,8 @@ class TrainConfig:
             raise ValueError(f"warm_up must be in [0, 1), got {self.warm_up}")
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ class Modality:
         path: the feature file.
         names: the items of the manifest.
         config: ``settings``, which decide the vectors and are compared, and ``made_with``, which is
-            recorded only: library versions, and the name of the weights (whose sha256 is a setting).
+            recorded only: library versions, name of the weights (their sha256 is a setting).
         dim: length of a vector.
         vectorise: makes rows of names, in order, a :class:`Failure` where a file cannot be used.
     """

@@ -68,7 +68,7 @@ def write_made_up_features(folder: Path, manifest: Manifest) -> None:
         IMAGES,
         {
             "settings": {"stored": "float32", "shape": [IMAGE_DIM], "encoder": "made up"},
-            "versions": versions,
+            "made_with": versions | {"weights": "none"},
         },
         {
             "names": text_column(item.name for item in manifest.images()),
@@ -90,7 +90,7 @@ def write_made_up_features(folder: Path, manifest: Manifest) -> None:
                 "streams": list(STREAMS),
                 **asdict(TINY_VOICE),
             },
-            "versions": versions,
+            "made_with": versions,
         },
         {
             "names": text_column(item.name for item in manifest.voices()),

@@ -16,9 +16,9 @@ from ivr.pipeline import speech
 from ivr.pipeline.demo.canvas import Canvas
 from ivr.pipeline.demo.captions import captions, draw_captions
 from ivr.pipeline.demo.demo_set import DemoConfig, DemoError, write_demo_set
-from ivr.pipeline.manifest import read_manifest
 from ivr.pipeline.demo.scenes import SCENES, draw_scene
 from ivr.pipeline.demo.speech import SPEAKERS, Speaker, SpeechError, Voice, speak
+from ivr.pipeline.manifest import read_manifest
 
 needs_espeak = pytest.mark.skipif(
     find_spec("espeakng_loader") is None, reason='no espeak-ng: pip install -e ".[demo]"'

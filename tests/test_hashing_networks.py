@@ -1,0 +1,242 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ivr.hashing.networks import (
+    ImageHead,
+    NetworkConfig,
+    VoiceRefinement,
+    activate,
+    frame_mask,
+    mask_streams,
+)
+
+# Every size is given, so that no test depends on a default.
+PLAIN = NetworkConfig(
+    image_hidden=0,
+    voice_channels=(6, 5),
+    voice_kernel=5,
+    voice_stride=(2, 3),
+    dropout=0.0,
+    image_dropout=0.0,
+    time_masks=0,
+    time_mask_share=0.5,
+    frequency_masks=0,
+    frequency_mask_share=0.5,
+)
+STREAMS, COEFFICIENTS, FRAMES = 2, 3, 40
+
+
+def random_voices(count: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, STREAMS, COEFFICIENTS, FRAMES, generator=generator)
+
+
+def awkward_refinement(config: NetworkConfig = PLAIN) -> VoiceRefinement:
+    """A network in which a padded frame that slips through changes the outputs."""
+    torch.manual_seed(1)
+    network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, config)
+    network.standardise.set(
+        torch.randn(STREAMS, COEFFICIENTS, 1), torch.rand(STREAMS, COEFFICIENTS, 1) + 0.5
+    )
+    for norm in network.norms:
+        assert isinstance(norm, torch.nn.BatchNorm1d)
+        torch.nn.init.normal_(norm.running_mean)  # type: ignore[arg-type]
+        torch.nn.init.uniform_(norm.bias, 0.5, 1.5)
+    return network.eval()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 17, 39, 40])
+def test_what_pads_a_voice_changes_no_output(frames: int) -> None:
+    network, voices = awkward_refinement(), random_voices(3)
+    count = torch.full((3,), frames)
+    alone = network(voices[..., :frames].clone(), count)
+    for padding in (0.0, 1e4, -7.0):
+        padded = voices.clone()
+        padded[..., frames:] = padding
+        torch.testing.assert_close(network(padded, count), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_the_last_true_frame_does_change_the_outputs() -> None:
+    network, voices = awkward_refinement(), random_voices(1)
+    count = torch.tensor([17])
+    changed = voices.clone()
+    changed[..., 16] += 3
+    assert (network(changed, count) - network(voices, count)).abs().max() > 1e-3
+
+
+def test_voices_of_different_lengths_do_not_mix_in_a_batch() -> None:
+    network, voices = awkward_refinement(), random_voices(4)
+    frames = torch.tensor([3, 40, 11, 25])
+    together = network(voices, frames)
+    for row in range(4):
+        alone = network(voices[row : row + 1], frames[row : row + 1])
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_voice_longer_than_the_vectors_counts_as_filling_them() -> None:
+    network, voices = awkward_refinement(), random_voices(2)
+    cut, whole = network(voices, torch.tensor([90, 41])), network(voices, torch.tensor([40, 40]))
+    torch.testing.assert_close(cut, whole)
+
+
+def test_float16_voices_give_the_outputs_of_their_float32_values() -> None:
+    network, voices = awkward_refinement(), random_voices(2).half()
+    frames = torch.tensor([9, 40])
+    torch.testing.assert_close(network(voices, frames), network(voices.float(), frames))
+
+
+def test_frame_mask_is_one_where_a_voice_has_a_frame() -> None:
+    assert frame_mask(torch.tensor([0, 2, 3]), 3).tolist() == [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
+
+
+def test_voices_are_standardised_by_their_true_frames_alone() -> None:
+    # 300 voices: more than are added up at a time.
+    voices = 5 + 2 * random_voices(300, seed=3)
+    frames = torch.from_numpy(np.random.default_rng(0).integers(1, FRAMES + 20, 300))
+    true = [voices[row, :, :, : int(frames[row])].double() for row in range(300)]
+    joined = torch.cat(true, dim=-1).numpy()
+    for row in range(300):
+        voices[row, :, :, int(frames[row]) :] = 1e4
+    network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, PLAIN)
+    network.fit_inputs(voices, frames)
+    mean, deviation = network.standardise.mean[..., 0], network.standardise.deviation[..., 0]
+    np.testing.assert_allclose(mean.numpy(), joined.mean(-1), rtol=1e-5)
+    np.testing.assert_allclose(deviation.numpy(), joined.std(-1), rtol=1e-5)
+
+
+def test_images_are_standardised_entry_by_entry() -> None:
+    images = torch.tensor([[1.0, 10.0], [3.0, 10.0], [5.0, 40.0]])
+    head = ImageHead(2, 4, PLAIN)
+    head.fit_inputs(images)
+    # By hand: means 3 and 20, deviations sqrt(8/3) and sqrt(200).
+    expected = torch.tensor([[-2 / (8 / 3) ** 0.5, -10 / 200**0.5]])
+    torch.testing.assert_close(head.standardise(images[:1]), expected)
+
+
+def test_a_constant_entry_is_centred_and_not_divided_by_zero() -> None:
+    head = ImageHead(2, 4, PLAIN)
+    head.fit_inputs(torch.tensor([[7.0, 1.0], [7.0, 3.0]]))
+    assert head.standardise(torch.tensor([[7.0, 3.0], [9.0, 3.0]])).tolist() == [[0, 1], [2, 1]]
+    voices = torch.full((2, STREAMS, COEFFICIENTS, FRAMES), 4.0)
+    network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, PLAIN)
+    network.fit_inputs(voices, torch.tensor([10, 40]))
+    assert network.standardise(voices).abs().max() == 0
+    assert network(voices, torch.tensor([10, 40])).isfinite().all()
+
+
+def test_the_statistics_travel_with_the_weights() -> None:
+    head, network = ImageHead(2, 4, PLAIN), VoiceRefinement((2, 3, 40), 4, PLAIN)
+    for module in (head, network):
+        names = set(module.state_dict())
+        assert {"standardise.mean", "standardise.deviation"} <= names
+
+
+def test_an_image_head_without_a_hidden_layer_is_linear() -> None:
+    torch.manual_seed(0)
+    head = ImageHead(5, 3, PLAIN).eval()
+    x, y = torch.randn(2, 4, 5).unbind()
+    zero = torch.zeros_like(x)
+    torch.testing.assert_close(head(x + y) + head(zero), head(x) + head(y))
+    assert sum(parameter.numel() for parameter in head.parameters()) == 5 * 3 + 3
+
+
+def test_an_image_head_with_a_hidden_layer_is_not_linear_and_has_its_width() -> None:
+    torch.manual_seed(0)
+    head = ImageHead(5, 3, replace(PLAIN, image_hidden=7)).eval()
+    x, y = torch.randn(2, 4, 5).unbind()
+    assert not torch.allclose(head(x + y) + head(torch.zeros_like(x)), head(x) + head(y))
+    assert sum(parameter.numel() for parameter in head.parameters()) == 5 * 7 + 7 + 7 * 3 + 3
+
+
+def test_masks_are_drawn_while_training_and_only_then() -> None:
+    config = replace(PLAIN, time_masks=1, frequency_masks=1)
+    network, voices = awkward_refinement(config), random_voices(4)
+    frames = torch.tensor([40, 30, 20, 10])
+    torch.testing.assert_close(network(voices, frames), network(voices, frames), rtol=0, atol=0)
+    network.train()
+    assert not torch.allclose(network(voices, frames), network(voices, frames))
+
+
+def test_without_masks_and_dropout_training_mode_is_not_random() -> None:
+    network, voices = awkward_refinement().train(), random_voices(4)
+    frames = torch.tensor([40, 30, 20, 10])
+    torch.testing.assert_close(network(voices, frames), network(voices, frames), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("end", ["image", "voice"])
+def test_dropout_leaves_units_out_while_training_only(end: str) -> None:
+    torch.manual_seed(0)
+    config = replace(PLAIN, dropout=0.5, image_dropout=0.5)
+    if end == "image":
+        network, inputs = ImageHead(20, 8, config), (torch.randn(4, 20),)
+    else:
+        network = awkward_refinement(config)
+        inputs = (random_voices(4), torch.tensor([40, 30, 20, 10]))
+    network.eval()
+    assert torch.equal(network(*inputs), network(*inputs))
+    network.train()
+    assert not torch.equal(network(*inputs), network(*inputs))
+
+
+def test_time_masks_hide_whole_true_frames_up_to_their_share() -> None:
+    torch.manual_seed(0)
+    voices = torch.ones(500, STREAMS, COEFFICIENTS, FRAMES)
+    frames = torch.full((500,), 20)
+    config = replace(PLAIN, time_masks=1, time_mask_share=0.25)
+    hidden = mask_streams(voices, frames, config) == 0
+    whole = hidden.all(dim=(1, 2))
+    assert torch.equal(hidden.any(dim=(1, 2)), whole)
+    # A run of at most 0.25 x 20 = 5 frames; it may begin anywhere but ends before frame 20.
+    assert whole.sum(1).max() == 5
+    assert not whole[:, 20:].any()
+    assert whole[:, :20].any(0).all()
+    for row in whole:
+        places = row.nonzero().flatten()
+        assert len(places) == 0 or int(places[-1] - places[0]) == len(places) - 1
+
+
+def test_frequency_masks_hide_whole_coefficients_of_every_stream() -> None:
+    torch.manual_seed(0)
+    voices = torch.ones(500, STREAMS, 8, FRAMES)
+    config = replace(PLAIN, frequency_masks=1, frequency_mask_share=0.5)
+    hidden = mask_streams(voices, torch.full((500,), 5), config) == 0
+    whole = hidden.all(dim=(1, 3))
+    assert torch.equal(hidden.any(dim=(1, 3)), whole)
+    assert whole.sum(1).max() == 4
+    assert whole.any(0).all()
+
+
+def test_masking_leaves_what_it_was_given_as_it_was() -> None:
+    voices = torch.ones(8, STREAMS, COEFFICIENTS, FRAMES)
+    masked = mask_streams(voices, torch.full((8,), FRAMES), replace(PLAIN, time_masks=3))
+    assert (masked == 0).any()
+    assert (voices == 1).all()
+
+
+def test_activations_are_tanh_and_linear() -> None:
+    outputs = torch.tensor([[0.0, 1.0, -2.0]])
+    assert torch.equal(activate(outputs, "linear"), outputs)
+    np.testing.assert_allclose(activate(outputs, "tanh"), np.tanh([[0.0, 1.0, -2.0]]), rtol=1e-6)
+    with pytest.raises(ValueError, match="activation must be tanh or linear, got 'relu'"):
+        activate(outputs, "relu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"voice_channels": ()}, r"need one number a layer each, got \(\) and \(2, 3\)"),
+        ({"voice_channels": (4,)}, r"need one number a layer each, got \(4,\) and \(2, 3\)"),
+        ({"voice_kernel": 4}, "voice_kernel must be odd, got 4"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"image_dropout": -0.1}, r"image_dropout must be in \[0, 1\), got -0.1"),
+        ({"time_mask_share": 2}, r"time_mask_share must be in \[0, 1\), got 2"),
+        ({"frequency_mask_share": 1}, r"frequency_mask_share must be in \[0, 1\), got 1"),
+    ],
+)
+def test_sizes_that_no_network_can_have_are_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(PLAIN, **changes)  # type: ignore[arg-type]

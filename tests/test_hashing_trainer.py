@@ -1,0 +1,345 @@
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ivr.hashing.codes import sign
+from ivr.hashing.methods import Method
+from ivr.hashing.methods.divh import DIVH, DIVHConfig
+from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.trainer import (
+    LEARNING_RATES,
+    Epoch,
+    Pairs,
+    TrainConfig,
+    TrainingError,
+    encode,
+    encode_images,
+    encode_voices,
+    epoch_batches,
+    learning_rate,
+    make_optimiser,
+    select,
+    train,
+    validation_scores,
+)
+
+# Every number is given, so that no test depends on a default.
+NETWORK = NetworkConfig(
+    image_hidden=0,
+    voice_channels=(12,),
+    voice_kernel=3,
+    voice_stride=(1,),
+    dropout=0.1,
+    image_dropout=0.1,
+    time_masks=1,
+    time_mask_share=0.2,
+    frequency_masks=1,
+    frequency_mask_share=0.3,
+)
+METHOD = DIVHConfig(
+    gamma=0.1, eta=0.1, activation="tanh", reduction="mean", pair_weights="balanced",
+    network=NETWORK,
+)  # fmt: skip
+TRAINING = TrainConfig(
+    epochs=4, batch_size=16, optimiser="adamw", learning_rate=0.01, weight_decay=1e-4,
+    warm_up=0.1, validate_every=2,
+)  # fmt: skip
+CLASSES, STREAMS, COEFFICIENTS, FRAMES, IMAGE_DIM = 4, 2, 4, 12, 10
+BITS = 16
+
+
+def separable(images: int, voices_each: int, seed: int) -> Pairs:
+    """Pairs in which class and vectors go together; the centres of the classes are always the same.
+
+    Args:
+        images: how many.
+        voices_each: voices an image.
+        seed: of what differs between items of a class.
+    """
+    centres, rng = np.random.default_rng(100), np.random.default_rng(seed)
+    image_centre = centres.normal(0, 1, (CLASSES, IMAGE_DIM))
+    voice_centre = centres.normal(0, 1, (CLASSES, STREAMS, COEFFICIENTS, 1))
+    labels = np.arange(images) % CLASSES
+    voice_image = np.repeat(np.arange(images), voices_each)
+    voices = voice_centre[labels[voice_image]] + rng.normal(
+        0, 0.5, (len(voice_image), STREAMS, COEFFICIENTS, FRAMES)
+    )
+    return Pairs(
+        torch.tensor(image_centre[labels] + rng.normal(0, 0.4, (images, IMAGE_DIM))).float(),
+        torch.tensor(labels),
+        torch.tensor(voices).float(),
+        torch.tensor(rng.integers(FRAMES // 2, FRAMES + 1, len(voice_image))),
+        torch.tensor(voice_image),
+    )
+
+
+def new_model(training: Pairs, seed: int = 0, config: DIVHConfig = METHOD) -> DIVH:
+    torch.manual_seed(seed)
+    model = DIVH(config, Sizes(IMAGE_DIM, (STREAMS, COEFFICIENTS, FRAMES), BITS, CLASSES))
+    model.fit_inputs(training.images, training.voices, training.frames)
+    return model
+
+
+def trained(
+    training: Pairs, validation: Pairs, config: TrainConfig, seed: int = 0
+) -> tuple[DIVH, list[Epoch]]:
+    model = new_model(training)
+    optimiser = make_optimiser(model, config)
+    return model, list(train(model, optimiser, training, validation, config, seed=seed))
+
+
+def same_weights(a: Method, b: Method) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(*map(tensors, (a, b)), strict=True))
+
+
+def tensors(model: Method) -> list[Tensor]:
+    return list(model.state_dict().values())
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 7, 100])
+def test_an_epoch_has_every_image_once_with_a_voice_of_its_own(batch_size: int) -> None:
+    voice_image = np.repeat(np.arange(23), np.random.default_rng(0).integers(1, 6, 23))
+    batches = epoch_batches(voice_image, batch_size, np.random.default_rng(1))
+    images = voice_image[np.concatenate(batches)]
+    assert sorted(images) == list(range(23))
+    assert list(images) != sorted(images)
+    sizes = [len(batch) for batch in batches]
+    assert len(batches) == math.ceil(23 / batch_size)
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_every_voice_of_an_image_is_drawn_about_as_often() -> None:
+    voice_image = np.array([0, 1, 1, 1, 1, 2, 2])
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate(
+        [np.concatenate(epoch_batches(voice_image, 2, rng)) for _ in range(2000)]
+    )
+    counts = np.bincount(drawn, minlength=7)
+    assert counts[0] == 2000
+    # Five deviations of a binomial of 2000 draws: 5 sqrt(2000 x 1/4 x 3/4) = 97, with 1/2: 112.
+    np.testing.assert_allclose(counts[1:5], 500, atol=97)
+    np.testing.assert_allclose(counts[5:], 1000, atol=112)
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_as_half_a_cosine() -> None:
+    config = replace(TRAINING, learning_rate=0.8, warm_up=0.4)
+    rates = [learning_rate(step, 10, config) for step in range(10)]
+    # By hand: four steps up; then 0.4 (1 + cos(pi n / 6)) for n = 0 to 5.
+    root = math.sqrt(3) / 2
+    cosine = [1, root, 0.5, 0, -0.5, -root]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8] + [0.4 * (1 + c) for c in cosine])
+
+
+def test_without_warm_up_the_first_step_is_at_the_top() -> None:
+    config = replace(TRAINING, learning_rate=0.8, warm_up=0.0)
+    assert learning_rate(0, 5, config) == 0.8
+    assert learning_rate(0, 1, config) == 0.8
+    assert learning_rate(4, 5, config) == pytest.approx(0.4 * (1 + math.cos(math.pi * 3 / 4)))
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_a_learning_rate_left_open_is_that_of_the_optimiser(optimiser: str) -> None:
+    config = replace(TRAINING, optimiser=optimiser, learning_rate=None, warm_up=0.0)
+    assert learning_rate(0, 5, config) == LEARNING_RATES[optimiser]  # type: ignore[index]
+
+
+def test_sgd_has_momentum_and_the_step_of_nesterov() -> None:
+    training = separable(8, 1, 0)
+    model = new_model(training)
+    config = replace(TRAINING, optimiser="sgd", weight_decay=0.02)
+    group = make_optimiser(model, config).param_groups[0]
+    assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 0.02)
+    assert isinstance(make_optimiser(model, TRAINING), torch.optim.AdamW)
+
+
+def test_the_steps_of_an_epoch_follow_the_schedule() -> None:
+    training, validation = separable(12, 1, 0), separable(4, 1, 1)
+    _, epochs = trained(training, validation, replace(TRAINING, batch_size=4, epochs=3))
+    # Three steps an epoch, nine in all, one of them rising.
+    expected = [learning_rate(step, 9, TRAINING) for step in (2, 5, 8)]
+    assert [epoch.learning_rate for epoch in epochs] == pytest.approx(expected)
+
+
+def test_a_batch_holds_voices_and_the_images_that_they_describe() -> None:
+    pairs = separable(3, 2, 0)
+    batch = select(pairs, torch.tensor([5, 0]))
+    assert torch.equal(batch.voices, pairs.voices[[5, 0]])
+    assert torch.equal(batch.frames, pairs.frames[[5, 0]])
+    assert torch.equal(batch.images, pairs.images[[2, 0]])
+    assert torch.equal(batch.labels, pairs.labels[[2, 0]])
+
+
+def test_an_image_without_a_voice_is_no_pair() -> None:
+    pairs = separable(3, 1, 0)
+    for rows in ([0, 1], [0, 2]):
+        with pytest.raises(TrainingError, match="every image needs at least one voice"):
+            Pairs(
+                pairs.images, pairs.labels, pairs.voices[rows], pairs.frames[rows],
+                pairs.voice_image[rows],
+            )  # fmt: skip
+
+
+def test_voices_out_of_order_are_refused() -> None:
+    pairs = separable(3, 1, 0)
+    with pytest.raises(TrainingError, match="voice_image must ascend"):
+        replace(pairs, voice_image=torch.tensor([1, 0, 2]))
+
+
+@pytest.mark.parametrize(("optimiser", "rate"), [("adamw", 0.01), ("sgd", 0.2)])
+def test_training_learns_classes_that_can_be_told_apart(optimiser: str, rate: float) -> None:
+    training, validation = separable(64, 3, 0), separable(40, 1, 1)
+    config = replace(TRAINING, epochs=15, optimiser=optimiser, learning_rate=rate)
+    before = validation_scores(new_model(training), validation)
+    _, epochs = trained(training, validation, config)
+    assert epochs[-1].losses["loss"] < 0.7 * epochs[0].losses["loss"]
+    # A random order of four equal classes has a mAP of about 0.3.
+    assert max(before) < 0.6
+    assert epochs[-1].score is not None
+    assert epochs[-1].score > 0.9
+
+
+def test_the_losses_of_an_epoch_are_means_over_its_batches_and_their_sum() -> None:
+    training, validation = separable(12, 1, 0), separable(4, 1, 1)
+    config = replace(TRAINING, batch_size=6, epochs=1)
+    model = new_model(training)
+    seen: list[dict[str, float]] = []
+    losses = model.losses
+
+    def noted(batch):  # type: ignore[no-untyped-def]
+        terms = losses(batch)
+        seen.append({name: term.item() for name, term in terms.items()})
+        return terms
+
+    model.losses = noted  # type: ignore[method-assign]
+    (epoch,) = train(model, make_optimiser(model, config), training, validation, config, seed=0)
+    assert len(seen) == 2
+    means = {name: (seen[0][name] + seen[1][name]) / 2 for name in seen[0]}
+    found = dict(epoch.losses)
+    assert found.pop("loss") == pytest.approx(sum(means.values()), rel=1e-5)
+    assert found == pytest.approx(means, rel=1e-5)
+
+
+def test_epochs_are_looked_at_at_intervals_and_at_the_end() -> None:
+    training, validation = separable(8, 1, 0), separable(4, 1, 1)
+    _, epochs = trained(training, validation, replace(TRAINING, epochs=5, validate_every=2))
+    assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5]
+    assert [epoch.score is not None for epoch in epochs] == [False, True, False, True, True]
+
+
+def test_the_score_of_an_epoch_is_the_mean_of_both_directions() -> None:
+    epoch = Epoch(1, {"loss": 1.0}, 0.1, 0.25, 0.75, 1.0, 1.0)
+    assert epoch.score == 0.5
+    assert replace(epoch, image_to_voice=None, voice_to_image=None).score is None
+
+
+def test_a_loss_that_is_not_finite_stops_with_what_to_do() -> None:
+    training, validation = separable(8, 1, 0), separable(4, 1, 1)
+    config = replace(TRAINING, learning_rate=1e30)
+    model = new_model(training, config=replace(METHOD, activation="linear"))
+    steps = train(model, make_optimiser(model, config), training, validation, config, seed=0)
+    words = r"the loss is (nan|inf) in epoch \d; lower the learning rate \(1e\+30\)"
+    with pytest.raises(TrainingError, match=words):
+        list(steps)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    training, validation = separable(24, 2, 0), separable(8, 1, 1)
+    first, again, other = (trained(training, validation, TRAINING, seed)[0] for seed in (7, 7, 8))
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_an_epoch_depends_on_its_number_and_not_on_what_was_drawn_before(optimiser: str) -> None:
+    training, validation = separable(24, 2, 0), separable(8, 1, 1)
+    config = replace(TRAINING, optimiser=optimiser)
+    whole, epochs = trained(training, validation, config)
+    halves = new_model(training)
+    steps = make_optimiser(halves, config)
+    begun = train(halves, steps, training, validation, config, seed=0)
+    kept = [next(begun), next(begun)]
+    torch.rand(1000)
+    kept += train(halves, steps, training, validation, config, seed=0, start=2)
+    assert same_weights(whole, halves)
+    assert [epoch.losses for epoch in kept] == [epoch.losses for epoch in epochs]
+
+
+def test_encoding_in_batches_gives_what_encoding_at_once_gives_without_dropout() -> None:
+    pairs = separable(9, 2, 0)
+    model = new_model(pairs).train()
+    images, voices = encode(model, pairs, batch_size=4)
+    assert images.shape == (9, BITS)
+    assert voices.shape == (18, BITS)
+    assert images.dtype == voices.dtype == np.float32
+    model.eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(images, model.encode_images(pairs.images), atol=1e-6)
+        expected = model.encode_voices(pairs.voices, pairs.frames)
+    np.testing.assert_allclose(voices, expected, atol=1e-6)
+
+
+def test_vectors_stored_in_float16_are_encoded() -> None:
+    pairs = separable(5, 1, 0)
+    model = new_model(pairs)
+    images = encode_images(model, pairs.images.half())
+    voices = encode_voices(model, pairs.voices.half(), pairs.frames)
+    np.testing.assert_allclose(images, encode_images(model, pairs.images), atol=0.02)
+    np.testing.assert_allclose(voices, encode_voices(model, pairs.voices, pairs.frames), atol=0.02)
+
+
+def average_over_orders(distance: np.ndarray, relevant: np.ndarray) -> float:
+    """Average precision, as the mean over every order of the items that keeps the distances."""
+    values = []
+    for order in itertools.permutations(range(len(distance))):
+        if any(distance[a] > distance[b] for a, b in itertools.pairwise(order)):
+            continue
+        hits, total = 0, 0.0
+        for place, item in enumerate(order, 1):
+            if relevant[item]:
+                hits += 1
+                total += hits / place
+        values.append(total / relevant.sum())
+    return float(np.mean(values))
+
+
+def test_validation_scores_are_the_mean_average_precision_of_all_orders_of_the_ties() -> None:
+    # Eight bits and six items: many distances are equal.
+    pairs = separable(6, 1, 5)
+    torch.manual_seed(2)
+    model = DIVH(METHOD, Sizes(IMAGE_DIM, (STREAMS, COEFFICIENTS, FRAMES), 8, CLASSES))
+    images, voices = (sign(outputs).astype(int) for outputs in encode(model, pairs))
+    distance = (8 - images @ voices.T) // 2
+    assert any(len(set(row)) < 6 for row in distance)
+    labels = pairs.labels.numpy()
+    relevant = labels[:, None] == labels[None, :]
+    forward = np.mean([average_over_orders(d, r) for d, r in zip(distance, relevant, strict=True)])
+    backward = np.mean(
+        [average_over_orders(d, r) for d, r in zip(distance.T, relevant.T, strict=True)]
+    )
+    assert forward != pytest.approx(backward)
+    assert validation_scores(model, pairs) == pytest.approx((forward, backward))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimiser": "lamb"}, "optimiser must be adamw or sgd, got 'lamb'"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"validate_every": 0}, "validate_every must be at least 1, got 0"),
+        ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
+        ({"warm_up": 1.0}, r"warm_up must be in \[0, 1\), got 1.0"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
+        ({"weight_decay": -1.0}, "weight_decay must not be negative, got -1.0"),
+    ],
+)
+def test_settings_that_cannot_be_trained_with_are_refused(
+    changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(TRAINING, **changes)  # type: ignore[arg-type]
