@@ -1,7 +1,7 @@
 # make demo    installs into .venv and runs the main job on a small set drawn and spoken on the spot
 # make test    installs into .venv; lint, types, tests, and the wheel tried from outside the checkout
 # make bench   prints the ratios of docs/benchmarks.md
-# make figures measures the tables of docs/results.md (needs UC Merced: docs/results.md says how)
+# make figures FEATURES=features RUNS=runs   measures the tables of docs/results.md
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -47,10 +47,12 @@ wheel: $(STAMP)
 	cd / && '$(CURDIR)/build/wheel/env/bin/ivr' demo --out '$(CURDIR)/build/wheel/demo' --classes 2 --images-per-class 10
 
 bench: $(STAMP)
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/voice_features.py
+	$(BIN)/python benchmarks/ranking.py
 
 figures: $(STAMP)
-	$(BIN)/python benchmarks/retrieval_figures.py
+	$(BIN)/python benchmarks/retrieval_figures.py $(FEATURES) $(RUNS) --table ablation --seeds 5
+	$(BIN)/python benchmarks/retrieval_figures.py $(FEATURES) $(RUNS) --table choices --seeds 2
 
 clean:
 	rm -rf $(VENV) build demo

@@ -10,13 +10,14 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def _describe(context: click.Context, _: click.Parameter, method: str | None) -> None:
-    """Print the options of ``method`` and stop."""
+    """Print the options of ``method``, or those of the training loop, and stop."""
     if method:
         with one_line(), settings():
             from ivr.hashing.methods import method_entry
+            from ivr.hashing.trainer import TrainConfig
             from ivr.pipeline.options import describe as rows
 
-            describe(rows(method_entry(method).config))
+            describe(rows(TrainConfig if method == "training" else method_entry(method).config))
         context.exit()
 
 
@@ -55,11 +56,18 @@ def _choices_given(context: click.Context) -> bool:
     metavar="NAME=VALUE",
     help="Option of the method, repeatable: gamma=0.5, network.image_hidden=512 ...",
 )
-@click.option("--describe", metavar="METHOD", is_eager=True, expose_value=False,
-              callback=_describe, help="Print the options of METHOD and stop.")  # fmt: skip
+@click.option(
+    "--describe",
+    metavar="METHOD|training",
+    is_eager=True,
+    expose_value=False,
+    callback=_describe,
+    help="Print options, defaults and meanings, and stop.",
+)
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--batch-size", type=int, help="Pairs in a batch.")
-@click.option("--optimiser", type=click.Choice(["adamw", "sgd"]), help="adamw, or the paper's sgd.")
+@click.option("--optimiser", type=click.Choice(["sgd", "adamw"]),
+              help="sgd (the paper's, the default) or adamw.")  # fmt: skip
 @click.option("--learning-rate", type=float, help="At the top of the schedule.")
 @click.option("--weight-decay", type=float, help="Decoupled for adamw, L2 for sgd.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")

@@ -4,8 +4,8 @@ Every HDF5 file that `ivr` writes has the same plain shape, whatever it holds:
 
 * one contiguous, uncompressed dataset a column, all with the same number of rows; text columns are
   fixed-length UTF-8 bytes, so that a row never points elsewhere in the file;
-* attributes ``kind`` (what the table is), ``config`` (JSON: everything that decided the values) and
-  ``sha256`` (of kind, config and all columns).
+* attributes ``kind`` (what the table is), ``config`` (JSON: everything that decided the values),
+  ``sha256`` (of kind, config and all columns) and ``format``, all fixed-length UTF-8 bytes too.
 
 While rows are being made they live in shards beside the file (:class:`Shards`): small tables whose
 names carry the sha256 of their own bytes. A table or shard is written beside its place, flushed to
@@ -17,17 +17,21 @@ its file) is refused before a byte of its columns is read.
 
 import hashlib
 import json
+import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
 BLOCK_ROWS = 1024
-FORMAT = 1
+FORMAT = "1"
+MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
+SHARD = re.compile(r"[0-9]{6}-[0-9a-f]{64}\.h5")
 
 
 class StoreError(ValueError):
@@ -59,6 +63,7 @@ class Table:
         config: what decided the values.
         sha256: digest of kind, config and columns as it was written.
         columns: by name.
+        identity: device, inode, size and time of change of the file when it was opened.
     """
 
     path: Path
@@ -66,6 +71,7 @@ class Table:
     config: Mapping[str, Any]
     sha256: str
     columns: Mapping[str, Column]
+    identity: tuple[int, ...]
 
     @property
     def rows(self) -> int:
@@ -74,21 +80,33 @@ class Table:
 
     def map(self, name: str) -> np.ndarray:
         """Return column ``name`` as a read-only memory map: a row is read when it is touched."""
-        column = self.columns[name]
+        column = self._column(name)
         if 0 in column.shape:
             return np.empty(column.shape, column.dtype)
-        return np.memmap(self.path, column.dtype, "r", column.offset, column.shape)
+        with self._opened() as file:
+            return np.memmap(file, column.dtype, "r", column.offset, column.shape)
 
     def read(self, name: str) -> np.ndarray:
         """Return column ``name`` in memory."""
-        column = self.columns[name]
-        count = int(np.prod(column.shape))
-        values = np.fromfile(self.path, column.dtype, count, offset=column.offset)
+        column = self._column(name)
+        count = math.prod(column.shape)
+        with self._opened() as file:
+            values = np.fromfile(file, column.dtype, count, offset=column.offset)
         return values.reshape(column.shape)
 
     def text(self, name: str) -> tuple[str, ...]:
-        """Return the text column ``name``."""
-        return tuple(value.decode() for value in self.read(name).tolist())
+        """Return the text column ``name``.
+
+        Raises:
+            StoreError: it is not text.
+        """
+        column = self._column(name)
+        if column.dtype.kind != "S" or len(column.shape) != 1:
+            raise StoreError(f"{self.path}: column {name} is not text; make the file again")
+        try:
+            return tuple(value.decode() for value in self.read(name).tolist())
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{self.path}: damaged, column {name} is not UTF-8") from error
 
     def verify(self) -> None:
         """Read every byte and compare with the digest.
@@ -99,6 +117,19 @@ class Table:
         digests = {name: _digest_of(self.map(name)) for name in self.columns}
         if _sha256(self.kind, self.config, self.columns, digests) != self.sha256:
             raise StoreError(f"{self.path}: damaged, its content does not match its sha256")
+
+    def _column(self, name: str) -> Column:
+        if name not in self.columns:
+            raise StoreError(f"{self.path}: has no column {name}; make the file again")
+        return self.columns[name]
+
+    def _opened(self) -> BinaryIO:
+        """Open the file, which must be the one that the columns were found in."""
+        file = self.path.open("rb")
+        if _identity(os.fstat(file.fileno())) != self.identity:
+            file.close()
+            raise StoreError(f"{self.path}: was written anew while it was in use; call again")
+        return file
 
 
 def text_column(values: Iterable[str]) -> np.ndarray:
@@ -132,6 +163,8 @@ def write_table_blocks(
         shapes: dtype and whole shape of each column.
         blocks: for each column, consecutive rows of it.
     """
+    if len(canonical_json(config).encode()) > MAX_CONFIG_BYTES:
+        raise StoreError(f"{path}: its config has more than {MAX_CONFIG_BYTES} bytes")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with h5py.File(partial, "w", locking=False) as file:
@@ -139,10 +172,14 @@ def write_table_blocks(
                 name: _write_column(file, name, *shapes[name], blocks[name]) for name in shapes
             }
             layout = {name: Column(*shapes[name], 0) for name in shapes}
-            file.attrs["kind"] = kind
-            file.attrs["config"] = canonical_json(config)
-            file.attrs["sha256"] = _sha256(kind, config, layout, digests)
-            file.attrs["format"] = FORMAT
+            attributes = {
+                "format": FORMAT,
+                "kind": kind,
+                "config": canonical_json(config),
+                "sha256": _sha256(kind, config, layout, digests),
+            }
+            for name, text in attributes.items():
+                file.attrs[name] = np.bytes_(text.encode())
         flush(partial)
         os.replace(partial, path)
         flush(path.parent)
@@ -158,22 +195,24 @@ def open_table(path: Path, kind: str) -> Table:
     """
     if not path.is_file():
         raise StoreError(f"{path}: no such file")
+    identity = _identity(path.stat())
     try:
         with h5py.File(path, "r", locking=False) as file:
             columns = {name: _plain_column(path, file, name) for name in _members(path, file)}
-            found, config, digest = (
-                _attribute(path, file, n) for n in ("kind", "config", "sha256")
+            written, found, config, digest = (
+                _attribute(path, file, n) for n in ("format", "kind", "config", "sha256")
             )
-    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
+    except StoreError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: not a readable HDF5 file of ivr; make it again") from error
+    if written != FORMAT:
+        raise StoreError(f"{path}: written by another version of ivr; make it again")
     if found != kind:
-        raise StoreError(f"{path}: holds {found}, not {kind}")
+        raise StoreError(f"{path}: holds {found[:40]!r}, not {kind!r}")
     if len({column.shape[:1] for column in columns.values()}) != 1:
         raise StoreError(f"{path}: its columns differ in length")
-    try:
-        return Table(path, found, json.loads(config), digest, columns)
-    except json.JSONDecodeError as error:
-        raise StoreError(f"{path}: its config is not JSON") from error
+    return Table(path, found, _config(path, config), digest, columns, identity)
 
 
 class Shards:
@@ -212,7 +251,7 @@ class Shards:
             self.folder.rmdir()
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*-*.h5"))
+        return sorted(path for path in self.folder.glob("*.h5") if SHARD.fullmatch(path.name))
 
 
 def assemble(
@@ -288,13 +327,15 @@ def _write_column(
     blocks: Iterator[np.ndarray],
 ) -> str:
     """Create the contiguous dataset ``name``, fill it, and return the sha256 of its bytes."""
-    dataset = file.create_dataset(name, shape, dtype)
+    text = dtype.kind == "S"
+    stored = h5py.string_dtype("utf-8", dtype.itemsize) if text else dtype
+    dataset = file.create_dataset(name, shape, stored)
     digest, row = hashlib.sha256(), 0
     for block in blocks:
         values = np.ascontiguousarray(block, dtype)
         if len(values):
-            dataset[row : row + len(values)] = values
-            digest.update(values.view(np.uint8).data if values.ndim else values.tobytes())
+            dataset[row : row + len(values)] = values.view(stored)
+            digest.update(values.view(np.uint8).data)
         row += len(values)
     if row != shape[0]:
         raise ValueError(f"column {name} got {row} rows of {shape[0]}")
@@ -322,6 +363,20 @@ def _sha256(
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _config(path: Path, text: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StoreError(f"{path}: its config is not JSON") from error
+    if not isinstance(config, dict):
+        raise StoreError(f"{path}: its config is not a JSON object")
+    return config
+
+
 def _members(path: Path, file: h5py.File) -> list[str]:
     names = list(file)
     if not names:
@@ -341,14 +396,19 @@ def _plain_column(path: Path, file: h5py.File, name: str) -> Column:
     if not dataset.shape:
         raise StoreError(f"{path}: {name} has no rows; refused")
     offset = dataset.id.get_offset()
-    size = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
+    size = math.prod(dataset.shape) * dataset.dtype.itemsize
     if size and (offset is None or offset + size > path.stat().st_size):
         raise StoreError(f"{path}: {name} claims more bytes than the file has; refused")
     return Column(dataset.dtype, dataset.shape, offset or 0)
 
 
 def _attribute(path: Path, file: h5py.File, name: str) -> str:
-    value = file.attrs[name]
-    if not isinstance(value, str):
-        raise StoreError(f"{path}: attribute {name} is not text; refused")
-    return value
+    """Return a text attribute; only one of fixed length is read.
+
+    libhdf5 (2.0) crashes or does not come back from a text of variable length that is damaged.
+    """
+    attribute = file.attrs.get_id(name)
+    if attribute.dtype.kind != "S" or attribute.shape:
+        raise StoreError(f"{path}: attribute {name} is not plain text; make the file again")
+    value: bytes = file.attrs[name]
+    return value.decode()

@@ -25,6 +25,8 @@ class NetworkConfig:
         voice_channels: channels of the convolutions over time, one number a layer.
         voice_kernel: frames that each convolution sees.
         voice_stride: step of each convolution, one number a layer.
+        output_norm: normalise the outputs of either end over the batch before the activation, so
+            that a bit neither saturates nor settles on one side early.
         dropout: share of units left out before the last layer of either end while training.
         image_dropout: share of image vector entries left out while training.
         time_masks: stretches of frames hidden from the voice CNN while training (SpecAugment).
@@ -33,12 +35,13 @@ class NetworkConfig:
         frequency_mask_share: longest run, as a share of the coefficients.
     """
 
-    image_hidden: int = 0
+    image_hidden: int = 512
     voice_pool: int = 4
     voice_channels: tuple[int, ...] = (128, 192, 256)
     voice_kernel: int = 5
-    voice_stride: tuple[int, ...] = (1, 2, 2)
-    dropout: float = 0.3
+    voice_stride: tuple[int, ...] = (2, 2, 2)
+    output_norm: bool = True
+    dropout: float = 0.2
     image_dropout: float = 0.2
     time_masks: int = 2
     time_mask_share: float = 0.15
@@ -56,6 +59,12 @@ class NetworkConfig:
             raise ValueError(f"voice_kernel must be odd, got {self.voice_kernel}")
         if self.voice_pool < 1:
             raise ValueError(f"voice_pool must be at least 1, got {self.voice_pool}")
+        positive = (*self.voice_channels, *self.voice_stride, self.voice_kernel)
+        if min(positive) < 1:
+            raise ValueError(f"channels, strides and kernel must be at least 1, got {positive}")
+        for name in ("image_hidden", "time_masks", "frequency_masks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("dropout", "image_dropout", "time_mask_share", "frequency_mask_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
@@ -111,7 +120,8 @@ class ImageHead(nn.Module):
         if config.image_hidden:
             layers += [nn.Linear(image_dim, config.image_hidden), nn.ReLU()]
             layers += [nn.Dropout(config.dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(config.image_hidden or image_dim, width))
+        layers += [nn.Linear(config.image_hidden or image_dim, width), _output_norm(width, config)]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return outputs [n, width] for image vectors [n, image_dim]."""
@@ -127,7 +137,8 @@ class VoiceRefinement(nn.Module):
     """MFCC streams [m, streams, coefficients, frames] to real outputs [m, width].
 
     Convolutions over time, then mean and maximum over the frames that the voice really has, so
-    that padding changes nothing.
+    that padding changes no output. (In training, the statistics of batch normalisation do count
+    padded frames, as is usual.)
     """
 
     def __init__(
@@ -146,7 +157,11 @@ class VoiceRefinement(nn.Module):
             )
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for channels in config.voice_channels)
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * widths[-1], width))
+        self.head = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * widths[-1], width),
+            _output_norm(width, config),
+        )
 
     def forward(self, voices: Tensor, frames: Tensor) -> Tensor:
         """Return outputs [m, width].
@@ -206,10 +221,15 @@ def pool_frames(voices: Tensor, frames: Tensor, size: int) -> tuple[Tensor, Tens
     length = voices.shape[-1]
     count = frames.clamp(1, length)
     mask = frame_mask(count, length)
-    padding = -length % size
-    sums = F.pad(voices * mask[:, None, None, :], (0, padding)).unflatten(-1, (-1, size)).sum(-1)
-    filled = F.pad(mask, (0, padding)).unflatten(-1, (-1, size)).sum(-1).clamp(min=1)
-    return sums / filled[:, None, None, :], (count + size - 1) // size
+    kept = voices.masked_fill(mask[:, None, None, :] == 0, 0)
+    filled = _sum_of_runs(mask, size).clamp(min=1)
+    return _sum_of_runs(kept, size) / filled[:, None, None, :], (count + size - 1) // size
+
+
+def _sum_of_runs(values: Tensor, size: int) -> Tensor:
+    """Return the sum of each run of ``size`` entries of the last axis, the last run filled up."""
+    padded = F.pad(values, (0, -values.shape[-1] % size))
+    return padded.reshape(*values.shape[:-1], -1, size).sum(-1)
 
 
 def mask_streams(values: Tensor, frames: Tensor, config: NetworkConfig) -> Tensor:
@@ -241,6 +261,10 @@ def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.d
     start = (torch.rand(count, device=device) * (extent - width + 1)).floor()
     position = torch.arange(length, device=device)
     return (position >= start[:, None]) & (position < (start + width)[:, None])
+
+
+def _output_norm(width: int, config: NetworkConfig) -> nn.Module:
+    return nn.BatchNorm1d(width, affine=False) if config.output_norm else nn.Identity()
 
 
 Activation = Literal["tanh", "linear"]

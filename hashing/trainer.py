@@ -20,7 +20,8 @@ from .metrics import scores
 from .ranking import class_histograms
 
 OptimiserName = Literal["adamw", "sgd"]
-LEARNING_RATES: dict[OptimiserName, float] = {"adamw": 1e-3, "sgd": 0.1}
+LEARNING_RATES: dict[OptimiserName, float] = {"adamw": 3e-3, "sgd": 0.5}
+WEIGHT_DECAYS: dict[OptimiserName, float] = {"adamw": 1e-2, "sgd": 5e-4}
 
 
 class TrainingError(ValueError):
@@ -33,19 +34,20 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training images, each image with one of its voices, drawn anew.
-        batch_size: pairs in a batch.
-        optimiser: adamw or sgd (with momentum 0.9 and Nesterov's step; the paper's choice).
-        learning_rate: at the top of the schedule; None takes that of :data:`LEARNING_RATES`.
-        weight_decay: decoupled for adamw, an L2 penalty for sgd.
+        batch_size: pairs in a batch, 3 or more, so that none is left with one.
+        optimiser: sgd (the paper's; with momentum 0.9 and Nesterov's step) or adamw.
+        learning_rate: at the top of the schedule; None takes 0.5 for sgd, 0.003 for adamw.
+        weight_decay: decoupled for adamw, an L2 penalty for sgd; None takes 0.01 for
+            adamw, 0.0005 for sgd.
         warm_up: share of the steps over which the learning rate rises; it falls as a cosine after.
         validate_every: epochs between two looks at the validation split; the last is looked at.
     """
 
     epochs: int = 60
-    batch_size: int = 128
-    optimiser: OptimiserName = "adamw"
+    batch_size: int = 64
+    optimiser: OptimiserName = "sgd"
     learning_rate: float | None = None
-    weight_decay: float = 1e-4
+    weight_decay: float | None = None
     warm_up: float = 0.1
     validate_every: int = 2
 
@@ -58,13 +60,13 @@ class TrainConfig:
         for name in ("epochs", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.batch_size < 2:
-            raise ValueError(f"batch_size must be at least 2, got {self.batch_size}")
+        if self.batch_size < 3:
+            raise ValueError(f"batch_size must be at least 3, got {self.batch_size}")
         if not 0 <= self.warm_up < 1:
             raise ValueError(f"warm_up must be in [0, 1), got {self.warm_up}")
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if self.weight_decay < 0:
+        if self.weight_decay is not None and self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
 
 
@@ -137,11 +139,13 @@ class Epoch:
 
 def make_optimiser(model: Method, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimiser of ``config`` over the parameters of ``model``."""
-    rate = top_learning_rate(config)
+    rate, decay = top_learning_rate(config), config.weight_decay
+    if decay is None:
+        decay = WEIGHT_DECAYS[config.optimiser]
     if config.optimiser == "adamw":
-        return torch.optim.AdamW(model.parameters(), rate, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
     return torch.optim.SGD(
-        model.parameters(), rate, momentum=0.9, weight_decay=config.weight_decay, nesterov=True
+        model.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True
     )
 
 
@@ -174,8 +178,12 @@ def train(
         start: epochs already done.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or there is one image, which has no batch statistics.
     """
+    if len(training.images) < 2:
+        raise TrainingError(
+            f"two images with voices are needed to train, got {len(training.images)}"
+        )
     for number in range(start + 1, config.epochs + 1):
         began = time.perf_counter()
         torch.manual_seed(_epoch_seed(seed, number))

@@ -4,40 +4,46 @@ Rows are made in the order of the manifest and put away in shards as they come, 
 was killed has lost seconds of work at the most; the next call does what is missing.
 """
 
+import json
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import joblib
 import numpy as np
 
-from ivr.features.image import Encoder, ImageConfig, load_encoder
-from ivr.features.media import MediaError, read_image
+from ivr.features.image import Encoder, ImageConfig, WeightsError, load_encoder
 from ivr.features.store import (
     Shards,
+    StoreError,
     Table,
     assemble,
     canonical_json,
     open_table,
     text_column,
 )
-from ivr.features.voice import VoiceConfig, read_voice_vectors
+from ivr.features.voice import VoiceConfig
 
 from .device import choose_device
 from .lock import only_writer
-from .manifest import ManifestError, read_manifest, resolve, write_manifest
+from .manifest import read_manifest, write_manifest
 from .progress import progress, say
+from .rows import Failure, Row, decode, listen
 
 IMAGES, VOICES = "image features", "voice features"
 StoredType = Literal["float32", "float16"]
+Rows = Generator[Row | Failure, None, None]
 # Libraries whose version can move the last digits of a vector; recorded, not compared.
 LIBRARIES = ("torch", "torchvision", "librosa", "numpy", "scipy", "soundfile", "soxr", "pillow")
 
@@ -59,7 +65,7 @@ class ExtractConfig:
         device: auto takes cuda when there is one.
         strict: stop at the first damaged file.
         time_limit: seconds after which to stop in good order, 0 for none.
-        shard_rows: rows that a shard holds at the most.
+        shard_rows: a shard is closed with the batch that brings it to so many rows.
         shard_seconds: a shard is also closed after so many seconds.
     """
 
@@ -82,7 +88,7 @@ class ExtractConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("jobs", "time_limit"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
@@ -130,29 +136,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A file that could not be used, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One finished row.
-
-    Attributes:
-        name: of the item.
-        vector: [dim].
-        frames: true number of frames of a voice, 0 for an image.
-    """
-
-    name: str
-    vector: np.ndarray
-    frames: int = 0
-
-
-@dataclass(frozen=True)
 class Modality:
     """What differs between images and voices.
 
@@ -163,7 +146,8 @@ class Modality:
         config: ``settings``, which decide the vectors and are compared, and ``made_with``, which is
             recorded only: library versions, name of the weights (their sha256 is a setting).
         dim: length of a vector.
-        vectorise: makes rows of names, in order, a :class:`Failure` where a file cannot be used.
+        vectorise: makes rows of batches of names, in order, a :class:`Failure` where a file cannot
+            be used.
     """
 
     kind: str
@@ -171,20 +155,30 @@ class Modality:
     names: tuple[str, ...]
     config: Mapping[str, Any]
     dim: int
-    vectorise: Callable[[Sequence[str]], Iterator[Row | Failure]]
+    vectorise: Callable[[Sequence[Sequence[str]]], Rows]
 
 
 class Stop:
-    """Tells when to stop in good order: a signal came, or the time is up."""
+    """Tells when to stop in good order: a signal came, or the time is up.
+
+    Attributes:
+        acted_on: work was stopped because of it, and nothing more is to be begun.
+    """
 
     def __init__(self, time_limit: float) -> None:
         """Start the clock; ``time_limit`` in seconds, 0 for none."""
+        self.acted_on = False
         self._signalled = threading.Event()
         self._deadline = time.monotonic() + time_limit if time_limit else float("inf")
 
     def __bool__(self) -> bool:
         """Return whether to stop now."""
-        return self._signalled.is_set() or time.monotonic() > self._deadline
+        return self.signalled or time.monotonic() > self._deadline
+
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal came."""
+        return self._signalled.is_set()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -197,7 +191,8 @@ class Stop:
         def note(number: int, frame: object) -> None:
             self._signalled.set()
             signal.signal(number, before[signal.Signals(number)])
-            say("stopping after this batch; nothing is lost")
+            # Past Python's buffers: the signal may have interrupted a write to one of them.
+            os.write(2, b"stopping after this batch; nothing is lost\n")
 
         for number in before:
             signal.signal(number, note)
@@ -239,7 +234,10 @@ def extract(
             image_root or manifest_path.parent,
             voice_root or manifest_path.parent,
         )
-        write_manifest(out / "manifest.csv", manifest)
+        for partial in out.glob(".*.partial"):
+            partial.unlink()
+        if not _same_file(manifest_path, out / "manifest.csv"):
+            write_manifest(out / "manifest.csv", manifest)
         stop = Stop(config.time_limit)
         with stop.on_signals():
             return tuple(_extract(modality, config, stop) for modality in modalities)
@@ -252,11 +250,32 @@ def plan(manifest_path: Path, out: Path, config: ExtractConfig) -> tuple[Plan, .
     names = [item.name for item in manifest.images()], [item.name for item in manifest.voices()]
     plans = []
     for modality in _modalities(*names, out, config, *roots):
-        _, finished = _finished(modality)
+        tables = _tables(modality)
+        _say_made_anew(modality, tables)
+        _, finished = _finished(modality, tables)
         done = len(finished & set(modality.names))
         size = len(modality.names) * modality.dim * np.dtype(config.stored).itemsize
         plans.append(Plan(modality.path, len(modality.names), done, size))
     return tuple(plans)
+
+
+def checked(table: Table) -> Table:
+    """Return ``table`` when it has what every table of this stage has.
+
+    Raises:
+        StoreError: a column or the settings are missing, or do not belong together.
+    """
+    settings = table.config.get("settings")
+    shape = settings.get("shape") if isinstance(settings, dict) else None
+    kinds = {"names": ("S", 1), "vectors": ("f", 2)}
+    if table.kind == VOICES:
+        kinds["frames"] = ("i", 1)
+    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
+    plain = isinstance(shape, list) and all(type(length) is int for length in shape)
+    dim = math.prod(shape or ()) if plain else -1
+    if found != kinds or table.columns["vectors"].shape[1] != dim:
+        raise StoreError(f"{table.path}: not a table that ivr extract writes; make it again")
+    return table
 
 
 def _modalities(
@@ -270,7 +289,7 @@ def _modalities(
     found = []
     versions = {name: version(name) for name in LIBRARIES}
     if images:
-        encoder = load_encoder(config.image, choose_device(config.device))
+        encoder = _encoder(config)
         settings = {"stored": config.stored, "shape": [encoder.dim], **encoder.provenance}
         made_with = versions | {"weights": settings.pop("weights")}
         found.append(
@@ -280,7 +299,7 @@ def _modalities(
                 tuple(images),
                 {"settings": settings, "made_with": made_with},
                 encoder.dim,
-                lambda names: _image_rows(names, image_root, encoder, config),
+                lambda batches: _image_rows(batches, image_root, encoder, config),
             )
         )
     if voices:
@@ -298,22 +317,38 @@ def _modalities(
                 tuple(voices),
                 {"settings": settings, "made_with": versions},
                 int(np.prod(shape)),
-                lambda names: _voice_rows(names, voice_root, config),
+                lambda batches: _voice_rows(batches, voice_root, config),
             )
         )
     return found
 
 
+def _same_file(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)
+
+
+def _encoder(config: ExtractConfig) -> Encoder:
+    try:
+        return load_encoder(config.image, choose_device(config.device))
+    except WeightsError:
+        raise
+    except ValueError as error:
+        raise ExtractError(str(error)) from error
+
+
 def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted:
-    sources, finished = _finished(modality)
-    todo = [name for name in modality.names if name not in finished]
-    new, skipped = _fill(modality, todo, config, stop)
-    left = len(todo) - new - len(skipped)
+    tables = _tables(modality)
+    _say_made_anew(modality, tables)
+    sources, finished = _finished(modality, tables)
+    batches = _missing(modality.names, finished, config.batch_size)
+    go_on = batches and not stop.acted_on
+    new, skipped = _fill(modality, batches, config, stop) if go_on else (0, [])
+    left = sum(map(len, batches)) - new - len(skipped)
     if left:
         return Extracted(modality.path, 0, new, tuple(skipped), left)
-    if not finished and not new:
+    if not new and finished.isdisjoint(modality.names):
         raise ExtractError(
-            f"none of {len(todo)} {_what(modality)} could be read, e.g. {skipped[0]}; "
+            f"none of {len(skipped)} {_what(modality)} could be read, e.g. {skipped[0]}; "
             "say where they are with --image-root and --voice-root"
         )
     rows = len(finished)
@@ -322,48 +357,121 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     return Extracted(modality.path, rows, new, tuple(skipped), 0)
 
 
-def _finished(modality: Modality) -> tuple[list[Table], set[str]]:
+def _tables(modality: Modality) -> list[Table]:
+    """Return the feature file, where there is one, and the shards."""
+    whole = [open_table(modality.path, modality.kind)] if modality.path.exists() else []
+    return [checked(table) for table in (*whole, *_shards(modality).tables())]
+
+
+def _say_made_anew(modality: Modality, tables: Sequence[Table]) -> None:
+    """Name one difference between the settings and those that rows were made with, if any."""
+    others = [table for table in tables if not _same_settings(table, modality)]
+    if others:
+        difference = _difference(others[0], modality)
+        say(f"{modality.path}: was made with other settings ({difference})")
+
+
+def _finished(modality: Modality, tables: Sequence[Table]) -> tuple[list[Table], set[str]]:
     """Return the tables that hold rows made with these settings, and the names in them."""
-    tables = []
-    if modality.path.exists():
-        table = open_table(modality.path, modality.kind)
-        if _same_settings(table, modality):
-            tables.append(table)
-        else:
-            say(f"{modality.path}: was made with other settings ({_difference(table, modality)})")
-    tables += [table for table in _shards(modality).tables() if _same_settings(table, modality)]
-    return tables, {name for table in tables for name in table.text("names")}
+    same = [table for table in tables if _same_settings(table, modality)]
+    return same, {name for table in same for name in table.text("names")}
+
+
+def _missing(names: Sequence[str], finished: Collection[str], size: int) -> list[list[str]]:
+    """Return the names that are not finished, those of one batch of ``names`` together.
+
+    The last bits of a vector depend on how many images share its forward pass. So batches are cut
+    from the manifest, not from what is missing, and a call that goes on makes the same bits.
+    """
+    batches = [names[start : start + size] for start in range(0, len(names), size)]
+    missing = [[name for name in batch if name not in finished] for batch in batches]
+    return [batch for batch in missing if batch]
 
 
 def _fill(
-    modality: Modality, todo: Sequence[str], config: ExtractConfig, stop: Stop
+    modality: Modality, batches: Sequence[Sequence[str]], config: ExtractConfig, stop: Stop
 ) -> tuple[int, list[str]]:
-    """Make the rows ``todo``, put them away in shards, and return how many, and the skipped."""
-    shards, pending, skipped, new = _shards(modality), list[Row](), list[str](), 0
-    opened = time.monotonic()
-    for row in progress(modality.vectorise(todo) if todo else (), len(todo), _what(modality)):
-        if isinstance(row, Failure):
-            say(f"skipped {row.name}: {row.reason}")
-            skipped.append(row.name)
-            if config.strict:
-                raise ExtractError(f"{row.name}: {row.reason} (stopped by --strict)")
-        else:
-            pending.append(row)
-            new += 1
-        late = time.monotonic() - opened > config.shard_seconds
-        if pending and (len(pending) >= config.shard_rows or late or stop):
-            shards.write(modality.config, _columns(pending, config, modality.kind))
-            pending, opened = [], time.monotonic()
-        if stop:
-            return new, skipped
-    if pending:
-        shards.write(modality.config, _columns(pending, config, modality.kind))
+    """Make the rows of ``batches``, put them away in shards; return how many, and the skipped.
+
+    Whatever ends this early, the batches that were finished are kept.
+    """
+    pending, skipped, new, opened = list[Row](), list[str](), 0, time.monotonic()
+    try:
+        for batch in _made(modality, batches, stop):
+            rows = [row for row in batch if isinstance(row, Row)]
+            pending += rows
+            new += len(rows)
+            for failure in (row for row in batch if isinstance(row, Failure)):
+                if config.strict:
+                    raise ExtractError(f"{failure.name}: {failure.reason} (stopped by --strict)")
+                say(f"skipped {failure.name}: {failure.reason}")
+                skipped.append(failure.name)
+            late = time.monotonic() - opened > config.shard_seconds
+            if pending and (len(pending) >= config.shard_rows or late):
+                _put_away(modality, pending, config)
+                pending, opened = [], time.monotonic()
+    finally:
+        if pending:
+            _put_away(modality, pending, config)
     return new, skipped
+
+
+def _made(
+    modality: Modality, batches: Sequence[Sequence[str]], stop: Stop
+) -> Iterator[list[Row | Failure]]:
+    """Yield the rows of one batch after the other, until it is time to stop.
+
+    Time that is up is obeyed once a row was made, so that calls get somewhere however short they
+    are and however many damaged files come first.
+    """
+    total, any_row = sum(map(len, batches)), False
+    try:
+        with (
+            closing(modality.vectorise(batches)) as made,
+            closing(progress(made, total, _what(modality))) as rows,
+        ):
+            for batch in batches:
+                some = list(islice(rows, len(batch)))
+                any_row = any_row or any(isinstance(row, Row) for row in some)
+                yield some
+                if stop and (any_row or stop.signalled):
+                    stop.acted_on = True
+                    return
+            next(rows, None)  # lets the progress end, with its last line
+    except (KeyboardInterrupt, BrokenExecutor) as error:
+        # A terminal and a batch system signal the readers as well as this process.
+        if stop:
+            stop.acted_on = True
+        elif isinstance(error, KeyboardInterrupt):
+            raise
+        else:
+            raise ExtractError(
+                "a reader process was ended from outside, for lack of memory perhaps; what was "
+                "finished is kept: call again, with fewer --jobs"
+            ) from error
+
+
+def _put_away(modality: Modality, rows: Sequence[Row], config: ExtractConfig) -> None:
+    """Write a shard of ``rows``."""
+    vectors = np.stack([row.vector for row in rows])
+    with np.errstate(over="ignore"):
+        stored = vectors.astype(config.stored)
+    finite = np.isfinite(stored).all(axis=1)
+    if not finite.all():
+        name = rows[int(np.argmin(finite))].name
+        raise ExtractError(
+            f"{name}: its vector holds values beyond {config.stored}; "
+            "take --stored float32 and --precision float32"
+        )
+    columns = {"names": text_column(row.name for row in rows), "vectors": stored}
+    if modality.kind == VOICES:
+        columns["frames"] = np.array([row.frames for row in rows], np.int32)
+    _shards(modality).write(modality.config, columns)
 
 
 def _assemble(modality: Modality) -> int:
     """Write the feature file from its predecessor and the shards, then remove the shards."""
-    sources, finished = _finished(modality)
+    sources, finished = _finished(modality, _tables(modality))
     others = sorted(finished - set(modality.names))
     rows = assemble(
         modality.path, modality.kind, modality.config, sources, [*modality.names, *others]
@@ -373,24 +481,30 @@ def _assemble(modality: Modality) -> int:
 
 
 def _image_rows(
-    names: Sequence[str], root: Path, encoder: Encoder, config: ExtractConfig
-) -> Iterator[Row | Failure]:
+    batches: Sequence[Sequence[str]], root: Path, encoder: Encoder, config: ExtractConfig
+) -> Rows:
     import torch
 
     device = next(encoder.buffers()).device
-    decoded = _in_parallel(_decode, names, (root, encoder.size), config, prefer="threads")
-    while batch := list(islice(decoded, config.batch_size)):
-        images = [row.vector for row in batch if isinstance(row, Row)]
-        vectors = iter(())
-        if images:
-            pixels = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
-            vectors = iter(encoder(pixels).cpu().numpy())
-        for row in batch:
-            yield Row(row.name, next(vectors)) if isinstance(row, Row) else row
+    names = list(chain.from_iterable(batches))
+    with closing(
+        _in_parallel(decode, names, (root, encoder.size), config, prefer="threads")
+    ) as decoded:
+        for batch in batches:
+            rows = list(islice(decoded, len(batch)))
+            images = [row.vector for row in rows if isinstance(row, Row)]
+            vectors = iter(())
+            if images:
+                pixels = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
+                vectors = iter(encoder(pixels).cpu().numpy())
+            for row in rows:
+                yield Row(row.name, next(vectors)) if isinstance(row, Row) else row
 
 
-def _voice_rows(names: Sequence[str], root: Path, config: ExtractConfig) -> Iterator[Row | Failure]:
-    return _in_parallel(_listen, names, (root, config.voice), config, prefer="processes")
+def _voice_rows(batches: Sequence[Sequence[str]], root: Path, config: ExtractConfig) -> Rows:
+    names = list(chain.from_iterable(batches))
+    arguments = (root, config.voice, os.getpid())
+    return _in_parallel(listen, names, arguments, config, prefer="processes")
 
 
 def _in_parallel(
@@ -400,45 +514,23 @@ def _in_parallel(
     config: ExtractConfig,
     *,
     prefer: str,
-) -> Iterator[Row | Failure]:
+) -> Rows:
     """Yield ``function(name, *arguments)`` in order; readers are a window ahead at the most."""
-    jobs = min(config.jobs or os.cpu_count() or 1, len(names))
+    jobs = min(config.jobs or joblib.cpu_count(), len(names))
     window = max(config.shard_rows, config.batch_size)
-    window -= window % config.batch_size
     # One BLAS thread a worker process is joblib's own choice where there is one a core.
     with joblib.Parallel(jobs, prefer=prefer, return_as="generator") as parallel:
         for start in range(0, len(names), window):
             some = names[start : start + window]
-            yield from parallel(joblib.delayed(function)(name, *arguments) for name in some)
-
-
-def _decode(name: str, root: Path, size: int) -> Row | Failure:
-    try:
-        return Row(name, read_image(resolve(root, name), size))
-    except (MediaError, ManifestError) as error:
-        return Failure(name, str(error))
-    except OSError as error:
-        return Failure(name, error.strerror or str(error))
-
-
-def _listen(name: str, root: Path, config: VoiceConfig) -> Row | Failure:
-    try:
-        vectors, frames = read_voice_vectors(resolve(root, name), config)
-        return Row(name, vectors.reshape(-1), frames)
-    except (MediaError, ManifestError) as error:
-        return Failure(name, str(error))
-    except OSError as error:
-        return Failure(name, error.strerror or str(error))
-
-
-def _columns(rows: Sequence[Row], config: ExtractConfig, kind: str) -> dict[str, np.ndarray]:
-    columns = {
-        "names": text_column(row.name for row in rows),
-        "vectors": np.stack([row.vector for row in rows]).astype(config.stored),
-    }
-    if kind == VOICES:
-        columns["frames"] = np.array([row.frames for row in rows], np.int32)
-    return columns
+            results = parallel(joblib.delayed(function)(name, *arguments) for name in some)
+            try:
+                for result in results:  # noqa: UP028 - the generator is closed below, not here
+                    yield result
+            finally:
+                # joblib warns of results that nobody took: when we stop early, there are some.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)
+                    results.close()
 
 
 def _shards(modality: Modality) -> Shards:
@@ -446,14 +538,13 @@ def _shards(modality: Modality) -> Shards:
 
 
 def _same_settings(table: Table, modality: Modality) -> bool:
-    mine, theirs = modality.config["settings"], table.config.get("settings", {})
-    return canonical_json(mine) == canonical_json(theirs)
+    return canonical_json(modality.config["settings"]) == canonical_json(table.config["settings"])
 
 
 def _difference(table: Table, modality: Modality) -> str:
-    mine, theirs = modality.config["settings"], dict(table.config.get("settings", {}))
-    differing = [name for name in mine if mine[name] != theirs.get(name)]
-    name = differing[0] if differing else next(name for name in theirs if name not in mine)
+    mine, theirs = modality.config["settings"], table.config["settings"]
+    pairs = {name: (mine.get(name), theirs.get(name)) for name in {**mine, **theirs}}
+    name = next(n for n, (one, other) in pairs.items() if json.dumps(one) != json.dumps(other))
     return f"{name}: {theirs.get(name)}, now {mine.get(name)}; all rows are made anew"
 
 

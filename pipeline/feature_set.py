@@ -9,7 +9,7 @@ import numpy as np
 
 from ivr.features.store import StoreError, Table, open_table
 
-from .extract import IMAGES, VOICES
+from .extract import IMAGES, VOICES, checked
 from .manifest import Item, Manifest, read_manifest
 
 STREAMS = ("mfcc", "delta", "delta-delta")
@@ -103,7 +103,7 @@ def _table(path: Path, kind: str, *, wanted: bool) -> Table | None:
         return None
     if not path.is_file():
         raise StoreError(f"{path}: not there yet; call the same ivr extract again to finish it")
-    return open_table(path, kind)
+    return checked(open_table(path, kind))
 
 
 def _rows(table: Table | None) -> dict[str, int]:

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BEAT_SECONDS = 20.0
@@ -30,7 +30,8 @@ def only_writer(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
-    _acquire(path)
+    owner = json.dumps({"host": socket.gethostname(), "process": os.getpid()})
+    _acquire(path, owner)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
     beat.start()
@@ -39,11 +40,11 @@ def only_writer(folder: Path) -> Iterator[None]:
     finally:
         stop.set()
         beat.join()
-        path.unlink(missing_ok=True)
+        if _text(path) == owner:  # not so when it was taken for abandoned in the meantime
+            path.unlink(missing_ok=True)
 
 
-def _acquire(path: Path) -> None:
-    owner = json.dumps({"host": socket.gethostname(), "process": os.getpid()})
+def _acquire(path: Path, owner: str) -> None:
     for _ in range(2):
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -57,25 +58,20 @@ def _acquire(path: Path) -> None:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    try:
-        age = time.time() - path.stat().st_mtime
-        text = path.read_text()
-    except FileNotFoundError:
+    text = _text(path)
+    if text is None:
         return
     try:
+        age = time.time() - path.stat().st_mtime
         owner = json.loads(text)
         host, process = str(owner["host"]), int(owner["process"])
-    except (ValueError, KeyError, TypeError):
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError, OverflowError):
         host, process = "", 0
     here = host == socket.gethostname()
     if (here and not _runs(process)) or (not here and age > STALE_SECONDS):
-        # Renamed first: of two processes that find the same lock abandoned, one gets it.
-        grave = path.with_name(f".lock.{os.getpid()}")
-        try:
-            path.rename(grave)
-        except FileNotFoundError:
-            return
-        grave.unlink()
+        _bury(path, text)
         return
     where = "on this machine" if here else f"on {host or 'an unknown machine'}"
     raise BusyError(
@@ -84,10 +80,29 @@ def _remove_if_abandoned(path: Path) -> None:
     )
 
 
+def _bury(path: Path, text: str) -> None:
+    """Remove the lock that says ``text``; another process may have put its own there by now."""
+    grave = path.with_name(f".lock.{os.getpid()}")
+    try:
+        path.rename(grave)
+        if _text(grave) != text:
+            os.link(grave, path)
+    except (FileNotFoundError, FileExistsError):
+        pass
+    grave.unlink(missing_ok=True)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return None
+
+
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -96,7 +111,5 @@ def _runs(process: int) -> bool:
 
 def _beat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
-        try:
+        with suppress(OSError):  # a file system that hangs for a moment must not end the beat
             os.utime(path)
-        except FileNotFoundError:
-            return

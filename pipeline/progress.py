@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -16,7 +16,7 @@ def say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def progress(values: Iterable[Value], total: int, what: str) -> Iterator[Value]:
+def progress(values: Iterable[Value], total: int, what: str) -> Generator[Value, None, None]:
     """Yield ``values`` and show how far they are.
 
     Args:

@@ -97,6 +97,25 @@ class RunConfig:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a run trains on, read and checked.
+
+    Attributes:
+        data: the features.
+        splits: of every item by name.
+        chosen: the content of ``config.json``.
+        pairs: to learn from, and to choose the model on.
+        device: to train on.
+    """
+
+    data: FeatureSet
+    splits: Mapping[str, str]
+    chosen: Mapping[str, Any]
+    pairs: tuple[Pairs, Pairs]
+    device: torch.device
+
+
 def train_run(features: Path, run: Path, config: RunConfig) -> Path:
     """Train on ``features`` into the new folder ``run`` and return it.
 
@@ -109,14 +128,7 @@ def train_run(features: Path, run: Path, config: RunConfig) -> Path:
             f"{run}: exists already; go on with --resume, start anew with --overwrite, "
             "or give another --out"
         )
-    data = open_features(features)
-    splits = complete_splits(data.manifest, config.split)
-    with only_writer(run):
-        chosen = _describe(data, splits, config)
-        write_json(run / CONFIG, chosen)
-        _write_splits(run / "splits.json", splits)
-        _train(run, data, splits, chosen, config.training, choose_device(config.device))
-    return run
+    return _new_run(run, _prepared(features, config), config)
 
 
 def replace_run(features: Path, run: Path, config: RunConfig) -> Path:
@@ -128,10 +140,9 @@ def replace_run(features: Path, run: Path, config: RunConfig) -> Path:
         RunError: ``run`` holds something, but not a run.
         StoreError, ManifestError, TrainingError, DeviceError: see their modules.
     """
-    describe_run(features, config)
-    choose_device(config.device)
+    prepared = _prepared(features, config)
     remove_run(run)
-    return train_run(features, run, config)
+    return _new_run(run, prepared, config)
 
 
 def describe_run(features: Path, config: RunConfig) -> str:
@@ -173,7 +184,9 @@ def resume_run(
     with only_writer(run):
         training = from_json(TrainConfig, chosen["training"])
         splits = _read_splits(run / "splits.json")
-        _train(run, data, splits, chosen, training, choose_device(device))
+        pairs = _training_and_validation(data, splits, chosen)
+        prepared = Prepared(data, splits, chosen, pairs, choose_device(device))
+        _train(run, prepared, training)
     return run
 
 
@@ -203,6 +216,8 @@ def make_pairs(
 ) -> Pairs:
     """Return the labelled images of ``split`` that have a voice in ``voices``, with those voices.
 
+    Both are in alphabetical order, so that a run does not depend on the order of the manifest.
+
     Args:
         data: the features.
         splits: of every item by name.
@@ -214,9 +229,15 @@ def make_pairs(
     Raises:
         RunError: there is no such pair.
     """
-    images = [item for item in data.image_items() if splits[item.name] == split and item.label]
+    images = sorted(
+        (item for item in data.image_items() if splits[item.name] == split and item.label),
+        key=lambda item: item.name,
+    )
     row = {item.name: number for number, item in enumerate(images)}
-    used = sorted((item for item in voices if item.image in row), key=lambda item: row[item.image])
+    used = sorted(
+        (item for item in voices if item.image in row),
+        key=lambda item: (row[item.image], item.name),
+    )
     spoken = sorted({row[item.image] for item in used})
     if not spoken:
         raise RunError(
@@ -266,22 +287,43 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
     }
 
 
-def _train(
-    run: Path,
-    data: FeatureSet,
-    splits: Mapping[str, str],
-    chosen: Mapping[str, Any],
-    config: TrainConfig,
-    device: torch.device,
-) -> None:
+def _training_and_validation(
+    data: FeatureSet, splits: Mapping[str, str], chosen: Mapping[str, Any]
+) -> tuple[Pairs, Pairs]:
+    """Return the pairs to learn from, and those to choose the model on."""
     voices = data.voice_items()
     if chosen["voices"] == "one":
-        names, images = [item.name for item in voices], [item.image for item in voices]
-        voices = [voices[row] for row in one_voice_an_image(names, images, chosen["seed"])]
-    training, validation = (
-        make_pairs(data, splits, split, chosen["classes"], voices, chosen["streams"])
-        for split in ("train", "val")
+        rows = one_voice_an_image(
+            [item.name for item in voices], [item.image for item in voices], chosen["seed"]
+        )
+        voices = [voices[row] for row in rows]
+    names, streams = chosen["classes"], chosen["streams"]
+    return (
+        make_pairs(data, splits, "train", names, voices, streams),
+        make_pairs(data, splits, "val", names, voices, streams),
     )
+
+
+def _prepared(features: Path, config: RunConfig) -> Prepared:
+    """Return all that can be refused without training, done."""
+    data = open_features(features)
+    splits = complete_splits(data.manifest, config.split)
+    chosen = _describe(data, splits, config)
+    pairs = _training_and_validation(data, splits, chosen)
+    return Prepared(data, splits, chosen, pairs, choose_device(config.device))
+
+
+def _new_run(run: Path, prepared: Prepared, config: RunConfig) -> Path:
+    with only_writer(run):
+        write_json(run / CONFIG, prepared.chosen)
+        _write_splits(run / "splits.json", prepared.splits)
+        _train(run, prepared, config.training)
+    return run
+
+
+def _train(run: Path, prepared: Prepared, config: TrainConfig) -> None:
+    data, chosen, device = prepared.data, prepared.chosen, prepared.device
+    training, validation = prepared.pairs
     _say_counts(data, training, validation)
     model, optimiser, start, best = _start(run, chosen, training, config, device)
     training, validation = training.to(device), validation.to(device)

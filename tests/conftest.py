@@ -1,17 +1,21 @@
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 if find_spec("ivr") is None:
     raise SystemExit("ivr is not installed here: run pip install -e . first")
 
 import soundfile
 from PIL import Image
+from torch import nn
 
+from ivr.features.image import Blueprint, Encoder, ImageConfig
 from ivr.features.store import text_column, write_table
 from ivr.features.voice import VoiceConfig, voice_vectors
 from ivr.pipeline.extract import IMAGES, VOICES
@@ -99,6 +103,32 @@ def write_made_up_features(folder: Path, manifest: Manifest) -> None:
         },
     )
     write_manifest(folder / "manifest.csv", manifest)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Tensors this small are slower on several threads, most of all where cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def load_tiny_encoder(config: ImageConfig, device: torch.device) -> Encoder:
+    """A linear map of 8 x 8 pixels to six numbers, another one for each name of an encoder."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
+    generator = torch.Generator().manual_seed(sum(config.encoder.encode()))
+    for parameter in net.parameters():
+        parameter.data.normal_(generator=generator)
+    blueprint = Blueprint(net, 8, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255", "", "")
+    provenance = {"encoder": config.encoder, "weights": config.weights, "sha256": "made up"}
+    return Encoder(config, blueprint, 6, provenance).to(device)
+
+
+@pytest.fixture
+def tiny_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Extract images with :func:`load_tiny_encoder` in the place of a network."""
+    monkeypatch.setattr("ivr.pipeline.extract.load_encoder", load_tiny_encoder)
 
 
 @pytest.fixture

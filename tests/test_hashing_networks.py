@@ -12,6 +12,7 @@ from ivr.hashing.networks import (
     activate,
     frame_mask,
     mask_streams,
+    pool_frames,
 )
 
 # Every size is given, so that no test depends on a default.
@@ -91,6 +92,41 @@ def test_float16_voices_give_the_outputs_of_their_float32_values() -> None:
 
 def test_frame_mask_is_one_where_a_voice_has_a_frame() -> None:
     assert frame_mask(torch.tensor([0, 2, 3]), 3).tolist() == [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
+
+
+def test_frames_are_averaged_in_runs_over_the_true_ones_alone() -> None:
+    voices = torch.tensor([[[[1.0, 3.0, 5.0, 7.0, 9.0]]], [[[2.0, 4.0, 6.0, 99.0, 99.0]]]])
+    pooled, count = pool_frames(voices, torch.tensor([5, 3]), 2)
+    assert pooled.tolist() == [[[[2, 6, 9]]], [[[3, 6, 0]]]]
+    assert count.tolist() == [3, 2]
+    whole, count = pool_frames(voices, torch.tensor([9, 0]), 1)
+    assert whole.tolist() == [[[[1, 3, 5, 7, 9]]], [[[2, 0, 0, 0, 0]]]]
+    assert count.tolist() == [5, 1]
+
+
+@pytest.mark.parametrize("pool", [1, 3, 7])
+def test_what_pads_a_voice_changes_no_output_after_averaging(pool: int) -> None:
+    network, voices = awkward_refinement(replace(PLAIN, voice_pool=pool)), random_voices(3)
+    frames = torch.tensor([2, 20, 33])
+    padded = torch.cat([voices, torch.full_like(voices[..., :9], 1e4)], dim=-1)
+    for row, true in enumerate(frames.tolist()):
+        padded[row, ..., true:] = -1e4
+    expected = [
+        network(voices[row : row + 1, ..., :true], frames[row : row + 1])
+        for row, true in enumerate(frames.tolist())
+    ]
+    torch.testing.assert_close(network(padded, frames), torch.cat(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_normalised_outputs_have_mean_0_and_deviation_1_over_a_batch() -> None:
+    torch.manual_seed(0)
+    config = replace(PLAIN, output_norm=True)
+    frames = torch.randint(5, FRAMES, (64,))
+    voices = awkward_refinement(config).train()(7 + random_voices(64), frames)
+    images = ImageHead(20, 4, config).train()(3 + torch.randn(64, 20))
+    for outputs in (voices, images):
+        torch.testing.assert_close(outputs.mean(0), torch.zeros(4), rtol=0, atol=1e-4)
+        torch.testing.assert_close(outputs.std(0, correction=0), torch.ones(4), rtol=0, atol=1e-2)
 
 
 def test_voices_are_standardised_by_their_true_frames_alone() -> None:

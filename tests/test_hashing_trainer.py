@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.codes import sign
-from ivr.hashing.methods import Method
+from ivr.hashing.methods import Batch, Method
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
 from ivr.hashing.networks import NetworkConfig, Sizes
 from ivr.hashing.trainer import (
@@ -211,7 +211,7 @@ def test_the_losses_of_an_epoch_are_means_over_its_batches_and_their_sum() -> No
     seen: list[dict[str, float]] = []
     losses = model.losses
 
-    def noted(batch):  # type: ignore[no-untyped-def]
+    def noted(batch: Batch) -> dict[str, Tensor]:
         terms = losses(batch)
         seen.append({name: term.item() for name, term in terms.items()})
         return terms
@@ -223,6 +223,24 @@ def test_the_losses_of_an_epoch_are_means_over_its_batches_and_their_sum() -> No
     found = dict(epoch.losses)
     assert found.pop("loss") == pytest.approx(sum(means.values()), rel=1e-5)
     assert found == pytest.approx(means, rel=1e-5)
+
+
+def test_every_epoch_has_batches_of_its_own_and_trains_with_dropout_and_masks() -> None:
+    training, validation = separable(40, 1, 0), separable(4, 1, 1)
+    config = replace(TRAINING, batch_size=40, epochs=3, validate_every=1)
+    model = new_model(training)
+    seen: list[Tensor] = []
+    losses = model.losses
+
+    def noted(batch: Batch) -> dict[str, Tensor]:
+        assert model.training
+        seen.append(batch.images)
+        return losses(batch)
+
+    model.losses = noted  # type: ignore[method-assign]
+    list(train(model, make_optimiser(model, config), training, validation, config, seed=0))
+    assert len(seen) == 3
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(seen, 2))
 
 
 def test_epochs_are_looked_at_at_intervals_and_at_the_end() -> None:
@@ -246,6 +264,21 @@ def test_a_loss_that_is_not_finite_stops_with_what_to_do() -> None:
     words = r"the loss is (nan|inf) in epoch \d; lower the learning rate \(1e\+30\)"
     with pytest.raises(TrainingError, match=words):
         list(steps)
+
+
+def test_no_batch_is_left_with_a_single_pair_which_has_no_batch_statistics() -> None:
+    for images in range(2, 40):
+        for batch_size in range(3, 12):
+            batches = epoch_batches(np.arange(images), batch_size, np.random.default_rng(0))
+            assert min(map(len, batches)) >= 2
+    training, validation = separable(4, 1, 0), separable(4, 1, 1)
+    trained(training, validation, replace(TRAINING, batch_size=3, epochs=1))
+
+
+def test_a_single_image_cannot_be_trained_on() -> None:
+    training = separable(1, 3, 0)
+    with pytest.raises(TrainingError, match="two images with voices are needed to train, got 1"):
+        trained(training, training, TRAINING)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
@@ -332,7 +365,7 @@ def test_validation_scores_are_the_mean_average_precision_of_all_orders_of_the_t
         ({"optimiser": "lamb"}, "optimiser must be adamw or sgd, got 'lamb'"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"validate_every": 0}, "validate_every must be at least 1, got 0"),
-        ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
+        ({"batch_size": 2}, "batch_size must be at least 3, got 2"),
         ({"warm_up": 1.0}, r"warm_up must be in \[0, 1\), got 1.0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
         ({"weight_decay": -1.0}, "weight_decay must not be negative, got -1.0"),

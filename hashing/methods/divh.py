@@ -37,9 +37,11 @@ class DIVHConfig:
     """The choices of DIVH that the paper makes, and those that it leaves open.
 
     Attributes:
-        gamma: weight of the quantisation term L2 (eq. 9); the paper's 1.
-        eta: weight of the bit balance term L3 (eq. 10); the paper's 1.
-        theta_scale: factor of X V^T; 1 as in eq. 8, 0.5 as in eq. 7.
+        gamma: weight of the quantisation term L2 (eq. 9). The paper's 1 is a weight of sums over a
+            batch of unstated size; of means, 1 outweighs the likelihood.
+        eta: weight of the bit balance term L3 (eq. 10); see gamma.
+        theta_scale: factor of X V^T; 1 as in eq. 8, 0.5 as in eq. 7. With 64 bits either saturates
+            the likelihood before the codes of the classes have come apart.
         activation: of the hash layer, tanh or linear; Theta is taken on its outputs.
         reduction: mean makes every term a mean (over pairs, over entries, over bits), so that gamma
             and eta keep their meaning at any batch size; sum is eq. 8-11 to the letter.
@@ -52,9 +54,9 @@ class DIVHConfig:
         network: sizes of the two ends.
     """
 
-    gamma: float = 1.0
-    eta: float = 1.0
-    theta_scale: float = 1.0
+    gamma: float = 0.01
+    eta: float = 0.01
+    theta_scale: float = 0.2
     activation: Activation = "tanh"
     reduction: Reduction = "mean"
     pair_weights: PairWeights = "balanced"
@@ -75,7 +77,7 @@ class DIVHConfig:
             if getattr(self, name) not in get_args(choice):
                 known = " or ".join(get_args(choice))
                 raise ValueError(f"{name} must be {known}, got {getattr(self, name)!r}")
-        if self.gamma < 0 or self.eta < 0 or self.theta_scale <= 0:
+        if not (self.gamma >= 0 and self.eta >= 0 and self.theta_scale > 0):
             raise ValueError(
                 "gamma and eta must not be negative and theta_scale must be positive, got "
                 f"{self.gamma}, {self.eta} and {self.theta_scale}"
