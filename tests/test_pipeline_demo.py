@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from ivr.pipeline import speech
+from ivr.pipeline.demo import speech
 from ivr.pipeline.demo.canvas import Canvas
 from ivr.pipeline.demo.captions import captions, draw_captions
 from ivr.pipeline.demo.demo_set import DemoConfig, DemoError, write_demo_set
