@@ -97,14 +97,22 @@ class Pairs:
             raise TrainingError("voice_image must ascend")
 
     def to(self, device: torch.device) -> "Pairs":
-        """Return the pairs on ``device``."""
+        """Return the pairs on ``device``; voices that do not fit there stay and move by batches."""
         return Pairs(
             self.images.to(device),
             self.labels.to(device),
-            self.voices.to(device),
+            self.voices.to(device) if fits(self.voices, device) else self.voices,
             self.frames.to(device),
             self.voice_image.to(device),
         )
+
+
+def fits(tensor: Tensor, device: torch.device) -> bool:
+    """Return whether ``tensor`` takes at most half of the free memory of ``device``."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return tensor.nbytes <= free / 2
 
 
 @dataclass(frozen=True)
@@ -214,9 +222,12 @@ def encode(model: Method, pairs: Pairs, *, batch_size: int = 512) -> tuple[np.nd
 
 def encode_images(model: Method, images: Tensor, *, batch_size: int = 512) -> np.ndarray:
     """Return the real outputs [n, bits], float32, of CNN vectors [n, image_dim]."""
+    device = model.device
     model.eval()
     with torch.inference_mode():
-        parts = [model.encode_images(part.float()) for part in torch.split(images, batch_size)]
+        parts = [
+            model.encode_images(part.to(device).float()) for part in torch.split(images, batch_size)
+        ]
     return torch.cat(parts).float().cpu().numpy()
 
 
@@ -224,10 +235,11 @@ def encode_voices(
     model: Method, voices: Tensor, frames: Tensor, *, batch_size: int = 512
 ) -> np.ndarray:
     """Return the real outputs [m, bits], float32, of MFCC streams and their true frames [m]."""
+    device = model.device
     model.eval()
     with torch.inference_mode():
         parts = [
-            model.encode_voices(part, count)
+            model.encode_voices(part.to(device), count.to(device))
             for part, count in zip(
                 torch.split(voices, batch_size), torch.split(frames, batch_size), strict=True
             )
@@ -297,13 +309,12 @@ def epoch_batches(
 
 def select(pairs: Pairs, voice_rows: Tensor) -> Batch:
     """Return the batch of the voices ``voice_rows`` [b] and their images."""
-    voice_rows = voice_rows.to(pairs.voices.device)
+    device = pairs.images.device
+    voices = pairs.voices[voice_rows.to(pairs.voices.device)].to(device)
+    voice_rows = voice_rows.to(device)
     image_rows = pairs.voice_image[voice_rows]
     return Batch(
-        pairs.images[image_rows],
-        pairs.voices[voice_rows],
-        pairs.frames[voice_rows],
-        pairs.labels[image_rows],
+        pairs.images[image_rows], voices, pairs.frames[voice_rows], pairs.labels[image_rows]
     )
 
 

@@ -140,24 +140,20 @@ def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:
 
 
 def _image_codes(model: Method, data: FeatureSet, items: Sequence[Item]) -> np.ndarray:
-    device = _device(model)
     parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
     for block in progress(_blocks(items), _count(items), "blocks of images"):
         vectors = torch.from_numpy(data.image_vectors([item.name for item in block]))
-        parts.append(pack(sign(encode_images(model, vectors.to(device)))))
+        parts.append(pack(sign(encode_images(model, vectors))))
     return np.concatenate(parts)
 
 
 def _voice_codes(
     model: Method, data: FeatureSet, items: Sequence[Item], streams: Sequence[str]
 ) -> np.ndarray:
-    device = _device(model)
     parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
     for block in progress(_blocks(items), _count(items), "blocks of voices"):
         vectors, frames = data.voice_vectors([item.name for item in block], streams)
-        outputs = encode_voices(
-            model, torch.from_numpy(vectors).to(device), torch.from_numpy(frames).to(device)
-        )
+        outputs = encode_voices(model, torch.from_numpy(vectors), torch.from_numpy(frames))
         parts.append(pack(sign(outputs)))
     return np.concatenate(parts)
 
@@ -168,10 +164,6 @@ def _blocks(items: Sequence[Item]) -> list[Sequence[Item]]:
 
 def _count(items: Sequence[Item]) -> int:
     return -(-len(items) // BLOCK)
-
-
-def _device(model: Method) -> torch.device:
-    return next(model.parameters()).device
 
 
 def _columns(

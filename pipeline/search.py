@@ -64,12 +64,7 @@ def find_images(
     vectors, frames = _named(voice, lambda: read_voice_vectors(voice, from_json(VoiceConfig, kept)))
     chosen = [STREAMS.index(stream) for stream in config["streams"]]
     model = load_model(run, config, choose_device(device))
-    place = next(model.parameters()).device
-    outputs = encode_voices(
-        model,
-        torch.from_numpy(vectors[chosen][None]).to(place),
-        torch.tensor([frames], device=place),
-    )
+    outputs = encode_voices(model, torch.from_numpy(vectors[chosen][None]), torch.tensor([frames]))
     return _nearest(outputs, _gallery(run, codes).images, count)
 
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from ivr.hashing.networks import Sizes
@@ -45,6 +46,11 @@ class Method(nn.Module, ABC):
         """Keep the sizes; subclasses add layers."""
         super().__init__()
         self.sizes = sizes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
 
     @abstractmethod
     def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
