@@ -49,6 +49,7 @@ wheel: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/voice_features.py
 	$(BIN)/python benchmarks/ranking.py
+	$(BIN)/python benchmarks/waiting_threads.py
 
 figures: $(STAMP)
 	$(BIN)/python benchmarks/retrieval_figures.py $(FEATURES) $(RUNS) --table ablation --seeds 5

@@ -1,9 +1,15 @@
 """The command line: one module a command; parse, call one stage, print."""
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 
 import click
+
+# Threads that wait for each other sleep instead of spinning: where another process holds a core,
+# as on a shared server, training with spinning threads runs 24 times slower (docs/benchmarks.md).
+# OpenMP reads this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = {
     "prepare": "Write a manifest from files as they circulate.",
