@@ -3,7 +3,7 @@
     python benchmarks/waiting_threads.py
 
 Times steps of DIVH on made-up features in a process of its own, with OMP_WAIT_POLICY unset and with
-PASSIVE (what `ivr` sets), in turn, once on the machine as it is and once with one other process that
+PASSIVE (what `ivr` sets), in turn: on the machine as it is, and beside one other process that
 keeps one core busy. Prints pairs a second and the ratio, median and range over the rounds.
 """
 
