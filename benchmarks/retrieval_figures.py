@@ -11,7 +11,7 @@ test split is used once a run. Prints a Markdown table of mean and standard devi
 
 import argparse
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,14 @@ class Row:
     voices: str = "one"
 
 
+TEST_HEAD = """\
+| | mAP I→V | mAP V→I | P@1 I→V | P@1 V→I | P@10 I→V | P@10 V→I | chance mAP |
+|---|---|---|---|---|---|---|---|"""
+VALIDATION_HEAD = """\
+| | validation mAP I→V | validation mAP V→I |
+|---|---|---|"""
+PLAIN = ("network.output_norm=false",)
+LETTER = ("reduction=sum", "pair_weights=none", "theta_scale=1", "gamma=1", "eta=1", *PLAIN)
 TABLES = {
     "bits": (
         Row("DIVH, 16 bits", bits=16),
@@ -54,7 +62,14 @@ TABLES = {
         Row("without L3", ("eta=0",)),
         Row("without L2 and L3", ("gamma=0", "eta=0")),
     ),
+    "ablation-plain": (
+        Row("no output_norm, gamma = eta = 1", (*PLAIN, "gamma=1", "eta=1")),
+        Row("no output_norm, without L2", (*PLAIN, "gamma=0", "eta=1")),
+        Row("no output_norm, without L3", (*PLAIN, "gamma=1", "eta=0")),
+        Row("no output_norm, without L2 and L3", (*PLAIN, "gamma=0", "eta=0")),
+    ),
     "choices": (
+        Row("DIVH, 64 bits"),
         Row("optimiser=adamw", training=TrainConfig(optimiser="adamw")),
         Row("theta_scale=1 (eq. 8)", ("theta_scale=1",)),
         Row("theta_scale=0.5 (eq. 7)", ("theta_scale=0.5",)),
@@ -65,8 +80,8 @@ TABLES = {
         Row("gamma=1, eta=1", ("gamma=1", "eta=1")),
         Row("no masks", ("network.time_masks=0", "network.frequency_masks=0")),
         Row("image_hidden=0", ("network.image_hidden=0",)),
-        Row("output_norm=false", ("network.output_norm=false",)),
-        Row("defaults"),
+        Row("output_norm=false", PLAIN),
+        Row("eq. 8-11 to the letter, sums", LETTER, TrainConfig(learning_rate=1e-4)),
     ),
 }
 
@@ -78,23 +93,23 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--table", choices=TABLES, default="ablation")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0, help="to share seeds between calls")
     arguments = parser.parse_args()
-    rows = TABLES[arguments.table]
-    print("| | mAP I→V | mAP V→I | P@1 I→V | P@1 V→I | P@10 I→V | P@10 V→I | chance mAP |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        results = [
-            _results(row, seed, arguments.features, arguments.runs)
-            for seed in range(arguments.seeds)
-        ]
-        print(_line(row.name, results), flush=True)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    on_validation = arguments.table == "choices"
+    print(VALIDATION_HEAD if on_validation else TEST_HEAD)
+    for row in TABLES[arguments.table]:
+        runs = [_run(row, seed, arguments.features, arguments.runs) for seed in seeds]
+        print(
+            _validation_line(row.name, runs) if on_validation else _line(row.name, runs), flush=True
+        )
 
 
-def _results(row: Row, seed: int, features: Path, runs: Path) -> dict[str, dict[str, float]]:
-    """Return the results of one run, from its folder where it was finished before."""
+def _run(row: Row, seed: int, features: Path, runs: Path) -> Path:
+    """Return the folder of one trained run, which may have been finished before."""
     name = "".join(c if c.isalnum() or c in "=." else "-" for c in row.name)
     run = runs / f"{name}-{seed}"
-    if not (run / "results.json").exists():
+    if not (run / "codes.h5").exists():
         config = RunConfig(
             bits=row.bits,
             voices=row.voices,  # type: ignore[arg-type]
@@ -108,13 +123,35 @@ def _results(row: Row, seed: int, features: Path, runs: Path) -> dict[str, dict[
         else:
             remove_run(run)
             train_run(features, run, config)
-        evaluate_run(run, replace(PROTOCOLS["divh"], seed=seed))
+    return run
+
+
+def _results(run: Path) -> dict[str, dict[str, float]]:
+    """Return the figures of a run on its test split, looked at once."""
+    if not (run / "results.json").exists():
+        evaluate_run(run, PROTOCOLS["divh"])
     results: dict[str, dict[str, float]] = json.loads((run / "results.json").read_text())
     return results
 
 
-def _line(name: str, results: list[dict[str, dict[str, float]]]) -> str:
+def _validation_line(name: str, runs: list[Path]) -> str:
+    """Return the row of the best validation figures; the test split is not looked at."""
     cells = [name]
+    for direction in ("image_to_voice", "voice_to_image"):
+        values = np.array([100 * _best_epoch(run)[direction] for run in runs])
+        cells.append(f"{values.mean():.2f} ± {values.std(ddof=1) if len(values) > 1 else 0:.2f}")
+    return f"| {' | '.join(cells)} |"
+
+
+def _best_epoch(run: Path) -> dict[str, float]:
+    epochs = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    looked = [epoch for epoch in epochs if epoch["image_to_voice"] is not None]
+    best: dict[str, float] = max(looked, key=lambda e: e["image_to_voice"] + e["voice_to_image"])
+    return best
+
+
+def _line(name: str, runs: list[Path]) -> str:
+    results, cells = [_results(run) for run in runs], [name]
     for figure in ("mAP", "P@1", "P@10"):
         for direction in ("image_to_voice", "voice_to_image"):
             values = np.array([result[direction][figure] for result in results])

@@ -34,7 +34,13 @@ def _choices_given(context: click.Context) -> bool:
 @click.argument("features", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Run folder to write.")
 @click.option("--method", default="divh", show_default=True, help="Hashing method.")
-@click.option("--bits", type=int, default=64, show_default=True, help="Length of the codes.")
+@click.option(
+    "--bits",
+    type=int,
+    default=64,
+    show_default=True,
+    help="Length of the codes: 8, 16, 24, 32, 48, 64, 96, 128, 256 or 512.",
+)
 @click.option(
     "--voices",
     type=click.Choice(["one", "all"]),
@@ -54,7 +60,7 @@ def _choices_given(context: click.Context) -> bool:
     "options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Option of the method, repeatable: gamma=0.5, network.image_hidden=512 ...",
+    help="Option, repeatable: gamma=0.5, network.image_hidden=0, training.warm_up=0.2 ...",
 )
 @click.option(
     "--describe",
@@ -114,6 +120,7 @@ def train_hash(
     with one_line():
         from ivr.hashing.trainer import TrainConfig
         from ivr.pipeline import train as stage
+        from ivr.pipeline.options import configured
         from ivr.pipeline.splits import splits_of_cut
 
         chosen = {
@@ -123,6 +130,9 @@ def train_hash(
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
         }
+        loop = [option for option in options if option.startswith("training.")]
+        training = [option.removeprefix("training.") for option in loop]
+        training += [f"{name}={value}" for name, value in chosen.items() if value is not None]
         with settings():
             split = splits_of_cut(cut, seed if split_seed is None else split_seed)
             config = stage.RunConfig(
@@ -132,10 +142,8 @@ def train_hash(
                 streams=tuple(streams.split(",")),
                 seed=seed,
                 split=split,
-                options=options,
-                training=TrainConfig(
-                    **{name: value for name, value in chosen.items() if value is not None}  # type: ignore[arg-type]
-                ),
+                options=tuple(option for option in options if option not in loop),
+                training=configured(TrainConfig, training),
                 device=device,
             )
         if dry_run:

@@ -17,7 +17,7 @@ class NetworkConfig:
     """Sizes of the image head and of the voice refinement CNN.
 
     The DIVH paper names a refinement CNN and gives no layers; these were chosen on the validation
-    split of UC Merced (docs/results.md).
+    splits of UC Merced (docs/results.md).
 
     Attributes:
         image_hidden: width of the hidden layer of the image head, 0 for a single linear layer.
@@ -26,7 +26,8 @@ class NetworkConfig:
         voice_kernel: frames that each convolution sees.
         voice_stride: step of each convolution, one number a layer.
         output_norm: normalise the outputs of either end over the batch before the activation, so
-            that a bit neither saturates nor settles on one side early.
+            that a bit neither saturates nor settles on one side early. It balances the bits by
+            itself, and leaves DIVH's L3 little to do.
         dropout: share of units left out before the last layer of either end while training.
         image_dropout: share of image vector entries left out while training.
         time_masks: stretches of frames hidden from the voice CNN while training (SpecAugment).
@@ -193,7 +194,8 @@ class VoiceRefinement(nn.Module):
         squares, count = total.clone(), 0
         for chunk, lengths in zip(torch.split(voices, 256), torch.split(frames, 256), strict=True):
             lengths = lengths.clamp(1, voices.shape[-1])
-            values = chunk.double() * frame_mask(lengths, voices.shape[-1])[:, None, None, :]
+            padding = frame_mask(lengths, voices.shape[-1])[:, None, None, :] == 0
+            values = chunk.double().masked_fill(padding, 0)
             total += values.sum((0, 3)).cpu()
             squares += values.square().sum((0, 3)).cpu()
             count += int(lengths.sum())

@@ -107,6 +107,13 @@ class Pairs:
         )
 
 
+def weight_decay(config: TrainConfig) -> float:
+    """Return the weight decay that ``config`` means."""
+    if config.weight_decay is None:
+        return WEIGHT_DECAYS[config.optimiser]
+    return config.weight_decay
+
+
 def fits(tensor: Tensor, device: torch.device) -> bool:
     """Return whether ``tensor`` takes at most half of the free memory of ``device``."""
     if device.type != "cuda":
@@ -147,9 +154,7 @@ class Epoch:
 
 def make_optimiser(model: Method, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimiser of ``config`` over the parameters of ``model``."""
-    rate, decay = top_learning_rate(config), config.weight_decay
-    if decay is None:
-        decay = WEIGHT_DECAYS[config.optimiser]
+    rate, decay = top_learning_rate(config), weight_decay(config)
     if config.optimiser == "adamw":
         return torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
     return torch.optim.SGD(

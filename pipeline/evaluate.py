@@ -227,7 +227,7 @@ def _say_departures(images: CodedItems, protocol: Protocol) -> None:
 def _direction(
     queries: CodedItems, gallery: CodedItems, numbers: Mapping[str, int], protocol: Protocol
 ) -> tuple[Scores, Scores, Curves]:
-    found, random, total, buckets = [], [], [], []
+    found, random, total, pooled = [], [], [], []
     points = curve_points(len(gallery.names))
     step = _queries_at_once(len(gallery.names), protocol)
     for start in range(0, len(queries.names), step):
@@ -240,20 +240,31 @@ def _direction(
         )
         found.append(_scores(hist, protocol))
         random.append(_scores(chance_histograms(hist), protocol))
-        counted = np.count_nonzero(~np.isnan(found[-1].average_precision))
-        if counted:
-            total.append(counted * precision_over_retrieved(hist, points, protocol.empty))
-        buckets.append(by_distance)
-    pooled = Histograms(
-        np.concatenate([hist.items.sum(0, keepdims=True) for hist in buckets]),
-        np.concatenate([hist.relevant.sum(0, keepdims=True) for hist in buckets]),
-    )
-    radius = precision_recall_curve(pooled)
+        counted = ~np.isnan(found[-1].average_precision)
+        if counted.any():
+            precision = precision_over_retrieved(hist, points, protocol.empty)
+            total.append(np.count_nonzero(counted) * precision)
+            pooled.append(_pooled(by_distance, counted))
     figures, chance = join_scores(found), join_scores(random)
+    if not pooled:
+        raise EvaluateError("no query has anything relevant in the database")
+    radius = precision_recall_curve(
+        Histograms(
+            np.concatenate([hist.items for hist in pooled]),
+            np.concatenate([hist.relevant for hist in pooled]),
+        )
+    )
     judged = ~np.isnan(figures.average_precision)
     precision = np.sum(total, axis=0) / np.count_nonzero(judged)
     curves = Curves(points, precision, radius, float(chance.precision[judged, 0].mean()))
     return figures, chance, curves
+
+
+def _pooled(hist: Histograms, rows: np.ndarray) -> Histograms:
+    """Return the sum [1, buckets] of the queries in ``rows`` (booleans [q])."""
+    return Histograms(
+        hist.items[rows].sum(0, keepdims=True), hist.relevant[rows].sum(0, keepdims=True)
+    )
 
 
 def _queries_at_once(gallery: int, protocol: Protocol) -> int:

@@ -354,6 +354,7 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     rows = len(finished)
     if new or len(sources) != 1 or sources[0].path != modality.path:
         rows = _assemble(modality)
+    _shards(modality).clear()
     return Extracted(modality.path, rows, new, tuple(skipped), 0)
 
 
@@ -470,14 +471,12 @@ def _put_away(modality: Modality, rows: Sequence[Row], config: ExtractConfig) ->
 
 
 def _assemble(modality: Modality) -> int:
-    """Write the feature file from its predecessor and the shards, then remove the shards."""
+    """Write the feature file from its predecessor and the shards; return its number of rows."""
     sources, finished = _finished(modality, _tables(modality))
     others = sorted(finished - set(modality.names))
-    rows = assemble(
+    return assemble(
         modality.path, modality.kind, modality.config, sources, [*modality.names, *others]
     )
-    _shards(modality).clear()
-    return rows
 
 
 def _image_rows(

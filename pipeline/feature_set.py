@@ -101,8 +101,8 @@ def open_features(folder: Path) -> FeatureSet:
 def _table(path: Path, kind: str, *, wanted: bool) -> Table | None:
     if not wanted:
         return None
-    if not path.is_file():
-        raise StoreError(f"{path}: not there yet; call the same ivr extract again to finish it")
+    if not path.is_file() or path.with_suffix(".shards").is_dir():
+        raise StoreError(f"{path}: not finished; call the same ivr extract again to finish it")
     return checked(open_table(path, kind))
 
 

@@ -23,6 +23,7 @@ from ivr.hashing.trainer import (
     make_optimiser,
     top_learning_rate,
     train,
+    weight_decay,
 )
 
 from .device import choose_device
@@ -272,14 +273,18 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
         "seed": config.seed,
         "split": asdict(config.split),
         "options": asdict(options),
-        "training": asdict(config.training) | {"learning_rate": top_learning_rate(config.training)},
+        "training": asdict(config.training)
+        | {
+            "learning_rate": top_learning_rate(config.training),
+            "weight_decay": weight_decay(config.training),
+        },
         "sizes": asdict(sizes),
         "classes": list(names),
         "features": {
             "folder": str(data.folder.resolve()),
             "sha256": data.digests(),
             "manifest_sha256": _manifest_digest(data),
-            "weights": data.images.config["made_with"]["weights"],
+            "weights": data.images.config.get("made_with", {}).get("weights", "unknown"),
             "images": data.image_settings(),
             "voices": data.voice_settings(),
         },
@@ -309,6 +314,10 @@ def _prepared(features: Path, config: RunConfig) -> Prepared:
     data = open_features(features)
     splits = complete_splits(data.manifest, config.split)
     chosen = _describe(data, splits, config)
+    known = set(chosen["classes"])
+    for label in classes(data.manifest.images()):
+        if label not in known:
+            say(f"note: {label} is tested on, but no image of it is trained on")
     pairs = _training_and_validation(data, splits, chosen)
     return Prepared(data, splits, chosen, pairs, choose_device(config.device))
 

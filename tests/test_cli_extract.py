@@ -1,5 +1,6 @@
 """``ivr extract`` and the shape of the command line: what is printed, and the exit status."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from conftest import TINY_VOICE
 
 from ivr.cli import COMMANDS, main
+from ivr.cli.errors import one_line
 from ivr.features.store import open_table
 from ivr.pipeline.extract import IMAGES, VOICES
 from ivr.pipeline.lock import only_writer
@@ -60,13 +62,14 @@ def test_roots_can_be_given_apart_and_at_once(media_set: Path) -> None:
     write_manifest(media_set / "manifest.csv", Manifest(rows))
     apart = ["--image-root", media_set / "images", "--voice-root", media_set / "voices"]
     assert run_extract(media_set, *apart).exit_code == 0
-    other = tuple(Row(row.image, "", "pond") for row in rows)
-    write_manifest(media_set / "manifest.csv", Manifest(other))
-    once = run("extract", media_set / "manifest.csv", "--out", media_set / "b", *TINY)
-    assert once.exit_code == 1
-    once = run_extract(media_set, "--out", media_set / "b", "--root", media_set / "images")
-    assert once.exit_code == 0
-    assert open_table(media_set / "b" / "images.h5", IMAGES).text("names") == ("pond/0.png",)
+    both = tuple(Row(f"images/{row.image}", f"voices/{row.voice}", "pond") for row in rows)
+    (media_set / "lists").mkdir()
+    write_manifest(media_set / "lists" / "manifest.csv", Manifest(both))
+    assert run_extract(media_set / "lists").exit_code == 1
+    assert run_extract(media_set / "lists", "--root", media_set).exit_code == 0
+    out = media_set / "lists" / "out"
+    assert open_table(out / "images.h5", IMAGES).text("names") == ("images/pond/0.png",)
+    assert open_table(out / "voices.h5", VOICES).text("names") == ("voices/river/0_0.wav",)
 
 
 @pytest.mark.usefixtures("tiny_encoder")
@@ -257,6 +260,23 @@ def test_the_mfcc_settings_can_be_listed_without_a_manifest() -> None:
     result = run("extract", "--describe")
     assert result.exit_code == 0
     assert "frames=1000\n    fixed length of the vectors, frames;" in result.stdout
+
+
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+    for error in (ValueError("shapes differ"), OSError("no file in it"), RuntimeError("torch")):
+        with pytest.raises(type(error)) as caught, one_line():
+            raise error
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_what_to_do(number: int) -> None:
+    with pytest.raises(click.ClickException, match="^disk: full; nothing that was finished"):
+        with one_line():
+            raise OSError(number, "as libhdf5 says it")
+    with pytest.raises(click.ClickException, match=r"^a\.h5: full; .*: free some room and call"):
+        with one_line():
+            raise OSError(number, "as Python says it", "a.h5")
 
 
 def test_sigterm_ends_in_good_order_with_exit_status_75(media_set: Path) -> None:

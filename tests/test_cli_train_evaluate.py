@@ -318,12 +318,22 @@ def test_a_class_that_was_never_trained_on_is_evaluated(features: Path, tmp_path
         return replace(row, split="test" if tested else "val" if row.image[-5] == "4" else "train")
 
     other, run = with_rows(features, tmp_path / "features", unseen), tmp_path / "run"
-    succeeded(ivr("train-hash", other, "--out", run, *SHORT))
+    trained = succeeded(ivr("train-hash", other, "--out", run, *SHORT))
+    assert "note: river is tested on, but no image of it is trained on" in trained.stderr
     assert json.loads((run / "config.json").read_text())["classes"] == ["forest", "pond"]
     found = json.loads(succeeded(ivr("evaluate", run, "--voices", "all", "--json")).stdout)
     assert (found["image_to_voice"]["queries"], found["image_to_voice"]["gallery"]) == (8, 16)
     assert set(found["image_to_voice"]["per_class"]) == {"forest", "pond", "river"}
     assert found["image_to_voice"]["per_class"]["river"] > 0
+
+
+def test_every_setting_of_the_loop_can_be_set(features: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ("--set", "training.warm_up=0.25", "--set", "training.validate_every=3")
+    succeeded(ivr("train-hash", features, "--out", run, *SHORT, *options))
+    training = json.loads((run / "config.json").read_text())["training"]
+    assert (training["warm_up"], training["validate_every"]) == (0.25, 3)
+    assert training["weight_decay"] is not None
 
 
 @pytest.mark.parametrize(

@@ -530,6 +530,16 @@ def test_what_a_killed_call_left_half_written_is_removed(tmp_path: Path) -> None
     assert sorted(os.listdir(tmp_path / "out")) == ["manifest.csv", "voices.h5"]
 
 
+def test_a_call_killed_while_it_removed_its_shards_leaves_no_folder_for_ever(
+    tmp_path: Path,
+) -> None:
+    manifest = made(tmp_path, 0, 1)
+    extract(manifest, tmp_path / "out", CONFIG)
+    (tmp_path / "out" / "voices.shards").mkdir()
+    extract(manifest, tmp_path / "out", CONFIG)
+    assert not (tmp_path / "out" / "voices.shards").exists()
+
+
 def test_a_file_that_is_not_ours_is_refused_not_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -598,9 +608,8 @@ def test_a_second_signal_acts_as_usual_and_loses_no_batch(
 def test_stopping_early_warns_of_nothing(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (images,) = extract(
-            made(tmp_path, 12, 0), tmp_path / "out", replace(STOPPED_AT_ONCE, jobs=2)
-        )
+        config = replace(STOPPED_AT_ONCE, jobs=2, shard_rows=99)
+        (images,) = extract(made(tmp_path, 12, 0), tmp_path / "out", config)
     assert images.left == 8
 
 

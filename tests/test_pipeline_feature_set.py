@@ -109,7 +109,7 @@ def test_what_is_no_finished_folder_is_told_what_to_do(folder: Path, tmp_path: P
     with pytest.raises(StoreError, match="no features here; make them with ivr extract --out"):
         open_features(tmp_path)
     (folder / "voices.h5").unlink()
-    with pytest.raises(StoreError, match=r"voices\.h5: not there yet; call the same ivr extract"):
+    with pytest.raises(StoreError, match=r"voices\.h5: not finished; call the same ivr extract"):
         open_features(folder)
     (folder / "manifest.csv").write_text("image,voice\n")
     with pytest.raises(ManifestError, match="no column label"):
@@ -146,4 +146,10 @@ def test_a_table_that_extract_does_not_write_is_refused(
 ) -> None:
     write_table(folder / "images.h5", IMAGES, {"settings": settings}, columns)
     with pytest.raises(StoreError, match=r"images\.h5: not a table that ivr extract writes"):
+        open_features(folder)
+
+
+def test_a_folder_with_rows_still_in_shards_is_not_trained_on(folder: Path) -> None:
+    (folder / "voices.shards").mkdir()
+    with pytest.raises(StoreError, match=r"voices\.h5: not finished; call the same ivr extract"):
         open_features(folder)

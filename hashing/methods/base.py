@@ -2,14 +2,12 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ivr.hashing.networks import Sizes
-
-Distance = Literal["hamming"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,12 @@ class Batch:
 class Method(nn.Module, ABC):
     """A way to put images and voices into one space; one subclass a file, a class a method.
 
+    The sign of an output is a bit of the code; codes are ranked by Hamming distance.
+
     Class attributes:
-        distance: what ranks the outputs.
-        reconstruction: True where the paper was not readable in full and parts are ours.
         source: the paper.
     """
 
-    distance: ClassVar[Distance] = "hamming"
-    reconstruction: ClassVar[bool] = False
     source: ClassVar[str]
 
     def __init__(self, sizes: Sizes) -> None:
