@@ -69,7 +69,9 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--strict", is_flag=True, help="Stop at the first damaged file.")
 @click.option("--time-limit", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
               help="Stop in good order after so long (exit status 75).")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Load the weights, say what would be done, and do nothing."
+)
 def extract(
     manifest: Path,
     out: Path,
@@ -120,7 +122,13 @@ def extract(
             lines = [
                 f"{plan.path}: {plan.items} items, {plan.done} done already, "
                 f"{plan.items - plan.done} to do, {plan.bytes / 1e6:.0f} MB when finished"
-                for plan in stage.plan(manifest, out, config)
+                for plan in stage.plan(
+                    manifest,
+                    out,
+                    config,
+                    image_root=image_root or root,
+                    voice_root=voice_root or root,
+                )
             ]
             click.echo("\n".join(lines))
             return

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
@@ -37,9 +37,9 @@ from ivr.features.voice import VoiceConfig
 
 from .device import choose_device
 from .lock import only_writer
-from .manifest import read_manifest, write_manifest
+from .manifest import ManifestError, read_manifest, resolve, write_manifest
 from .progress import progress, say
-from .rows import Failure, Row, decode, listen
+from .rows import Failure, Row, decode, file_stamp, listen
 
 IMAGES, VOICES = "image features", "voice features"
 StoredType = Literal["float32", "float16"]
@@ -142,6 +142,7 @@ class Modality:
     Attributes:
         kind: of the table.
         path: the feature file.
+        root: folder that names start from.
         names: the items of the manifest.
         config: ``settings``, which decide the vectors and are compared, and ``made_with``, which is
             recorded only: library versions, name of the weights (their sha256 is a setting).
@@ -152,6 +153,7 @@ class Modality:
 
     kind: str
     path: Path
+    root: Path
     names: tuple[str, ...]
     config: Mapping[str, Any]
     dim: int
@@ -236,17 +238,26 @@ def extract(
         )
         for partial in out.glob(".*.partial"):
             partial.unlink()
-        if not _same_file(manifest_path, out / "manifest.csv"):
-            write_manifest(out / "manifest.csv", manifest)
         stop = Stop(config.time_limit)
         with stop.on_signals():
-            return tuple(_extract(modality, config, stop) for modality in modalities)
+            extracted = tuple(_extract(modality, config, stop) for modality in modalities)
+        finished = not any(result.left for result in extracted)
+        if finished and not _same_file(manifest_path, out / "manifest.csv"):
+            write_manifest(out / "manifest.csv", manifest)
+        return extracted
 
 
-def plan(manifest_path: Path, out: Path, config: ExtractConfig) -> tuple[Plan, ...]:
-    """Return what :func:`extract` would do, without doing it."""
+def plan(
+    manifest_path: Path,
+    out: Path,
+    config: ExtractConfig,
+    *,
+    image_root: Path | None = None,
+    voice_root: Path | None = None,
+) -> tuple[Plan, ...]:
+    """Return what :func:`extract` would do with the same arguments; writes nothing to ``out``."""
     manifest = read_manifest(manifest_path)
-    roots = manifest_path.parent, manifest_path.parent
+    roots = image_root or manifest_path.parent, voice_root or manifest_path.parent
     names = [item.name for item in manifest.images()], [item.name for item in manifest.voices()]
     plans = []
     for modality in _modalities(*names, out, config, *roots):
@@ -267,7 +278,7 @@ def checked(table: Table) -> Table:
     """
     settings = table.config.get("settings")
     shape = settings.get("shape") if isinstance(settings, dict) else None
-    kinds = {"names": ("S", 1), "vectors": ("f", 2)}
+    kinds = {"names": ("S", 1), "stamps": ("u", 1), "vectors": ("f", 2)}
     if table.kind == VOICES:
         kinds["frames"] = ("i", 1)
     found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
@@ -296,6 +307,7 @@ def _modalities(
             Modality(
                 IMAGES,
                 out / "images.h5",
+                image_root,
                 tuple(images),
                 {"settings": settings, "made_with": made_with},
                 encoder.dim,
@@ -314,6 +326,7 @@ def _modalities(
             Modality(
                 VOICES,
                 out / "voices.h5",
+                voice_root,
                 tuple(voices),
                 {"settings": settings, "made_with": versions},
                 int(np.prod(shape)),
@@ -328,6 +341,10 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def _encoder(config: ExtractConfig) -> Encoder:
+    if config.image.weights == "random":
+        say(
+            f"note: {config.image.encoder} gets RANDOM weights: good for trying out, not for figures"
+        )
     try:
         return load_encoder(config.image, choose_device(config.device))
     except WeightsError:
@@ -373,9 +390,28 @@ def _say_made_anew(modality: Modality, tables: Sequence[Table]) -> None:
 
 
 def _finished(modality: Modality, tables: Sequence[Table]) -> tuple[list[Table], set[str]]:
-    """Return the tables that hold rows made with these settings, and the names in them."""
+    """Return the tables that hold rows made with these settings, and the names finished in them.
+
+    A name is not finished where the file behind it is another one now (a second data set that also
+    calls its images 1.tif, 2.tif ...); a file that is gone keeps its row.
+    """
     same = [table for table in tables if _same_settings(table, modality)]
-    return same, {name for table in same for name in table.text("names")}
+    stamps: dict[str, int] = {}
+    for table in same:
+        stamps |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
+    replaced = {
+        name
+        for name in modality.names
+        if name in stamps and _replaced(modality, name, stamps[name])
+    }
+    return same, set(stamps) - replaced
+
+
+def _replaced(modality: Modality, name: str, stamp: int) -> bool:
+    try:
+        return file_stamp(resolve(modality.root, name)) != stamp
+    except (OSError, ManifestError):
+        return False
 
 
 def _missing(names: Sequence[str], finished: Collection[str], size: int) -> list[list[str]]:
@@ -464,7 +500,11 @@ def _put_away(modality: Modality, rows: Sequence[Row], config: ExtractConfig) ->
             f"{name}: its vector holds values beyond {config.stored}; "
             "take --stored float32 and --precision float32"
         )
-    columns = {"names": text_column(row.name for row in rows), "vectors": stored}
+    columns = {
+        "names": text_column(row.name for row in rows),
+        "stamps": np.array([row.stamp for row in rows], np.uint64),
+        "vectors": stored,
+    }
     if modality.kind == VOICES:
         columns["frames"] = np.array([row.frames for row in rows], np.int32)
     _shards(modality).write(modality.config, columns)
@@ -497,7 +537,7 @@ def _image_rows(
                 pixels = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
                 vectors = iter(encoder(pixels).cpu().numpy())
             for row in rows:
-                yield Row(row.name, next(vectors)) if isinstance(row, Row) else row
+                yield replace(row, vector=next(vectors)) if isinstance(row, Row) else row
 
 
 def _voice_rows(batches: Sequence[Sequence[str]], root: Path, config: ExtractConfig) -> Rows:

@@ -21,7 +21,7 @@ class BusyError(ValueError):
 def only_writer(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; a second writer is told and stops.
 
-    The lock is a file that is created exclusively (which network file systems do right) and touched
+    The lock is a file that is linked to its place (which network file systems do right) and touched
     every :data:`BEAT_SECONDS`. The lock of a process that is gone is taken over: at once where it
     ran on this machine, after :data:`STALE_SECONDS` without a touch where it ran on another.
 
@@ -45,15 +45,19 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path, owner: str) -> None:
-    for _ in range(2):
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileExistsError:
-            _remove_if_abandoned(path)
-            continue
-        with os.fdopen(handle, "w") as file:
-            file.write(owner)
-        return
+    # Linked when it is whole: a process killed in between leaves no lock that says nothing.
+    ready = path.with_name(f".lock.new.{os.getpid()}")
+    ready.write_text(owner)
+    try:
+        for _ in range(2):
+            try:
+                os.link(ready, path)
+            except FileExistsError:
+                _remove_if_abandoned(path)
+            else:
+                return
+    finally:
+        ready.unlink()
     raise BusyError(f"{path.parent}: another process took it at this moment; call again")
 
 

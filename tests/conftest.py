@@ -76,6 +76,7 @@ def write_made_up_features(folder: Path, manifest: Manifest) -> None:
         },
         {
             "names": text_column(item.name for item in manifest.images()),
+            "stamps": np.zeros(len(manifest.images()), np.uint64),
             "vectors": np.array(vectors, np.float32),
         },
     )
@@ -98,6 +99,7 @@ def write_made_up_features(folder: Path, manifest: Manifest) -> None:
         },
         {
             "names": text_column(item.name for item in manifest.voices()),
+            "stamps": np.zeros(len(manifest.voices()), np.uint64),
             "vectors": np.array([cepstra.reshape(-1) for cepstra, _ in voices]),
             "frames": np.array([frames for _, frames in voices], np.int32),
         },

@@ -738,3 +738,44 @@ def test_devices_go_by_name() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert choose_device("auto").type == expected
+
+
+def test_another_data_set_with_the_same_names_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        write_manifest(tmp_path / folder / "m.csv", Manifest((Row("", "1.wav", "pond"),)))
+        sound = rng.normal(0, 0.1, 2400).astype(np.float32)  # both files have the same size
+        soundfile.write(tmp_path / folder / "1.wav", sound, 16_000)
+    config = ExtractConfig(voice=TINY_VOICE, jobs=1)
+    stored = []
+    for folder in ("first", "second"):
+        (done,) = extract(tmp_path / folder / "m.csv", tmp_path / "out", config)
+        assert (done.new, done.rows) == (1, 1)
+        stored.append(open_table(tmp_path / "out" / "voices.h5", VOICES).read("vectors"))
+    expected, _ = read_voice_vectors(tmp_path / "second" / "1.wav", TINY_VOICE)
+    assert not np.array_equal(stored[0], stored[1])
+    np.testing.assert_array_equal(stored[1][0], expected.reshape(-1))
+
+
+def test_a_copy_of_a_file_is_the_same_file_and_one_that_is_gone_keeps_its_row(
+    tmp_path: Path,
+) -> None:
+    write_manifest(tmp_path / "m.csv", Manifest((Row("", "1.wav", "pond"),)))
+    sound = np.random.default_rng(5).normal(0, 0.1, 2400)
+    soundfile.write(tmp_path / "1.wav", sound, 16_000)
+    config = ExtractConfig(voice=TINY_VOICE, jobs=1)
+    extract(tmp_path / "m.csv", tmp_path / "out", config)
+    content = (tmp_path / "1.wav").read_bytes()
+    (tmp_path / "1.wav").unlink()
+    assert extract(tmp_path / "m.csv", tmp_path / "out", config)[0].new == 0
+    (tmp_path / "1.wav").write_bytes(content)
+    assert extract(tmp_path / "m.csv", tmp_path / "out", config)[0].new == 0
+
+
+def test_random_weights_are_said_aloud(
+    media_set: Path, tmp_path: Path, tiny_encoder: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ExtractConfig(ImageConfig("alexnet", "random"), TINY_VOICE, jobs=1)
+    plan(media_set / "manifest.csv", tmp_path / "out", config)
+    assert "note: alexnet has RANDOM weights" in capsys.readouterr().err
