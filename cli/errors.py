@@ -16,9 +16,13 @@ def one_line() -> Iterator[None]:
 
     The package's own errors are subclasses of ``ValueError`` defined in its modules; a plain
     ``ValueError`` is a bug, unless :func:`settings` says that it comes from the user's choices.
+    An interrupt from the keyboard is exit status 75: every stage can be called again.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        click.echo("stopped; nothing that was finished is lost: call again", err=True)
+        raise SystemExit(CALL_AGAIN) from None
     except ValueError as error:
         if not type(error).__module__.startswith("ivr."):
             raise

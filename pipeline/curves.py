@@ -53,7 +53,8 @@ def draw_curves(path: Path, curves: Mapping[str, Curves], title: str) -> None:
     left, right = figure.subplots(1, 2)
     for number, (direction, curve) in enumerate(curves.items()):
         colour, name = f"C{number}", direction.replace("_to_", " → ")
-        left.plot(curve.retrieved, 100 * curve.precision, color=colour, label=name)
+        line = ("-", "--")[number % 2]  # the curves of both directions may coincide
+        left.plot(curve.retrieved, 100 * curve.precision, color=colour, linestyle=line, label=name)
         left.axhline(100 * curve.chance, color=colour, linestyle=":", linewidth=1)
         points = curve.radius
         right.plot(
@@ -67,6 +68,7 @@ def draw_curves(path: Path, curves: Mapping[str, Curves], title: str) -> None:
         right.axhline(100 * curve.chance, color=colour, linestyle=":", linewidth=1)
     left.set(xlabel="retrieved items", ylabel="precision, %", ylim=(0, 102), xscale="log")
     right.set(xlabel="recall, %", ylabel="precision, %", xlim=(0, 102), ylim=(0, 102))
+    left.xaxis.set_major_formatter("{x:.0f}")
     left.set_title("precision over retrieved items (dotted: chance)", fontsize=10)
     right.set_title("precision and recall within each Hamming radius", fontsize=10)
     for axes in (left, right):

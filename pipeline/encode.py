@@ -141,7 +141,7 @@ def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:
 
 def _image_codes(model: Method, data: FeatureSet, items: Sequence[Item]) -> np.ndarray:
     parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
-    for block in progress(_blocks(items), _count(items), "blocks of images"):
+    for block in progress(_blocks(items), _count(items), "blocks of images to code"):
         vectors = torch.from_numpy(data.image_vectors([item.name for item in block]))
         parts.append(pack(sign(encode_images(model, vectors))))
     return np.concatenate(parts)
@@ -151,7 +151,7 @@ def _voice_codes(
     model: Method, data: FeatureSet, items: Sequence[Item], streams: Sequence[str]
 ) -> np.ndarray:
     parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
-    for block in progress(_blocks(items), _count(items), "blocks of voices"):
+    for block in progress(_blocks(items), _count(items), "blocks of voices to code"):
         vectors, frames = data.voice_vectors([item.name for item in block], streams)
         outputs = encode_voices(model, torch.from_numpy(vectors), torch.from_numpy(frames))
         parts.append(pack(sign(outputs)))

@@ -342,9 +342,7 @@ def _same_file(one: Path, other: Path) -> bool:
 
 def _encoder(config: ExtractConfig) -> Encoder:
     if config.image.weights == "random":
-        say(
-            f"note: {config.image.encoder} gets RANDOM weights: good for trying out, not for figures"
-        )
+        say(f"note: {config.image.encoder} has RANDOM weights: to try things out, not for figures")
     try:
         return load_encoder(config.image, choose_device(config.device))
     except WeightsError:

@@ -32,9 +32,10 @@ def _protocol_line(results: Mapping[str, Any]) -> str:
         f"{results[direction]['queries']} queries on {results[direction]['gallery']} ({arrow})"
         for direction, arrow in ARROWS.items()
     )
+    voices = {"one": "one voice", "all": "all voices"}[protocol["voices"]]
     return (
         f"{protocol['relevance']} relevance, database {protocol['database']}, "
-        f"{protocol['voices']} voices an image, {ap}, ties by {protocol['ties']}\n{counts}"
+        f"{voices} an image, {ap}, ties by {protocol['ties']}\n{counts}"
     )
 
 

@@ -345,6 +345,8 @@ def _train(run: Path, prepared: Prepared, config: TrainConfig) -> None:
             _write_history(run / HISTORY, epoch)
             _write_checkpoint(run / CHECKPOINT, model, optimiser, epoch.number, best)
             _show(writer, epoch, config)
+    kept = read_tensors(run / MODEL)[1]["epoch"]
+    say(f"kept: epoch {kept}, mean validation mAP {100 * best:.2f}")
     encode_run(run, device=str(device), features=data.folder)
 
 

@@ -84,7 +84,7 @@ def test_digests_tell_features_apart(folder: Path) -> None:
         folder / "images.h5",
         IMAGES,
         table.config,
-        {"names": table.read("names")} | {"vectors": vectors},
+        {name: table.read(name) for name in ("names", "stamps")} | {"vectors": vectors},
     )
     after = open_features(folder).digests()
     assert after["images"] != before["images"]
