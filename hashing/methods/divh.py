@@ -39,7 +39,8 @@ class DIVHConfig:
     Attributes:
         gamma: weight of the quantisation term L2 (eq. 9). The paper's 1 is a weight of sums over a
             batch of unstated size; of means, 1 outweighs the likelihood.
-        eta: weight of the bit balance term L3 (eq. 10); see gamma.
+        eta: weight of the bit balance term L3 (eq. 10); see gamma. With ``network.output_norm`` the
+            bits are balanced already.
         theta_scale: factor of X V^T; 1 as in eq. 8, 0.5 as in eq. 7. With 64 bits either saturates
             the likelihood before the codes of the classes have come apart.
         activation: of the hash layer, tanh or linear; Theta is taken on its outputs.
