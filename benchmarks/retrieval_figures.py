@@ -62,12 +62,6 @@ TABLES = {
         Row("without L3", ("eta=0",)),
         Row("without L2 and L3", ("gamma=0", "eta=0")),
     ),
-    "ablation-plain": (
-        Row("no output_norm, gamma = eta = 1", (*PLAIN, "gamma=1", "eta=1")),
-        Row("no output_norm, without L2", (*PLAIN, "gamma=0", "eta=1")),
-        Row("no output_norm, without L3", (*PLAIN, "gamma=1", "eta=0")),
-        Row("no output_norm, without L2 and L3", (*PLAIN, "gamma=0", "eta=0")),
-    ),
     "choices": (
         Row("DIVH, 64 bits"),
         Row("optimiser=adamw", training=TrainConfig(optimiser="adamw")),

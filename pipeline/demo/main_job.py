@@ -15,7 +15,7 @@ from .demo_set import DemoConfig, write_demo_set
 # Random weights need no network, and drawings differ enough for them: a demonstration of the work,
 # not of the retrieval that weights trained on ImageNet give.
 ENCODER = ImageConfig("alexnet", "random")
-TRAINING = TrainConfig(epochs=40, batch_size=32, validate_every=5)
+TRAINING = TrainConfig(epochs=120, batch_size=32, validate_every=10)
 
 
 def run_demo(folder: Path, config: DemoConfig) -> str:
