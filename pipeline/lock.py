@@ -47,17 +47,20 @@ def only_writer(folder: Path) -> Iterator[None]:
 def _acquire(path: Path, owner: str) -> None:
     # Linked when it is whole: a process killed in between leaves no lock that says nothing.
     ready = path.with_name(f".lock.new.{os.getpid()}")
-    ready.write_text(owner)
-    try:
-        for _ in range(2):
-            try:
-                os.link(ready, path)
-            except FileExistsError:
-                _remove_if_abandoned(path)
-            else:
-                return
-    finally:
-        ready.unlink()
+    for _ in range(3):
+        ready.write_text(owner)
+        try:
+            os.link(ready, path)
+        except FileExistsError:
+            _remove_if_abandoned(path)
+        except FileNotFoundError:  # swept up by a process that got the lock at this moment
+            continue
+        else:
+            for leftover in path.parent.glob(".lock.*"):
+                leftover.unlink(missing_ok=True)
+            return
+        finally:
+            ready.unlink(missing_ok=True)
     raise BusyError(f"{path.parent}: another process took it at this moment; call again")
 
 
