@@ -121,6 +121,14 @@ def test_a_lock_taken_while_we_judged_its_predecessor_is_given_back(
     assert os.listdir(tmp_path) == [".lock"]
 
 
+def test_what_a_process_left_that_was_killed_while_it_took_the_lock_is_removed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".lock.new.1").write_text("")
+    with only_writer(tmp_path):
+        assert os.listdir(tmp_path) == [".lock"]
+
+
 def test_a_lock_that_another_took_over_is_left_to_it(tmp_path: Path) -> None:
     with only_writer(tmp_path):
         left_behind(tmp_path, "elsewhere", 1)
