@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from .cnn_f import SIZE as CNN_F_SIZE
 from .cnn_f import CnnF, read_matconvnet
+from .files import file_digest
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SEED = 0
@@ -479,8 +480,7 @@ def _copy(state: Mapping[str, Tensor], net: nn.Module) -> None:
 
 def _file_sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
 

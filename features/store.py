@@ -28,6 +28,8 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from .files import file_digest, flush, replaced
+
 BLOCK_ROWS = 1024
 FORMAT = "1"
 MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
@@ -165,26 +167,17 @@ def write_table_blocks(
     """
     if len(canonical_json(config).encode()) > MAX_CONFIG_BYTES:
         raise StoreError(f"{path}: its config has more than {MAX_CONFIG_BYTES} bytes")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w", locking=False) as file:
-            digests = {
-                name: _write_column(file, name, *shapes[name], blocks[name]) for name in shapes
-            }
-            layout = {name: Column(*shapes[name], 0) for name in shapes}
-            attributes = {
-                "format": FORMAT,
-                "kind": kind,
-                "config": canonical_json(config),
-                "sha256": _sha256(kind, config, layout, digests),
-            }
-            for name, text in attributes.items():
-                file.attrs[name] = np.bytes_(text.encode())
-        flush(partial)
-        os.replace(partial, path)
-        flush(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replaced(path) as partial, h5py.File(partial, "w", locking=False) as file:
+        digests = {name: _write_column(file, name, *shapes[name], blocks[name]) for name in shapes}
+        layout = {name: Column(*shapes[name], 0) for name in shapes}
+        attributes = {
+            "format": FORMAT,
+            "kind": kind,
+            "config": canonical_json(config),
+            "sha256": _sha256(kind, config, layout, digests),
+        }
+        for name, text in attributes.items():
+            file.attrs[name] = np.bytes_(text.encode())
 
 
 def open_table(path: Path, kind: str) -> Table:
@@ -290,21 +283,6 @@ def assemble(
 def canonical_json(config: Mapping[str, Any]) -> str:
     """Return ``config`` as JSON that is equal exactly when the configs are."""
     return json.dumps(config, sort_keys=True, ensure_ascii=False)
-
-
-def flush(path: Path) -> None:
-    """Make the disk hold what was written to the file or folder ``path``."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of the bytes of ``path``."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[np.ndarray]:

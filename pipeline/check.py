@@ -1,6 +1,5 @@
 """An audit of a manifest and its files: what is broken, what leaks, and what chance would give."""
 
-import hashlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
+from ivr.features.files import file_digest
 from ivr.features.media import MediaError, read_image, read_voice
 from ivr.features.voice import VoiceConfig
 from ivr.hashing.metrics import average_precision
@@ -342,14 +342,14 @@ def _read_below(item: Item, root: Path, read: Callable[[Item, Path], File]) -> F
 
 def _read_image(item: Item, path: Path) -> File:
     read_image(path)
-    return File(item, _digest(path), None)
+    return File(item, file_digest(path), None)
 
 
 def _read_voice(item: Item, path: Path) -> File:
     samples, rate = read_voice(path)
     peak = float(np.abs(samples).max())
     silent = _silent(item.name, peak) if peak < SILENCE else None
-    return File(item, _digest(path), silent, len(samples) / rate)
+    return File(item, file_digest(path), silent, len(samples) / rate)
 
 
 def _silent(name: str, peak: float) -> Finding:
@@ -370,11 +370,6 @@ def _find_copy(items: Sequence[Item], what: str) -> list[Finding]:
     if len({item.group for item in items}) > 1:
         return [_warning(f"{what} copied, not in one group", names, _some(names))]
     return []
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _chance(manifest: Manifest) -> tuple[Chance | None, list[Finding]]:

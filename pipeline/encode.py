@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ivr.features.store import canonical_json, file_digest, open_table, text_column, write_table
+from ivr.features.files import file_digest
+from ivr.features.store import canonical_json, open_table, text_column, write_table
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.methods import Method
 from ivr.hashing.trainer import encode_images, encode_voices
@@ -17,7 +18,7 @@ from .device import choose_device
 from .feature_set import FeatureSet, open_features
 from .manifest import Item
 from .progress import progress
-from .runs import CODES, MODEL, RunError, load_model, read_config, read_json
+from .runs import CODES, MODEL, SPLITS, RunError, load_model, read_config, read_json
 
 KIND = "codes"
 BLOCK = 2048
@@ -99,7 +100,7 @@ def encode_run(
     )
     if out is None and not own:
         raise RunError(f"{data.folder}: not the features of {run}; say where to write with --out")
-    splits = read_json(run / "splits.json") if own else {}
+    splits = read_json(run / SPLITS) if own else {}
     model = load_model(run, config, choose_device(device))
     target = out or run / CODES
     target.parent.mkdir(parents=True, exist_ok=True)

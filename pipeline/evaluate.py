@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ivr.features.store import file_digest
+from ivr.features.files import file_digest
 from ivr.hashing.metrics import (
     Scores,
     class_average_precision,

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 
+from ivr.features.files import replaced
+
 SPLITS = ("train", "val", "test")
 
 
@@ -128,12 +130,10 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         for name in COLUMNS
         if name in REQUIRED or any(getattr(row, name) for row in manifest.rows)
     ]
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(used)
         writer.writerows([getattr(row, name) for name in used] for row in manifest.rows)
-    partial.replace(path)
 
 
 def classes(items: Iterable[Item]) -> tuple[str, ...]:

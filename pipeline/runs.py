@@ -6,7 +6,6 @@
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ivr.features.store import flush
+from ivr.features.files import replaced
 from ivr.hashing.methods import Method, method_entry
 from ivr.hashing.networks import Sizes
 
@@ -24,6 +23,7 @@ from .options import from_json
 
 CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
+SPLITS = "splits.json"
 IN_CONFIG = (
     "method",
     "bits",
@@ -103,10 +103,9 @@ def load_weights(model: Method, tensors: Mapping[str, Tensor], path: Path) -> No
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``values`` to ``path``; an interrupted write leaves ``path`` as it was."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    flush(partial)
-    os.replace(partial, path)
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    with replaced(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -128,11 +127,9 @@ def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None
 ) -> None:
     """Write safetensors; an interrupted write leaves ``path`` as it was."""
-    partial = path.with_name(f".{path.name}.partial")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, partial, dict(notes or {}))
-    flush(partial)
-    os.replace(partial, path)
+    with replaced(path) as partial:
+        save_file(plain, partial, dict(notes or {}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

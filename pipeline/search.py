@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from ivr.features.files import file_digest
 from ivr.features.image import ImageConfig, load_encoder
 from ivr.features.media import MediaError, read_image
-from ivr.features.store import file_digest
 from ivr.features.voice import VoiceConfig, read_voice_vectors
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.ranking import top_k

@@ -38,6 +38,7 @@ from .runs import (
     CONFIG,
     HISTORY,
     MODEL,
+    SPLITS,
     RunError,
     build_model,
     load_weights,
@@ -184,7 +185,7 @@ def resume_run(
         _require_same_choices(run, chosen, _describe(data, splits, expected))
     with only_writer(run):
         training = from_json(TrainConfig, chosen["training"])
-        splits = _read_splits(run / "splits.json")
+        splits = _read_splits(run / SPLITS)
         pairs = _training_and_validation(data, splits, chosen)
         prepared = Prepared(data, splits, chosen, pairs, choose_device(device))
         _train(run, prepared, training)
@@ -325,7 +326,7 @@ def _prepared(features: Path, config: RunConfig) -> Prepared:
 def _new_run(run: Path, prepared: Prepared, config: RunConfig) -> Path:
     with only_writer(run):
         write_json(run / CONFIG, prepared.chosen)
-        _write_splits(run / "splits.json", prepared.splits)
+        _write_splits(run / SPLITS, prepared.splits)
         _train(run, prepared, config.training)
     return run
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from ivr.features.store import StoreError, file_digest, open_table, write_table
+from ivr.features.files import file_digest
+from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing.codes import unpack
 from ivr.hashing.trainer import TrainConfig
 from ivr.pipeline import encode as stage
