@@ -236,8 +236,6 @@ def extract(
             image_root or manifest_path.parent,
             voice_root or manifest_path.parent,
         )
-        for partial in out.glob(".*.partial"):
-            partial.unlink()
         stop = Stop(config.time_limit)
         with stop.on_signals():
             extracted = tuple(_extract(modality, config, stop) for modality in modalities)

@@ -25,6 +25,8 @@ def only_writer(folder: Path) -> Iterator[None]:
     every :data:`BEAT_SECONDS`. The lock of a process that is gone is taken over: at once where it
     ran on this machine, after :data:`STALE_SECONDS` without a touch where it ran on another.
 
+    What a killed writer left half written is removed.
+
     Raises:
         BusyError: another process holds the folder.
     """
@@ -32,6 +34,8 @@ def only_writer(folder: Path) -> Iterator[None]:
     path = folder / ".lock"
     owner = json.dumps({"host": socket.gethostname(), "process": os.getpid()})
     _acquire(path, owner)
+    for partial in folder.glob(".*.partial"):  # what a killed writer left of files.replaced
+        partial.unlink(missing_ok=True)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
     beat.start()

@@ -159,3 +159,10 @@ def test_another_process_is_a_second_writer_too(tmp_path: Path) -> None:
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"process {os.getpid()} on this machine is writing here" in told
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "in\n"
+
+
+def test_what_a_killed_writer_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".model.safetensors.123.partial").write_bytes(b"half")
+    (tmp_path / "model.safetensors").write_bytes(b"whole")
+    with only_writer(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "model.safetensors"}
