@@ -15,6 +15,7 @@ COMMANDS = {
     "prepare": "Write a manifest from files as they circulate.",
     "check": "Audit a manifest and its files.",
     "extract": "Turn images and voices into feature files.",
+    "merge": "Put the parts of a job array together.",
     "train-hash": "Train image and voice hash functions on feature files.",
     "encode": "Turn features into packed codes with a trained run.",
     "evaluate": "Rank by Hamming distance and print the figures.",

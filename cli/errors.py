@@ -27,6 +27,14 @@ def one_line() -> Iterator[None]:
         if not type(error).__module__.startswith("ivr."):
             raise
         raise click.ClickException(str(error)) from error
+    except RuntimeError as error:
+        # torch's own class, without importing torch.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        raise click.ClickException(
+            "the GPU's memory is full; give a smaller --batch-size, wait for the others that use "
+            "it, or take --device cpu: nothing that was finished is lost"
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise click.ClickException(

@@ -62,10 +62,17 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option("--describe", is_flag=True, is_eager=True, expose_value=False, callback=_describe,
               help="Print the MFCC settings and stop.")  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True,
-              help="Images a forward pass.")  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(0), default=0,
+              help="Images a forward pass  [default: what suits the device]. "
+              "Halved where it does not fit.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Readers  [default: one a core].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--gpu-memory-fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,
+              show_default=True, help="Share of the GPU's memory to take at the most.")  # fmt: skip
+@click.option("--shard", "part", metavar="I/N|slurm", help="Do part I of N, for ivr merge; slurm: "
+              "this task's part of its job array or job step.")  # fmt: skip
+@click.option("--scheduler-address", default="", metavar="tcp://HOST:PORT",
+              help="Read files on the workers of this Dask cluster.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Stop at the first damaged file.")
 @click.option("--time-limit", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
               help="Stop in good order after so long (exit status 75).")  # fmt: skip
@@ -87,6 +94,9 @@ def extract(
     batch_size: int,
     jobs: int,
     device: str,
+    gpu_memory_fraction: float,
+    part: str | None,
+    scheduler_address: str,
     strict: bool,
     time_limit: float,
     dry_run: bool,
@@ -100,21 +110,27 @@ def extract(
     Example:
       ivr extract ucm.csv --out features --image-root images --voice-root voices
       ivr extract ucm.csv --out features --encoder squeezenet1_0 --weights squeezenet.pth
+      ivr extract ucm.csv --out features --shard 2/8    # then: ivr merge features
     """
     with one_line():
         from ivr.features.image import ImageConfig
         from ivr.features.voice import VoiceConfig
         from ivr.pipeline import extract as stage
+        from ivr.pipeline.extract_config import ExtractConfig
         from ivr.pipeline.options import configured
+        from ivr.pipeline.parts import parse_part
 
         with settings():
-            config = stage.ExtractConfig(
+            config = ExtractConfig(
                 image=ImageConfig(encoder, weights, not before_relu, precision),
                 voice=configured(VoiceConfig, voice_options),
                 stored=stored,  # type: ignore[arg-type]
                 batch_size=batch_size,
                 jobs=jobs,
                 device=device,
+                gpu_memory_fraction=gpu_memory_fraction,
+                part=parse_part(part) if part else None,
+                scheduler_address=scheduler_address,
                 strict=strict,
                 time_limit=time_limit,
             )
@@ -142,4 +158,7 @@ def extract(
         raise SystemExit(CALL_AGAIN)
     if any(result.skipped for result in results):
         raise SystemExit(SKIPPED)
-    click.echo(f"next: ivr train-hash {out} --out RUN")
+    if config.part:
+        click.echo(f"next: when all {config.part.count} parts are done, ivr merge {out}")
+    else:
+        click.echo(f"next: ivr train-hash {out} --out RUN")

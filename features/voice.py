@@ -1,10 +1,11 @@
 """Voices as vectors: mel-frequency cepstral coefficients (MFCC) and their two derivatives.
 
-Two backends give the same numbers. ``librosa`` calls librosa; ``fast`` does the same arithmetic
+Three backends give the same numbers. ``librosa`` calls librosa; ``fast`` does the same arithmetic
 with everything that depends on the configuration alone (window, mel filters, cosine transform,
 derivative filters) computed once, on 128 frames at a time so that they stay in the processor's
 cache. It needs NumPy and SciPy only: a worker does not spend seconds on importing librosa.
-``benchmarks/voice_features.py`` measures both.
+``torch`` does it in torch, on batches of recordings where they are to be had
+(:mod:`ivr.features.voice_torch`), for a GPU. ``benchmarks/voice_features.py`` measures them.
 """
 
 import math
@@ -42,7 +43,8 @@ class VoiceConfig:
         frames: fixed length of the vectors, frames; shorter ones end in zeros.
         delta_width: frames over which derivatives are fitted, odd.
         top_db: dynamic range below the loudest band of the clip, dB; what is lower is raised.
-        backend: a name in ``BACKENDS``.
+        backend: ``fast``, ``librosa`` (the reference) or ``torch``; ``auto`` takes torch where the
+            voices are extracted on a GPU, else fast.
     """
 
     sample_rate: int = 16_000
@@ -54,7 +56,7 @@ class VoiceConfig:
     frames: int = 1000
     delta_width: int = 9
     top_db: float = 80.0
-    backend: str = "fast"
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning, each with what it may be."""
@@ -99,6 +101,16 @@ def read_voice_vectors(path: Path, config: VoiceConfig) -> tuple[np.ndarray, int
     return voice_vectors(samples, sample_rate, config)
 
 
+def read_recording(path: Path, config: VoiceConfig) -> np.ndarray:
+    """Return the samples of the voice in ``path`` at the rate of ``config``, float32 [samples].
+
+    Raises:
+        MediaError: as :func:`read_voice_vectors`.
+    """
+    samples, sample_rate = read_voice(path)
+    return at_sample_rate(samples, sample_rate, config)
+
+
 def voice_vectors(
     samples: np.ndarray, sample_rate: int, config: VoiceConfig
 ) -> tuple[np.ndarray, int]:
@@ -116,15 +128,29 @@ def voice_vectors(
     Raises:
         MediaError: fewer frames than the derivatives need.
     """
+    resampled = at_sample_rate(samples, sample_rate, config)
+    return of_fixed_length(BACKENDS[config.backend](resampled, config), config)
+
+
+def at_sample_rate(samples: np.ndarray, sample_rate: int, config: VoiceConfig) -> np.ndarray:
+    """Return ``samples`` [samples] at the rate of ``config``, see :func:`voice_vectors`.
+
+    Raises:
+        MediaError: fewer frames than the derivatives need.
+    """
     if samples.ndim != 1 or samples.dtype not in (np.float32, np.float64):
         raise ValueError(
             f"samples must be float32 or float64 [samples], got {samples.dtype} {samples.shape}"
         )
     if sample_rate != config.sample_rate:
         samples = soxr.resample(samples, sample_rate, config.sample_rate, quality="HQ")
-    if _frames(len(samples), config) < config.delta_width:
+    if frame_count(len(samples), config) < config.delta_width:
         raise MediaError(_too_short(len(samples), config))
-    cepstra = BACKENDS[config.backend](samples, config)
+    return samples
+
+
+def of_fixed_length(cepstra: np.ndarray, config: VoiceConfig) -> tuple[np.ndarray, int]:
+    """Return ``cepstra`` [3, coefficients, n] as :func:`voice_vectors` does, and n."""
     length = cepstra.shape[2]
     kept = min(length, config.frames)
     vectors = np.zeros((3, config.coefficients, config.frames), dtype=np.float32)
@@ -152,7 +178,7 @@ _BREAK_HZ = 1000.0
 _BREAK_MEL = _BREAK_HZ / _HZ_PER_MEL
 _LOG_STEP = np.log(6.4) / 27
 
-_AMIN = 1e-10
+AMIN = 1e-10
 """Least power whose decibels are taken, as in librosa."""
 
 _BLOCK = 128
@@ -174,9 +200,14 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < _BREAK_MEL, mel * _HZ_PER_MEL, above)
 
 
-def _frames(length: int, config: VoiceConfig) -> int:
+def frame_count(length: int, config: VoiceConfig) -> int:
     """Return how many frames ``length`` samples have; the first is centred on the first sample."""
     return 1 + (length - config.fft % 2) // config.hop
+
+
+def frame_lead(config: VoiceConfig) -> int:
+    """Return how many samples of the first frame's window lie before the first sample."""
+    return config.fft // 2 - (config.fft - config.window) // 2
 
 
 def _too_short(length: int, config: VoiceConfig) -> str:
@@ -189,7 +220,7 @@ def _too_short(length: int, config: VoiceConfig) -> str:
 
 
 @dataclass(frozen=True)
-class _Constants:
+class Constants:
     """What of the arithmetic depends on the configuration and the precision alone.
 
     Attributes:
@@ -208,12 +239,13 @@ class _Constants:
 
 
 @lru_cache(maxsize=8)
-def _constants(config: VoiceConfig, dtype: str) -> _Constants:
+def constants(config: VoiceConfig, dtype: str) -> Constants:
+    """Return what of the arithmetic ``config`` and the precision ``dtype`` decide."""
     phases = 2 * np.pi * np.arange(config.window) / config.window
     mel = mel_filters(config.sample_rate, config.fft, config.mels).astype(np.float32)
     groups = np.array_split(np.arange(config.mels), min(_MEL_GROUPS, config.mels))
     cosines = scipy.fft.dct(np.eye(config.mels), axis=0, norm="ortho")
-    return _Constants(
+    return Constants(
         window=(0.5 - 0.5 * np.cos(phases)).astype(dtype),
         mel=tuple(_mel_group(mel, bands, dtype) for bands in groups),
         cosines=np.ascontiguousarray(cosines[: config.coefficients].T),
@@ -245,16 +277,16 @@ def _slope(width: int, order: int) -> np.ndarray:
 
 def _fast(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
     """Return [3, coefficients, n] of at least ``delta_width`` frames, NumPy and SciPy only."""
-    constants = _constants(config, samples.dtype.str)
-    decibels = _mel_decibels(samples, config, constants)
+    known = constants(config, samples.dtype.str)
+    decibels = _mel_decibels(samples, config, known)
     raised = np.maximum(decibels, decibels.max() - config.top_db)
     # In float32 the sum over bands would be the largest of all errors.
-    cepstra = (raised.astype(np.float64) @ constants.cosines).astype(samples.dtype)
-    first, second = (_derivative(cepstra, slope) for slope in constants.slopes)
+    cepstra = (raised.astype(np.float64) @ known.cosines).astype(samples.dtype)
+    first, second = (_derivative(cepstra, slope) for slope in known.slopes)
     return np.stack([cepstra, first, second]).transpose(0, 2, 1)
 
 
-def _mel_decibels(samples: np.ndarray, config: VoiceConfig, constants: _Constants) -> np.ndarray:
+def _mel_decibels(samples: np.ndarray, config: VoiceConfig, known: Constants) -> np.ndarray:
     """Return the power in each mel band, dB, [n, mels]."""
     frames = _framed(samples, config)
     decibels = np.empty((len(frames), config.mels), dtype=samples.dtype)
@@ -262,21 +294,21 @@ def _mel_decibels(samples: np.ndarray, config: VoiceConfig, constants: _Constant
     padded = np.zeros((_BLOCK, config.fft), dtype=samples.dtype)
     for start in range(0, len(frames), _BLOCK):
         block = frames[start : start + _BLOCK]
-        np.multiply(block, constants.window, out=padded[: len(block), : config.window])
+        np.multiply(block, known.window, out=padded[: len(block), : config.window])
         spectra = scipy.fft.rfft(padded[: len(block)])
         squares = np.square(spectra.view(samples.dtype))  # real, imaginary, real, ...
         energies = squares[:, ::2] + squares[:, 1::2]
         powers = np.empty((len(block), config.mels), dtype=samples.dtype)
-        for covered, made, filters in constants.mel:
+        for covered, made, filters in known.mel:
             np.matmul(energies[:, covered], filters, out=powers[:, made])
-        decibels[start : start + _BLOCK] = 10 * np.log10(np.maximum(powers, _AMIN))
+        decibels[start : start + _BLOCK] = 10 * np.log10(np.maximum(powers, AMIN))
     return decibels
 
 
 def _framed(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
     """Return the windowed part of each frame, [n, window], with zeros beyond both ends."""
-    count = _frames(len(samples), config)
-    lead = config.fft // 2 - (config.fft - config.window) // 2
+    count = frame_count(len(samples), config)
+    lead = frame_lead(config)
     padded = np.zeros((count - 1) * config.hop + config.window, dtype=samples.dtype)
     held = min(len(samples), len(padded) - lead)
     padded[lead : lead + held] = samples[:held]
@@ -319,7 +351,18 @@ def _librosa(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
     return np.stack([cepstra, first, second])
 
 
+def _torch(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return [3, coefficients, n] of at least ``delta_width`` frames, by torch on the processor."""
+    import torch
+
+    from .voice_torch import batch_cepstra
+
+    return batch_cepstra([samples], config, torch.device("cpu"))[0]
+
+
 BACKENDS: dict[str, Callable[[np.ndarray, VoiceConfig], np.ndarray]] = {
+    "auto": _fast,
     "fast": _fast,
     "librosa": _librosa,
+    "torch": _torch,
 }

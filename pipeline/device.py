@@ -7,12 +7,23 @@ class DeviceError(ValueError):
     """A device that is not there, in one line."""
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, memory_fraction: float = 1.0) -> torch.device:
     """Return the device ``name``: auto (cuda when there is one), cpu, cuda or cuda:N.
+
+    Args:
+        name: of the device.
+        memory_fraction: share of a GPU's memory that this process may take.
 
     Raises:
         DeviceError: no such device.
     """
+    device = _named(name)
+    if device.type == "cuda" and memory_fraction < 1:
+        torch.cuda.set_per_process_memory_fraction(memory_fraction, device)
+    return device
+
+
+def _named(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

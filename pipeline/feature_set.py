@@ -9,8 +9,9 @@ import numpy as np
 
 from ivr.features.store import StoreError, Table, open_table
 
-from .extract import IMAGES, VOICES, checked
+from .feature_tables import IMAGES, VOICES, checked
 from .manifest import Item, Manifest, read_manifest
+from .parts import FOLDER
 
 STREAMS = ("mfcc", "delta", "delta-delta")
 
@@ -91,7 +92,8 @@ def open_features(folder: Path) -> FeatureSet:
         ManifestError: its manifest cannot be used.
     """
     if not (folder / "manifest.csv").is_file():
-        raise StoreError(f"{folder}: no features here; make them with ivr extract --out {folder}")
+        how = "ivr merge" if (folder / FOLDER).is_dir() else "ivr extract --out"
+        raise StoreError(f"{folder}: no features here; make them with {how} {folder}")
     manifest = read_manifest(folder / "manifest.csv")
     images = _table(folder / "images.h5", IMAGES, wanted=bool(manifest.images()))
     voices = _table(folder / "voices.h5", VOICES, wanted=bool(manifest.voices()))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ivr.features.media import MediaError, read_image
-from ivr.features.voice import VoiceConfig, read_voice_vectors
+from ivr.features.voice import VoiceConfig, read_recording, read_voice_vectors
 
 from .manifest import ManifestError, resolve
 
@@ -86,6 +86,17 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> Row | Fai
         path = resolve(root, name)
         vectors, frames = read_voice_vectors(path, config)
         return Row(name, vectors.reshape(-1), frames, file_stamp(path))
+    except (MediaError, ManifestError) as error:
+        return Failure(name, str(error))
+    except OSError as error:
+        return Failure(name, error.strerror or str(error))
+
+
+def record(name: str, root: Path, config: VoiceConfig) -> Row | Failure:
+    """Return the samples of the voice ``name`` below ``root``, float32 [samples], at one rate."""
+    try:
+        path = resolve(root, name)
+        return Row(name, read_recording(path, config), stamp=file_stamp(path))
     except (MediaError, ManifestError) as error:
         return Failure(name, str(error))
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ivr.features.store import StoreError, open_table
 
 from .encode import KIND
-from .extract import IMAGES, VOICES
+from .feature_tables import IMAGES, VOICES
 from .runs import CODES
 
 KINDS = {"images.h5": IMAGES, "voices.h5": VOICES, CODES: KIND}

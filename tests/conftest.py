@@ -18,8 +18,8 @@ from torch import nn
 from ivr.features.image import Blueprint, Encoder, ImageConfig
 from ivr.features.store import text_column, write_table
 from ivr.features.voice import VoiceConfig, voice_vectors
-from ivr.pipeline.extract import IMAGES, VOICES
 from ivr.pipeline.feature_set import STREAMS
+from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
 
 SAMPLE_RATE = 16_000
@@ -130,7 +130,7 @@ def load_tiny_encoder(config: ImageConfig, device: torch.device) -> Encoder:
 @pytest.fixture
 def tiny_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extract images with :func:`load_tiny_encoder` in the place of a network."""
-    monkeypatch.setattr("ivr.pipeline.extract.load_encoder", load_tiny_encoder)
+    monkeypatch.setattr("ivr.pipeline.modality.load_encoder", load_tiny_encoder)
 
 
 @pytest.fixture

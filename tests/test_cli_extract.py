@@ -19,7 +19,7 @@ from conftest import TINY_VOICE
 from ivr.cli import COMMANDS, main
 from ivr.cli.errors import one_line
 from ivr.features.store import open_table
-from ivr.pipeline.extract import IMAGES, VOICES
+from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.lock import only_writer
 from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
 
@@ -214,7 +214,11 @@ def test_a_folder_in_use_and_a_full_name_are_exit_status_1(media_set: Path) -> N
         (["--voice-option", "frames=0"], "frames must be at least 1, got 0"),
         (["--stored", "float64"], "'float64' is not one of 'float32', 'float16'"),
         (["--precision", "int8"], "'int8' is not one of 'float32', 'bfloat16', 'float16'"),
-        (["--batch-size", "0"], "0 is not in the range x>=1"),
+        (["--batch-size", "-1"], "-1 is not in the range x>=0"),
+        (["--gpu-memory-fraction", "0"], "0.0 is not in the range 0<x<=1"),
+        (["--shard", "2"], "--shard takes I/N, e.g. 2/8, or slurm, got '2'"),
+        (["--shard", "3/2"], "parts go from 1/N to N/N, got 3/2"),
+        (["--shard", "slurm"], "neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set"),
         (["--time-limit", "-1"], "-1.0 is not in the range x>=0"),
         (["--time-limit", "nan"], "time_limit must not be negative, got nan"),
         (["--speed"], "No such option"),

@@ -240,7 +240,7 @@ def test_unusable_file_is_refused(tmp_path: Path) -> None:
         ({"frames": 0}, "frames must be at least 1, got 0"),
         ({"delta_width": 8}, "delta_width must be odd and at least 3, got 8"),
         ({"top_db": 0.0}, r"top_db must be above 0, got 0\.0"),
-        ({"backend": "kaldi"}, "backend must be fast or librosa, got 'kaldi'"),
+        ({"backend": "kaldi"}, "backend must be auto or fast or librosa or torch, got 'kaldi'"),
     ],
 )
 def test_config_without_meaning_is_refused(values: dict[str, int], message: str) -> None:

@@ -21,16 +21,11 @@ from ivr.features.media import read_image
 from ivr.features.store import StoreError, open_table, text_column, write_table
 from ivr.features.voice import read_voice_vectors
 from ivr.pipeline import extract as stage
+from ivr.pipeline import modality
 from ivr.pipeline.device import DeviceError, choose_device
-from ivr.pipeline.extract import (
-    IMAGES,
-    VOICES,
-    ExtractConfig,
-    Extracted,
-    ExtractError,
-    extract,
-    plan,
-)
+from ivr.pipeline.extract import Extracted, ExtractError, extract, plan
+from ivr.pipeline.extract_config import ExtractConfig
+from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.lock import BusyError, only_writer
 from ivr.pipeline.manifest import Manifest, ManifestError, Row, read_manifest, write_manifest
 from ivr.pipeline.rows import Failure, listen
@@ -79,9 +74,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return read
 
-    monkeypatch.setattr(stage, "decode", counting(stage.decode))
-    monkeypatch.setattr(stage, "listen", counting(stage.listen))
-    monkeypatch.setattr(stage, "load_encoder", load_tiny_encoder)
+    monkeypatch.setattr(modality, "decode", counting(modality.decode))
+    monkeypatch.setattr(modality, "listen", counting(modality.listen))
+    monkeypatch.setattr(modality, "load_encoder", load_tiny_encoder)
     return names
 
 
@@ -391,9 +386,9 @@ def test_shards_are_closed_after_their_rows_or_seconds(
     sizes: list[int] = []
     put_away = stage._put_away
 
-    def watched(modality: stage.Modality, rows: Sequence[stage.Row], config: ExtractConfig) -> None:
+    def watched(of: modality.Modality, rows: Sequence[object], config: ExtractConfig) -> None:
         sizes.append(len(rows))
-        put_away(modality, rows, config)
+        put_away(of, rows, config)
 
     monkeypatch.setattr(stage, "_put_away", watched)
     manifest = made(tmp_path, 0, 10)
@@ -485,7 +480,7 @@ def test_a_vector_beyond_half_precision_is_not_stored(
         encoder.net[1].bias.data[3] = 1e6
         return encoder
 
-    monkeypatch.setattr(stage, "load_encoder", loud)
+    monkeypatch.setattr(modality, "load_encoder", loud)
     manifest = made(tmp_path, 2, 0)
     with pytest.raises(ExtractError, match=r"^0\.png: its vector holds values beyond float16"):
         extract(manifest, tmp_path / "out", replace(CONFIG, stored="float16"))
@@ -573,7 +568,7 @@ def signalling(*numbers: int) -> Callable[[ImageConfig, torch.device], torch.nn.
 def test_a_signal_lets_the_batch_finish_and_is_then_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(stage, "load_encoder", signalling(number))
+    monkeypatch.setattr(modality, "load_encoder", signalling(number))
     before = signal.getsignal(number)
     images, voices = extract(made(tmp_path, 6, 2), tmp_path / "out", CONFIG)
     assert (images.new, images.left, voices.new, voices.left) == (4, 2, 0, 2)
@@ -584,7 +579,7 @@ def test_a_second_signal_acts_as_usual_and_loses_no_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = made(tmp_path, 9, 0)
-    monkeypatch.setattr(stage, "load_encoder", load_tiny_encoder)
+    monkeypatch.setattr(modality, "load_encoder", load_tiny_encoder)
     config = replace(CONFIG, shard_rows=99)
 
     def interrupted(*_: object) -> None:
@@ -596,10 +591,10 @@ def test_a_second_signal_acts_as_usual_and_loses_no_batch(
         encoder.register_forward_pre_hook(lambda *_: (next(calls) or print)())
         return encoder
 
-    monkeypatch.setattr(stage, "load_encoder", load)
+    monkeypatch.setattr(modality, "load_encoder", load)
     with pytest.raises(KeyboardInterrupt):
         extract(manifest, tmp_path / "out", config)
-    monkeypatch.setattr(stage, "load_encoder", load_tiny_encoder)
+    monkeypatch.setattr(modality, "load_encoder", load_tiny_encoder)
     assert plan(manifest, tmp_path / "out", config)[0].done == 4
     assert not (tmp_path / "out" / ".lock").exists()
 
@@ -621,6 +616,40 @@ def test_reader_processes_make_the_same_rows(tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_batches_of_torch_make_the_rows_of_the_readers(tmp_path: Path) -> None:
+    manifest = made(tmp_path, 0, 6)
+    (tmp_path / "2.wav").write_bytes(b"")
+    extract(manifest, tmp_path / "one", CONFIG)
+    torch_voice = replace(CONFIG, voice=replace(TINY_VOICE, backend="torch"), batch_size=3)
+    (voices,) = extract(manifest, tmp_path / "two", torch_voice)
+    assert (voices.rows, voices.skipped) == (5, ("2.wav",))
+    assert open_table(voices.path, VOICES).config["settings"]["backend"] == "torch"
+    one, two = (rows_of(tmp_path / name / "voices.h5", VOICES) for name in ("one", "two"))
+    assert list(one) == list(two)
+    for name, vector in one.items():
+        np.testing.assert_allclose(two[name], vector, rtol=0, atol=1e-6 * np.abs(vector).max())
+    again = extract(manifest, tmp_path / "two", replace(torch_voice, time_limit=1e-9))
+    assert again[0].new == 0
+
+
+def test_a_call_goes_on_with_the_batch_size_that_was_begun_with(tmp_path: Path) -> None:
+    manifest = made(tmp_path, 0, 7)
+    extract(manifest, tmp_path / "out", replace(STOPPED_AT_ONCE, batch_size=3))
+    extract(manifest, tmp_path / "out", replace(CONFIG, batch_size=0))
+    assert open_table(tmp_path / "out/voices.h5", VOICES).config["made_with"]["batch_size"] == 3
+
+
+def test_a_flipped_byte_of_the_old_file_is_not_blessed_by_new_rows(tmp_path: Path) -> None:
+    manifest = made(tmp_path, 0, 6)
+    write_manifest(tmp_path / "first.csv", Manifest(read_manifest(manifest).rows[:4]))
+    (voices,) = extract(tmp_path / "first.csv", tmp_path / "out", CONFIG)
+    content = bytearray(voices.path.read_bytes())
+    content[open_table(voices.path, VOICES).columns["vectors"].offset] ^= 1
+    voices.path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged, its content does not match its sha256"):
+        extract(manifest, tmp_path / "out", CONFIG)
+
+
 def fatal(name: str, *_: object) -> Failure:
     if name == "5.wav":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -630,7 +659,7 @@ def fatal(name: str, *_: object) -> Failure:
 def test_a_reader_process_that_is_killed_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "listen", fatal)
+    monkeypatch.setattr(modality, "listen", fatal)
     with pytest.raises(ExtractError, match="a reader process was ended from outside"):
         extract(made(tmp_path, 0, 6), tmp_path / "out", replace(CONFIG, jobs=2))
 
@@ -659,7 +688,8 @@ import os, signal, sys, time
 from pathlib import Path
 import numpy as np
 from ivr.features.voice import VoiceConfig
-from ivr.pipeline.extract import ExtractConfig, extract, plan
+from ivr.pipeline.extract import extract, plan
+from ivr.pipeline.extract_config import ExtractConfig
 
 manifest, folder = Path(sys.argv[1]), Path(sys.argv[2])
 voice = VoiceConfig(frames=40, coefficients=5, mels=20)
@@ -697,7 +727,8 @@ def test_calls_killed_at_any_moment_lose_nothing_that_was_finished(tmp_path: Pat
     ("changed", "words"),
     [
         ({"stored": "float64"}, "stored must be float32 or float16, got 'float64'"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must not be negative, got -1"),
+        ({"gpu_memory_fraction": 0.0}, r"gpu_memory_fraction must be in \(0, 1\], got 0.0"),
         ({"shard_rows": 0}, "shard_rows must be at least 1, got 0"),
         ({"jobs": -1}, "jobs must not be negative, got -1"),
         ({"time_limit": float("nan")}, "time_limit must not be negative, got nan"),

@@ -6,8 +6,8 @@ import pytest
 from conftest import TINY_VOICE
 
 from ivr.features.store import StoreError, open_table, text_column, write_table
-from ivr.pipeline.extract import IMAGES, VOICES
 from ivr.pipeline.feature_set import open_features
+from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.manifest import Manifest, ManifestError, Row, write_manifest
 
 
