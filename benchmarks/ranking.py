@@ -1,14 +1,16 @@
-"""How fast exact average precision is from histograms, beside sorting every list.
+"""How fast exact average precision is from histograms, beside sorting every list and beside FAISS.
 
-Three ways to the mean average precision of the same queries, timed in turn in one process, round
-after round; a ratio is taken within a round, so that a machine busy with other work slows both of
-its sides. Printed: the median ratio with the least and the greatest, and the median time.
+Ways to the mean average precision of the same queries, timed in turn in one process, round after
+round; a ratio is taken within a round, so that a machine busy with other work slows both of its
+sides. Printed: the median ratio with the least and the greatest, and the median time.
 
 * sorting: float32 matrix product, argsort of every row, average precision along it (file order);
 * numpy: histograms in plain NumPy and the closed form (expectation over the orders of the ties);
-* numba: histograms by the fused kernel, on one thread and on as many as given.
+* numba: histograms by the fused kernel, on one thread and on as many as given;
+* FAISS: no average precision, the 100 nearest alone (``faiss.IndexBinaryFlat``), for comparison.
 
-Run ``python benchmarks/ranking.py --items 1000000 --queries 20``.
+    python benchmarks/ranking.py --items 1000000 --queries 20
+    python benchmarks/ranking.py --table linear
 """
 
 import argparse
@@ -16,11 +18,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.metrics import average_precision
 from ivr.hashing.ranking import Histograms, class_histograms, class_histograms_numpy
+
+NEAREST = 100
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,20 @@ def contenders(sample: Sample, threads: int) -> dict[str, Callable[[], float]]:
     def mean(hist: Histograms) -> float:
         return float(average_precision(hist).mean())
 
+    index = faiss.IndexBinaryFlat(sample.gallery.shape[1])
+    index.add(arguments[2])
+
+    def nearest(count: int) -> float:
+        faiss.omp_set_num_threads(count)
+        return float(index.search(arguments[0], NEAREST)[0].mean())
+
     return {
         "sorting": lambda: sorted_average_precision(sample),
         "numpy": lambda: mean(class_histograms_numpy(*arguments)),
         "numba, 1 thread": lambda: mean(class_histograms(*arguments, threads=1)),
         f"numba, {threads} threads": lambda: mean(class_histograms(*arguments, threads)),
+        f"FAISS top-{NEAREST}, 1 thread": lambda: nearest(1),
+        f"FAISS top-{NEAREST}, {threads} threads": lambda: nearest(threads),
     }
 
 
@@ -85,16 +99,8 @@ def seconds(work: Callable[[], float]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Time the ways in turn and print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--items", type=int, default=100_000, help="gallery items")
-    parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--bits", type=int, default=64)
-    parser.add_argument("--classes", type=int, default=21)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2, help="threads of the last line")
-    options = parser.parse_args()
+def ratios(options: argparse.Namespace) -> None:
+    """Print each way beside sorting, and beside FAISS with as many threads."""
     sample = draw(
         options.items, options.queries, options.bits, options.classes, np.random.default_rng(0)
     )
@@ -106,12 +112,55 @@ def main() -> None:
         f"{options.classes} classes, {options.rounds} rounds"
     )
     for column, (name, value) in enumerate(values.items()):
-        ratio = times[:, 0] / times[:, column]
+        found = f"mAP {100 * value:.3f}" if "FAISS" not in name else f"mean distance {value:.2f}"
         print(
-            f"{name:<16} {np.median(ratio):7.1f}x  ({ratio.min():.1f} to {ratio.max():.1f})  "
-            f"{1e3 * np.median(times[:, column]) / options.queries:8.3f} ms a query  "
-            f"mAP {100 * value:.3f}"
+            f"{name:<26} {spread(times[:, 0] / times[:, column])} times faster than sorting  "
+            f"{1e3 * np.median(times[:, column]) / options.queries:8.3f} ms a query  {found}"
         )
+    for ours, theirs, threads in ((2, 4, 1), (3, 5, options.threads)):
+        print(
+            f"time of numba / time of FAISS, {threads} threads: "
+            f"{spread(times[:, ours] / times[:, theirs])}"
+        )
+
+
+def linear(options: argparse.Namespace) -> None:
+    """Print the time an item of the gallery takes, for galleries of growing size."""
+    for items in (10_000, 100_000, 1_000_000, 10_000_000):
+        rng = np.random.default_rng(0)
+        sample = draw(items, options.queries, options.bits, options.classes, rng)
+        arguments = (pack(sample.queries), sample.query_labels, pack(sample.gallery), sample.labels)
+        del sample
+        repeats = max(1, 1_000_000 // items)
+
+        def rank(arguments: tuple[np.ndarray, ...] = arguments, repeats: int = repeats) -> float:
+            for _ in range(repeats):
+                hist = class_histograms(*arguments, threads=1)
+            return float(average_precision(hist).mean())
+
+        rank()
+        times = [seconds(rank) / repeats for _ in range(options.rounds)]
+        an_item = 1e9 * np.array(times) / items / options.queries
+        print(f"{items:>9} items: {spread(an_item)} ns an item and query")
+
+
+def spread(values: np.ndarray) -> str:
+    """Return the median with the least and the greatest."""
+    return f"{np.median(values):.2f} ({values.min():.2f} to {values.max():.2f})"
+
+
+def main() -> None:
+    """Time the ways in turn and print the ratios, or one way over sizes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--table", choices=("ratios", "linear"), default="ratios")
+    parser.add_argument("--items", type=int, default=100_000, help="gallery items")
+    parser.add_argument("--queries", type=int, default=32)
+    parser.add_argument("--bits", type=int, default=64)
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2, help="threads of the last lines")
+    options = parser.parse_args()
+    {"ratios": ratios, "linear": linear}[options.table](options)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ Every HDF5 file that `ivr` writes has the same plain shape, whatever it holds:
 * one contiguous, uncompressed dataset a column, all with the same number of rows; text columns are
   fixed-length UTF-8 bytes, so that a row never points elsewhere in the file;
 * attributes ``kind`` (what the table is), ``config`` (JSON: everything that decided the values),
-  ``sha256`` (of kind, config and all columns) and ``format``, all fixed-length UTF-8 bytes too.
+  ``sha256`` (of kind, config and, for each column, the sha256 of its chunks) and ``format``, all
+  fixed-length UTF-8 bytes too. Chunks are digested in threads, while others are written or read.
 
 While rows are being made they live in shards beside the file (:class:`Shards`): small tables whose
 names carry the sha256 of their own bytes. A table or shard is written beside its place, flushed to
@@ -20,8 +21,11 @@ import json
 import math
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,8 +34,10 @@ import numpy as np
 
 from .files import file_digest, flush, replaced
 
-BLOCK_ROWS = 1024
-FORMAT = "1"
+CHUNK_BYTES = 1 << 22  # of rows that are digested, and moved, together
+FLUSH_BYTES = 1 << 25  # written before the disk is asked to hold them
+THREADS = 4  # that digest
+FORMAT = "2"
 MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
 SHARD = re.compile(r"[0-9]{6}-[0-9a-f]{64}\.h5")
 
@@ -116,9 +122,16 @@ class Table:
         Raises:
             StoreError: a column is not as it was written.
         """
-        digests = {name: _digest_of(self.map(name)) for name in self.columns}
+        with ThreadPoolExecutor(THREADS) as pool:
+            digests = {name: self._digest(name, pool) for name in self.columns}
         if _sha256(self.kind, self.config, self.columns, digests) != self.sha256:
             raise StoreError(f"{self.path}: damaged, its content does not match its sha256")
+
+    def _digest(self, name: str, pool: ThreadPoolExecutor) -> str:
+        digest = _Digest(pool)
+        for chunk in _chunks(iter((self.map(name),))):
+            digest.add(chunk)
+        return digest.hexdigest()
 
     def _column(self, name: str) -> Column:
         if name not in self.columns:
@@ -167,8 +180,17 @@ def write_table_blocks(
     """
     if len(canonical_json(config).encode()) > MAX_CONFIG_BYTES:
         raise StoreError(f"{path}: its config has more than {MAX_CONFIG_BYTES} bytes")
-    with replaced(path) as partial, h5py.File(partial, "w", locking=False) as file:
-        digests = {name: _write_column(file, name, *shapes[name], blocks[name]) for name in shapes}
+    with (
+        replaced(path) as partial,
+        ThreadPoolExecutor(THREADS) as pool,
+        h5py.File(partial, "w", locking=False) as file,
+    ):
+        written = {
+            name: _write_column(file, name, *shapes[name], blocks[name], pool) for name in shapes
+        }
+        file.flush()
+        flush(partial)  # the disk works while the last digests are computed
+        digests = {name: digest.hexdigest() for name, digest in written.items()}
         layout = {name: Column(*shapes[name], 0) for name in shapes}
         attributes = {
             "format": FORMAT,
@@ -286,15 +308,69 @@ def canonical_json(config: Mapping[str, Any]) -> str:
 
 
 def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield blocks of column ``name``, row for row from ``where`` [n, (source, row)]."""
-    for start in range(0, len(where), BLOCK_ROWS):
-        block = where[start : start + BLOCK_ROWS]
-        column = sources[0].columns[name]
+    """Yield chunks of column ``name``, row for row from ``where`` [n, (source, row)]."""
+    column = sources[0].columns[name]
+    maps = {number: sources[number].map(name) for number in np.unique(where[:, 0]).tolist()}
+    step = _chunk_rows(column.dtype, column.shape)
+    for start in range(0, len(where), step):
+        block = where[start : start + step]
         values = np.empty((len(block), *column.shape[1:]), column.dtype)
-        for number in np.unique(block[:, 0]):
-            chosen = block[:, 0] == number
-            values[chosen] = sources[number].map(name)[block[chosen, 1]]
+        follows = (np.diff(block[:, 0]) == 0) & (np.diff(block[:, 1]) == 1)
+        cuts = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(block)]
+        for first, last in pairwise(cuts):
+            number, row = block[first].tolist()
+            values[first:last] = maps[number][row : row + last - first]
         yield values
+
+
+class _Digest:
+    """The sha256 of the chunks of a column, one after the other, computed in threads."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._pending = deque[Future[bytes]]()
+        self._digest = hashlib.sha256()
+
+    def add(self, chunk: np.ndarray) -> None:
+        """Take the next chunk, which must not change any more; wait when many are taken."""
+        if len(self._pending) >= 2 * THREADS:
+            self._digest.update(self._pending.popleft().result())
+        self._pending.append(self._pool.submit(_chunk_sha256, chunk))
+
+    def hexdigest(self) -> str:
+        while self._pending:
+            self._digest.update(self._pending.popleft().result())
+        return self._digest.hexdigest()
+
+
+def _chunk_sha256(chunk: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(chunk).view(np.uint8).data).digest()
+
+
+def _chunk_rows(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    return max(1, CHUNK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
+
+
+def _chunks(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the rows of ``blocks`` cut into chunks of one size, wherever the blocks begin."""
+    held: list[np.ndarray] = []
+    for block in blocks:
+        step = _chunk_rows(block.dtype, block.shape)
+        start = 0
+        if held:
+            start = step - sum(map(len, held))
+            held.append(block[:start])
+            if sum(map(len, held)) < step:
+                continue
+            yield np.concatenate(held)
+            held = []
+        for first in range(start, len(block) - step + 1, step):
+            yield block[first : first + step]
+            start = first + step
+        if start < len(block):
+            held = [block[start:]]
+    if held:
+        yield held[0] if len(held) == 1 else np.concatenate(held)
 
 
 def _write_column(
@@ -303,28 +379,28 @@ def _write_column(
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
     blocks: Iterator[np.ndarray],
-) -> str:
-    """Create the contiguous dataset ``name``, fill it, and return the sha256 of its bytes."""
+    pool: ThreadPoolExecutor,
+) -> _Digest:
+    """Create the contiguous dataset ``name``, fill it, and return the digest of its bytes."""
     text = dtype.kind == "S"
     stored = h5py.string_dtype("utf-8", dtype.itemsize) if text else dtype
     dataset = file.create_dataset(name, shape, stored)
-    digest, row = hashlib.sha256(), 0
-    for block in blocks:
-        values = np.ascontiguousarray(block, dtype)
-        if len(values):
-            dataset[row : row + len(values)] = values.view(stored)
-            digest.update(values.view(np.uint8).data)
+    digest, row = _Digest(pool), 0
+    # The disk works while the next rows are digested and handed over.
+    flushing: Future[Any] = pool.submit(int)
+    unflushed = 0
+    for chunk in _chunks(blocks):
+        values = np.ascontiguousarray(chunk, dtype)
+        digest.add(values)
+        dataset[row : row + len(values)] = values.view(stored)
         row += len(values)
+        unflushed += values.nbytes
+        if unflushed >= FLUSH_BYTES and flushing.done():
+            flushing, unflushed = pool.submit(flush, Path(file.filename)), 0
+    flushing.result()
     if row != shape[0]:
         raise ValueError(f"column {name} got {row} rows of {shape[0]}")
-    return digest.hexdigest()
-
-
-def _digest_of(values: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for start in range(0, len(values), BLOCK_ROWS):
-        digest.update(np.ascontiguousarray(values[start : start + BLOCK_ROWS]).view(np.uint8).data)
-    return digest.hexdigest()
+    return digest
 
 
 def _sha256(
