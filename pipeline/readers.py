@@ -61,10 +61,12 @@ class Readers:
                     ]
                     running.append(self._parallel(cluster, len(names), prefer)(tasks))
                     if len(running) == 2:
-                        yield from running[0]
+                        for row in running[0]:  # noqa: UP028 - it is closed below, not here
+                            yield row
                         running.popleft()
                 while running:
-                    yield from running[0]
+                    for row in running[0]:  # noqa: UP028
+                        yield row
                     running.popleft()
         finally:
             # joblib warns of results that nobody took: when we stop early, there are some.
