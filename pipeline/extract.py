@@ -168,8 +168,7 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     if not size and not finished.issuperset(modality.names):
         size = modality.usual_batch()
     batches = _missing(modality.names, finished, max(1, size))
-    if batches:
-        modality = modality.recording(batch_size=size)
+    modality = modality.recording(batch_size=size)
     go_on = batches and not stop.acted_on
     new, skipped = _fill(modality, batches, config, stop) if go_on else (0, [])
     left = sum(map(len, batches)) - new - len(skipped)

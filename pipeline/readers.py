@@ -61,11 +61,11 @@ class Readers:
                     ]
                     running.append(self._parallel(cluster, len(names), prefer)(tasks))
                     if len(running) == 2:
-                        for row in running[0]:  # noqa: UP028 - it is closed below, not here
+                        for row in running[0]:  # not yield from: it is closed below, not here
                             yield row
                         running.popleft()
                 while running:
-                    for row in running[0]:  # noqa: UP028
+                    for row in running[0]:
                         yield row
                     running.popleft()
         finally:
