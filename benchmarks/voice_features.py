@@ -1,6 +1,8 @@
-"""Print how much faster the ``fast`` voice backend is than librosa's calls, on one core.
+"""Print how much faster the ``fast`` voice backend is than librosa's calls, and how it scales.
 
-Run: python benchmarks/voice_features.py [recording ...]
+    python benchmarks/voice_features.py [recording ...]
+    python benchmarks/voice_features.py --processes 1 2 4
+    python benchmarks/voice_features.py --device cuda
 
 Without recordings the clip is 5 s of seeded noise and tones; the arithmetic is the same whatever
 the samples are. Processor time of the calling thread is taken, and calls alternate, so that other
@@ -9,14 +11,19 @@ median and quartiles are printed, with the largest difference of the values.
 """
 
 import argparse
+import os
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from threadpoolctl import threadpool_limits
 
 from ivr.features.media import read_voice
 from ivr.features.voice import BACKENDS, VoiceConfig
+from ivr.pipeline.readers import Readers
+from ivr.pipeline.rows import listen
 
 REPEATS = 101
 WARM_UP = 5
@@ -61,11 +68,77 @@ def report(name: str, samples: np.ndarray, config: VoiceConfig) -> str:
     )
 
 
+def over_processes(counts: list[int], clips: int, rounds: int) -> None:
+    """Print clips a second that reader processes make of WAV files, beside those of the first."""
+    config, times = VoiceConfig(), np.empty((rounds, len(counts)))
+    with tempfile.TemporaryDirectory() as folder:
+        names = [f"{number}.wav" for number in range(clips)]
+        for name in names:
+            soundfile.write(Path(folder) / name, seeded_clip(5, config.sample_rate), 16_000)
+
+        def read(jobs: int) -> float:
+            start = time.perf_counter()
+            rows = Readers(jobs, 512).read(
+                listen, names, (Path(folder), config, os.getpid()), "processes"
+            )
+            assert sum(1 for _ in rows) == clips
+            return time.perf_counter() - start
+
+        for count in counts:
+            read(count)  # starts the processes
+        for turn in range(rounds):
+            for column, count in enumerate(counts):
+                read(count)
+                times[turn, column] = read(count)
+    for column, count in enumerate(counts):
+        ratio = times[:, 0] / times[:, column]
+        print(
+            f"{count} processes: {clips / np.median(times[:, column]):.0f} clips a second, "
+            f"{np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f}) times {counts[0]}"
+        )
+
+
+def in_batches(device: str, clips: int, rounds: int) -> None:
+    """Print clips a second of torch's batches on ``device`` and of one core, recordings read."""
+    import torch
+
+    from ivr.features.voice_torch import batch_cepstra
+
+    config, place = VoiceConfig(), torch.device(device)
+    samples = [seeded_clip(5, config.sample_rate)] * clips
+    batch_cepstra(samples, config, place)
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        batch_cepstra(samples, config, place)
+        middle = time.perf_counter()
+        with threadpool_limits(1):
+            for recording in samples[:32]:
+                BACKENDS["fast"](recording, config)
+        times.append((middle - start, (time.perf_counter() - middle) * clips / 32))
+    ratio = [one / other for other, one in times]
+    print(
+        f"{device}, batches of {clips}: {clips / np.median([t for t, _ in times]):.0f} clips a "
+        f"second, {np.median(ratio):.1f} ({min(ratio):.1f} to {max(ratio):.1f}) times one core"
+    )
+
+
 def main() -> None:
     """Measure the seeded clip, or the recordings named on the command line as they are."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recordings", nargs="*", type=Path)
-    recordings = parser.parse_args().recordings
+    parser.add_argument("--processes", type=int, nargs="+", help="scaling over so many readers")
+    parser.add_argument("--device", help="batches of torch there")
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    if options.processes:
+        over_processes(options.processes, options.clips, options.rounds)
+        return
+    if options.device:
+        in_batches(options.device, 256, options.rounds)
+        return
+    recordings = options.recordings
     if not recordings:
         config = VoiceConfig()
         print(report("seeded clip", seeded_clip(5, config.sample_rate), config))
