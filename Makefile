@@ -1,6 +1,8 @@
 # make demo    installs into .venv and runs the main job on a small set drawn and spoken on the spot
 # make test    installs into .venv; lint, types, tests, and the wheel tried from outside the checkout
 # make bench   prints the ratios of docs/benchmarks.md
+# make fuzz    damages every kind of file at 200 places for every command (minutes)
+# make torture kills an extraction 300 times and looks at what it left (minutes)
 # make figures FEATURES=features RUNS=runs   measures the tables of docs/results.md
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TYPING := build/typing/ivr
 
-.PHONY: demo test lint types wheel unit bench figures clean
+.PHONY: demo test lint types wheel unit bench fuzz torture figures clean
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ivr needs Python 3.11 or newer; say make PYTHON=python3.12")'
@@ -50,6 +52,12 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/voice_features.py
 	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/waiting_threads.py
+
+fuzz: $(STAMP)
+	IVR_FUZZ_OFFSETS=200 $(BIN)/python -m pytest tests/test_fuzz.py --durations=10
+
+torture: $(STAMP)
+	$(BIN)/python benchmarks/torture.py --kills 300
 
 figures: $(STAMP)
 	$(BIN)/python benchmarks/retrieval_figures.py $(FEATURES) $(RUNS) --table ablation --seeds 5

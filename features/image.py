@@ -14,6 +14,7 @@ import pickle
 import re
 import socket
 import stat
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ UNREADABLE = (
     SafetensorError,
     TypeError,
     ValueError,
+    struct.error,
     zlib.error,
 )
 PATIENCE = 30.0  # seconds without a byte before a download is given up

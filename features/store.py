@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import RawIOBase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -182,24 +183,28 @@ def write_table_blocks(
         raise StoreError(f"{path}: its config has more than {MAX_CONFIG_BYTES} bytes")
     with (
         replaced(path) as partial,
+        partial.open("wb") as target,
         ThreadPoolExecutor(THREADS) as pool,
-        h5py.File(partial, "w", locking=False) as file,
     ):
-        written = {
-            name: _write_column(file, name, *shapes[name], blocks[name], pool) for name in shapes
-        }
-        file.flush()
-        flush(partial)  # the disk works while the last digests are computed
-        digests = {name: digest.hexdigest() for name, digest in written.items()}
-        layout = {name: Column(*shapes[name], 0) for name in shapes}
-        attributes = {
-            "format": FORMAT,
-            "kind": kind,
-            "config": canonical_json(config),
-            "sha256": _sha256(kind, config, layout, digests),
-        }
-        for name, text in attributes.items():
-            file.attrs[name] = np.bytes_(text.encode())
+        frame = _Frame()
+        with h5py.File(frame, "w") as file:
+            layout = {name: _allocated(file, name, *shapes[name]) for name in shapes}
+            written = {
+                name: _write_column(target, name, layout[name], blocks[name], pool)
+                for name in shapes
+            }
+            target.flush()
+            os.fsync(target.fileno())  # the disk works while the last digests are computed
+            digests = {name: digest.hexdigest() for name, digest in written.items()}
+            attributes = {
+                "format": FORMAT,
+                "kind": kind,
+                "config": canonical_json(config),
+                "sha256": _sha256(kind, config, layout, digests),
+            }
+            for name, text in attributes.items():
+                file.attrs[name] = np.bytes_(text.encode())
+        frame.write_to(target)
 
 
 def open_table(path: Path, kind: str) -> Table:
@@ -373,33 +378,98 @@ def _chunks(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         yield held[0] if len(held) == 1 else np.concatenate(held)
 
 
+class _Frame(RawIOBase):
+    """A file in memory for what libhdf5 writes around the columns; holes take no memory.
+
+    libhdf5 (2.0) must not meet a full disk: it swallows the error of what was left in its buffers,
+    so that a spoilt file passes for a whole one, or ends the process later. What it writes stays
+    here, the columns go to the disk past it, and so does the frame when it is complete.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._written: list[tuple[int, bytes]] = []
+        self._place, self._end = 0, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to ``offset`` and return the place."""
+        self._place = (
+            offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
+        )
+        return self._place
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._place
+
+    def truncate(self, size: int | None = None) -> int:
+        """End the file at ``size`` bytes."""
+        self._end = self._place if size is None else size
+        return self._end
+
+    def write(self, data: Any) -> int:
+        """Take ``data`` and return its length."""
+        content = bytes(data)
+        self._written.append((self._place, content))
+        self._place += len(content)
+        self._end = max(self._end, self._place)
+        return len(content)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` and return its length."""
+        view = memoryview(buffer).cast("B")
+        view[:] = bytes(len(view))
+        for place, content in self._written:
+            start = max(place, self._place)
+            end = min(place + len(content), self._place + len(view))
+            if start < end:
+                view[start - self._place : end - self._place] = content[start - place : end - place]
+        self._place += len(view)
+        return len(view)
+
+    def write_to(self, target: BinaryIO) -> None:
+        """Write all of it to its place in ``target``, and end that where this ends."""
+        for place, content in self._written:
+            target.seek(place)
+            target.write(content)
+        target.truncate(self._end)
+
+
+def _allocated(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Column:
+    """Return the place of the new contiguous dataset ``name``, which libhdf5 does not write."""
+    stored = h5py.string_dtype("utf-8", dtype.itemsize) if dtype.kind == "S" else dtype
+    choices = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    choices.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    choices.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    dataset = file.create_dataset(name, shape, stored, dcpl=choices)
+    return Column(dtype, shape, dataset.id.get_offset() or 0)
+
+
 def _write_column(
-    file: h5py.File,
+    target: BinaryIO,
     name: str,
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
+    column: Column,
     blocks: Iterator[np.ndarray],
     pool: ThreadPoolExecutor,
 ) -> _Digest:
-    """Create the contiguous dataset ``name``, fill it, and return the digest of its bytes."""
-    text = dtype.kind == "S"
-    stored = h5py.string_dtype("utf-8", dtype.itemsize) if text else dtype
-    dataset = file.create_dataset(name, shape, stored)
+    """Write ``blocks`` to their place in ``target`` and return the digest of their bytes."""
     digest, row = _Digest(pool), 0
     # The disk works while the next rows are digested and handed over.
     flushing: Future[Any] = pool.submit(int)
     unflushed = 0
+    target.seek(column.offset)
     for chunk in _chunks(blocks):
-        values = np.ascontiguousarray(chunk, dtype)
+        values = np.ascontiguousarray(chunk, column.dtype)
         digest.add(values)
-        dataset[row : row + len(values)] = values.view(stored)
+        if len(values):
+            target.write(values.view(np.uint8).data)
         row += len(values)
         unflushed += values.nbytes
         if unflushed >= FLUSH_BYTES and flushing.done():
-            flushing, unflushed = pool.submit(flush, Path(file.filename)), 0
+            flushing, unflushed = pool.submit(os.fsync, target.fileno()), 0
     flushing.result()
-    if row != shape[0]:
-        raise ValueError(f"column {name} got {row} rows of {shape[0]}")
+    if row != column.shape[0]:
+        raise ValueError(f"column {name} got {row} rows of {column.shape[0]}")
     return digest
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,14 @@ import numpy as np
 import torch
 
 from ivr.features.files import file_digest
-from ivr.features.store import canonical_json, open_table, text_column, write_table
+from ivr.features.store import (
+    StoreError,
+    Table,
+    canonical_json,
+    open_table,
+    text_column,
+    write_table,
+)
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.methods import Method
 from ivr.hashing.trainer import encode_images, encode_voices
@@ -18,9 +26,19 @@ from .device import choose_device
 from .feature_set import FeatureSet, open_features
 from .manifest import Item
 from .progress import progress
-from .runs import CODES, MODEL, SPLITS, RunError, load_model, read_config, read_json
+from .runs import CODES, MODEL, RunError, load_model, read_config, read_splits
 
 KIND = "codes"
+COLUMNS = {
+    "names": ("S", 1),
+    "modality": ("u", 1),
+    "codes": ("u", 2),
+    "labels": ("S", 1),
+    "splits": ("S", 1),
+    "images": ("S", 1),
+    "speakers": ("S", 1),
+    "captions": ("S", 1),
+}
 BLOCK = 2048
 
 
@@ -100,7 +118,8 @@ def encode_run(
     )
     if out is None and not own:
         raise RunError(f"{data.folder}: not the features of {run}; say where to write with --out")
-    splits = read_json(run / SPLITS) if own else {}
+    items = (*data.image_items(), *data.voice_items())
+    splits = read_splits(run, (item.name for item in items)) if own else {}
     model = load_model(run, config, choose_device(device))
     target = out or run / CODES
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -123,9 +142,11 @@ def read_codes(path: Path) -> Codes:
         StoreError: not a codes file.
     """
     table = open_table(path, KIND)
-    columns = {name: table.read(name) for name in table.columns}
-    is_image = columns["modality"] == 0
-    return Codes(_items(columns, is_image), _items(columns, ~is_image), table.config)
+    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
+    if found != COLUMNS or not {"model", "features"} <= set(table.config):
+        raise StoreError(f"{path}: not codes that ivr encode writes; make them again")
+    is_image = table.read("modality") == 0
+    return Codes(_items(table, is_image), _items(table, ~is_image), table.config)
 
 
 def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:
@@ -186,9 +207,10 @@ def _columns(
     }
 
 
-def _items(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> CodedItems:
+def _items(table: Table, rows: np.ndarray) -> CodedItems:
     text = {
-        name: tuple(value.decode() for value in columns[name][rows].tolist())
-        for name in ("names", "labels", "splits", "images", "speakers", "captions")
+        name: tuple(compress(table.text(name), rows))
+        for name, (kind, _) in COLUMNS.items()
+        if kind == "S"
     }
-    return CodedItems(codes=columns["codes"][rows], **text)
+    return CodedItems(codes=table.read("codes")[rows], **text)

@@ -63,7 +63,7 @@ class FeatureSet:
         rows = np.array([self.voice_rows[name] for name in names], np.int64)
         shape = self.voice_settings()["shape"]
         stored = self.voices.map("vectors").reshape(-1, *shape)
-        chosen = [STREAMS.index(stream) for stream in streams]
+        chosen = stream_rows(streams)
         if chosen == list(range(shape[0])):
             vectors = stored[rows]
         else:
@@ -82,6 +82,18 @@ class FeatureSet:
     def voice_settings(self) -> Mapping[str, Any]:
         """Return what decided the voice vectors, empty without voices."""
         return self.voices.config["settings"] if self.voices else {}
+
+
+def stream_rows(streams: Sequence[str]) -> list[int]:
+    """Return the places of ``streams`` in :data:`STREAMS`.
+
+    Raises:
+        StoreError: no such stream.
+    """
+    unknown = [stream for stream in streams if stream not in STREAMS]
+    if unknown:
+        raise StoreError(f"no voice stream {unknown[0]!r}; there are {', '.join(STREAMS)}")
+    return [STREAMS.index(stream) for stream in streams]
 
 
 def open_features(folder: Path) -> FeatureSet:

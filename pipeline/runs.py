@@ -6,7 +6,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,27 @@ from ivr.features.files import replaced
 from ivr.hashing.methods import Method, method_entry
 from ivr.hashing.networks import Sizes
 
+from .manifest import SPLITS as MANIFEST_SPLITS
 from .options import from_json
 
 CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
 SPLITS = "splits.json"
-IN_CONFIG = (
-    "method",
-    "bits",
-    "voices",
-    "streams",
-    "seed",
-    "split",
-    "options",
-    "training",
-    "sizes",
-    "classes",
-    "features",
-    "versions",
-)
+IN_CONFIG = {
+    "method": str,
+    "bits": int,
+    "voices": str,
+    "streams": list,
+    "seed": int,
+    "split": dict,
+    "options": dict,
+    "training": dict,
+    "sizes": dict,
+    "classes": list,
+    "features": dict,
+    "versions": dict,
+}
+IN_FEATURES = {"folder": str, "sha256": dict, "weights": str, "images": dict, "voices": dict}
 
 
 class RunError(ValueError):
@@ -54,10 +56,23 @@ def read_config(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RunError(f"{run}: not a run folder; make one with ivr train-hash --out {run}")
     config = read_json(path)
-    lacking = [name for name in IN_CONFIG if name not in config]
-    if lacking:
-        raise RunError(f"{path}: not the config of a run, it lacks {', '.join(lacking)}")
+    _require(path, config, IN_CONFIG)
+    _require(path, config["features"], IN_FEATURES)
     return config
+
+
+def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the split of each of ``names`` in ``run``.
+
+    Raises:
+        RunError: a name without a split, or with one that does not exist.
+    """
+    path = run / SPLITS
+    splits = read_json(path)
+    for name in names:
+        if splits.get(name) not in (*MANIFEST_SPLITS, ""):
+            raise RunError(f"{path}: damaged, the split of {name} is {splits.get(name)!r}")
+    return splits
 
 
 def build_model(config: Mapping[str, Any]) -> Method:
@@ -99,6 +114,12 @@ def load_weights(model: Method, tensors: Mapping[str, Tensor], path: Path) -> No
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise RunError(f"{path}: the weights do not fit {path.with_name(CONFIG)}") from error
+
+
+def _require(path: Path, values: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    lacking = [name for name, kind in kinds.items() if not isinstance(values.get(name), kind)]
+    if lacking:
+        raise RunError(f"{path}: not the config of a run, it lacks {', '.join(lacking)}")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -1,15 +1,15 @@
 """Stage: one voice or image in, the nearest items of a codes file out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from ivr.features.files import file_digest
-from ivr.features.image import ImageConfig, load_encoder
+from ivr.features.image import Encoder, ImageConfig, WeightsError, load_encoder
 from ivr.features.media import MediaError, read_image
 from ivr.features.voice import VoiceConfig, read_voice_vectors
 from ivr.hashing.codes import pack, sign
@@ -18,9 +18,9 @@ from ivr.hashing.trainer import encode_images, encode_voices
 
 from .device import choose_device
 from .encode import CodedItems, Codes, read_codes
-from .feature_set import STREAMS
+from .feature_set import stream_rows
 from .options import from_json
-from .runs import CODES, MODEL, RunError, load_model, read_config
+from .runs import CODES, CONFIG, MODEL, RunError, load_model, read_config
 
 Value = TypeVar("Value")
 
@@ -60,10 +60,12 @@ def find_images(
     """
     config = read_config(run)
     settings = config["features"]["voices"]
-    kept = {name: settings[name] for name in VoiceConfig.__dataclass_fields__}
-    vectors, frames = _named(voice, lambda: read_voice_vectors(voice, from_json(VoiceConfig, kept)))
-    chosen = [STREAMS.index(stream) for stream in config["streams"]]
+    kept = from_json(VoiceConfig, _chosen(run, settings, VoiceConfig.__dataclass_fields__))
+    vectors, frames = _named(voice, lambda: read_voice_vectors(voice, kept))
+    chosen = stream_rows(config["streams"])
     model = load_model(run, config, choose_device(device))
+    if (len(chosen), *vectors.shape[1:]) != tuple(model.sizes.voice_shape):
+        raise RunError(f"{run / CONFIG}: damaged, its voices are not those of its sizes")
     outputs = encode_voices(model, torch.from_numpy(vectors[chosen][None]), torch.tensor([frames]))
     return _nearest(outputs, _gallery(run, codes).images, count)
 
@@ -96,9 +98,7 @@ def find_voices(
     settings = config["features"]["images"]
     source = weights or _known_weights(run, config["features"]["weights"])
     place = choose_device(device)
-    encoder = load_encoder(
-        ImageConfig(settings["encoder"], source, settings["relu"], settings["precision"]), place
-    )
+    encoder = _encoder(run, settings, source, place)
     if encoder.provenance["sha256"] != settings["sha256"]:
         raise RunError(f"{source}: not the weights that the features of {run} were made with")
     pixels = torch.from_numpy(_named(image, lambda: read_image(image, encoder.size))[None])
@@ -113,6 +113,26 @@ def _named(path: Path, read: Callable[[], Value]) -> Value:
         return read()
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
+
+
+def _chosen(run: Path, settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the ``names`` of ``settings``, which stand in the config of ``run``."""
+    lacking = [name for name in names if name not in settings]
+    if lacking:
+        raise RunError(f"{run / CONFIG}: its features lack {', '.join(lacking)}")
+    return {name: settings[name] for name in names}
+
+
+def _encoder(run: Path, settings: Mapping[str, Any], weights: str, place: torch.device) -> Encoder:
+    """Return the encoder that the features of ``run`` were made with."""
+    chosen = _chosen(run, settings, ("encoder", "relu", "precision", "sha256"))
+    try:
+        config = ImageConfig(chosen["encoder"], weights, chosen["relu"], chosen["precision"])
+        return load_encoder(config, place)
+    except WeightsError:
+        raise
+    except ValueError as error:
+        raise RunError(f"{run / CONFIG}: {error}") from error
 
 
 def _known_weights(run: Path, name: str) -> str:

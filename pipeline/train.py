@@ -43,7 +43,7 @@ from .runs import (
     build_model,
     load_weights,
     read_config,
-    read_json,
+    read_splits,
     read_tensors,
     write_json,
     write_tensors,
@@ -185,7 +185,7 @@ def resume_run(
         _require_same_choices(run, chosen, _describe(data, splits, expected))
     with only_writer(run):
         training = from_json(TrainConfig, chosen["training"])
-        splits = _read_splits(run / SPLITS)
+        splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
         pairs = _training_and_validation(data, splits, chosen)
         prepared = Prepared(data, splits, chosen, pairs, choose_device(device))
         _train(run, prepared, training)
@@ -246,6 +246,9 @@ def make_pairs(
             f"{data.folder}: no labelled image of split {split} has a voice; images with voices "
             "are needed to train on (train) and to choose the model on (val)"
         )
+    unknown = {images[number].label for number in spoken} - set(names)
+    if unknown:
+        raise RunError(f"{data.folder}: {min(unknown)!r} is none of the classes of the run")
     kept = {images[number].name: place for place, number in enumerate(spoken)}
     vectors, frames = data.voice_vectors([item.name for item in used], streams)
     return Pairs(
@@ -447,8 +450,8 @@ def _write_history(path: Path, epoch: Epoch) -> None:
 
 def _cut_history(path: Path, epochs: int) -> None:
     """Drop what a killed run wrote after its last checkpoint."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    path.write_text("".join(line + "\n" for line in lines[:epochs]), encoding="utf-8")
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    path.write_bytes(b"".join(line + b"\n" for line in lines[:epochs]))
 
 
 def _show(writer: SummaryWriter, epoch: Epoch, config: TrainConfig) -> None:
@@ -469,7 +472,3 @@ def _show(writer: SummaryWriter, epoch: Epoch, config: TrainConfig) -> None:
 
 def _write_splits(path: Path, splits: Mapping[str, str]) -> None:
     write_json(path, dict(sorted(splits.items())))
-
-
-def _read_splits(path: Path) -> dict[str, str]:
-    return {name: str(split) for name, split in read_json(path).items()}
