@@ -500,8 +500,9 @@ def test_results_and_curves_are_written_into_the_run(run: Path, tmp_path: Path) 
     results = evaluate_run(copy, PROTOCOLS["divh"])
     written = json.loads((copy / "results.json").read_text())
     assert written == json.loads(json.dumps(results))
-    # The seed is the run's where the protocol leaves it open.
-    assert written["protocol"] == asdict(replace(PROTOCOLS["divh"], seed=2))
+    # Seed and distance are the run's where the protocol leaves them open.
+    complete = replace(PROTOCOLS["divh"], seed=2, distance="hamming")
+    assert written["protocol"] == asdict(complete)
     assert written["run"]["bits"] == 16
     assert written["codes"]["features_sha256"] == written["features"]["sha256"]
     expected, curves = evaluate(read_codes(copy / "codes.h5"), replace(PROTOCOLS["divh"], seed=2))
