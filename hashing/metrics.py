@@ -267,7 +267,7 @@ def matching_accuracy(matching: Floats, others: Floats) -> float:
     """
     if not len(matching) + len(others):
         raise MetricsError("no pairs to tell apart")
-    right = np.count_nonzero(matching > 0) + np.count_nonzero(others <= 0)
+    right = int(np.count_nonzero(matching > 0)) + int(np.count_nonzero(others <= 0))
     return right / (len(matching) + len(others))
 
 

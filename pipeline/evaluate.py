@@ -161,8 +161,8 @@ def _completed(protocol: Protocol, config: Mapping[str, Any]) -> Protocol:
     own = method_entry(config["method"]).build.distance
     if protocol.distance not in (None, "hamming", own):
         raise EvaluateError(
-            f"{config['method']} ranks by {own}; distance must be {own} or hamming, "
-            f"got {protocol.distance}"
+            f"{config['method']} ranks by {own}, not by {protocol.distance}; "
+            "codes of any method can be ranked by hamming"
         )
     seed = config["seed"] if protocol.seed is None else protocol.seed
     return replace(protocol, seed=seed, distance=protocol.distance or own)
