@@ -29,6 +29,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--ties", type=click.Choice(["expectation", "file-order"]), help="At one distance.")
 @click.option("--empty", type=click.Choice(["zero", "skip", "error"]),
               help="A query with nothing relevant.")  # fmt: skip
+@click.option("--distance", type=click.Choice(["own", "hamming"]), default="own", show_default=True,
+              help="The method's own, or Hamming distance of the sign codes.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Of the drawn voices  [default: the run's].")
 @click.option("--codes", type=click.Path(dir_okay=False, path_type=Path),
               help="Codes file  [default: RUN/codes.h5].")  # fmt: skip
@@ -44,12 +46,13 @@ def evaluate(
     denominator: str | None,
     ties: str | None,
     empty: str | None,
+    distance: str,
     seed: int | None,
     codes: Path | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Rank by Hamming distance and print mAP, P@K, R@K and F@K of RUN, both directions.
+    """Rank by the method's distance and print mAP, P@K, R@K and F@K of RUN, both directions.
 
     Queries are the images and voices of the test split. Writes results.json, curves.csv and
     curves.png.
@@ -58,6 +61,7 @@ def evaluate(
     Example:
       ivr evaluate run
       ivr evaluate run --protocol pair --json
+      ivr evaluate run --distance hamming --out run/codes-alone
       ivr evaluate run --database all --voices all --out run/all
     """
     with one_line():
@@ -74,6 +78,7 @@ def evaluate(
             "denominator": denominator,
             "ties": ties,
             "empty": empty,
+            "distance": None if distance == "own" else distance,
             "seed": seed,
         }
         with settings():

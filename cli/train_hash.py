@@ -13,11 +13,15 @@ def _describe(context: click.Context, _: click.Parameter, method: str | None) ->
     """Print the options of ``method``, or those of the training loop, and stop."""
     if method:
         with one_line(), settings():
-            from ivr.hashing.methods import method_entry
+            from ivr.hashing.methods import method_entry, method_text
             from ivr.hashing.trainer import TrainConfig
             from ivr.pipeline.options import describe as rows
 
-            describe(rows(TrainConfig if method == "training" else method_entry(method).config))
+            if method == "training":
+                describe(rows(TrainConfig))
+            else:
+                click.echo(method_text(method))
+                describe(rows(method_entry(method).config))
         context.exit()
 
 
@@ -33,7 +37,13 @@ def _choices_given(context: click.Context) -> bool:
 @click.command()
 @click.argument("features", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Run folder to write.")
-@click.option("--method", default="divh", show_default=True, help="Hashing method.")
+@click.option(
+    "--method",
+    default="divh",
+    show_default=True,
+    help="divh, dvan, cmir_net, scrl, dtbh, dqh, dcmh, hashnet, csq, ortho_hash, greedy_hash, "
+    "cca_sign, cca_itq or lsh.",
+)
 @click.option(
     "--bits",
     type=int,
@@ -73,7 +83,7 @@ def _choices_given(context: click.Context) -> bool:
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--batch-size", type=int, help="Pairs in a batch.")
 @click.option("--optimiser", type=click.Choice(["sgd", "adamw"]),
-              help="sgd (the paper's, the default) or adamw.")  # fmt: skip
+              help="sgd or adamw  [default: the method's].")  # fmt: skip
 @click.option("--learning-rate", type=float, help="At the top of the schedule.")
 @click.option("--weight-decay", type=float, help="Decoupled for adamw, L2 for sgd.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -107,7 +117,8 @@ def train_hash(
     """Train image and voice hash functions on FEATURES, a folder that ivr extract wrote.
 
     Writes config.json, splits.json, model.safetensors (the best on a validation split cut from the
-    training split), history.jsonl, tensorboard/ and codes.h5.
+    training split), history.jsonl, tensorboard/ and codes.h5. A method that is not trained
+    (cca_sign, cca_itq, lsh) is computed in one step.
 
     \b
     Example:

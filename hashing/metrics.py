@@ -255,6 +255,22 @@ def average_precision_upper(
     return _average_precision(hist, at, denominator, UPPER)
 
 
+def matching_accuracy(matching: Floats, others: Floats) -> float:
+    """Return the share of pairs, from 0 to 1, that are told apart rightly (DVAN's Table II).
+
+    Args:
+        matching: log-odds [a] of a match, of pairs that do match; right above 0.
+        others: log-odds [b] of pairs that do not match; right at 0 or below.
+
+    Raises:
+        MetricsError: no pair.
+    """
+    if not len(matching) + len(others):
+        raise MetricsError("no pairs to tell apart")
+    right = int(np.count_nonzero(matching > 0)) + int(np.count_nonzero(others <= 0))
+    return right / (len(matching) + len(others))
+
+
 def hits_at(hist: Histograms, k: int) -> Floats:
     """Return the relevant items among the first k of each query [q], mean over orders of the ties.
 

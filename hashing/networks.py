@@ -25,6 +25,8 @@ class NetworkConfig:
         voice_channels: channels of the convolutions over time, one number a layer.
         voice_kernel: frames that each convolution sees.
         voice_stride: step of each convolution, one number a layer.
+        voice_dilation: how many times as far apart each layer takes its frames as the layer before;
+            1 for convolutions without gaps.
         output_norm: normalise the outputs of either end over the batch before the activation, so
             that a bit neither saturates nor settles on one side early. It balances the bits by
             itself, and leaves DIVH's L3 little to do.
@@ -41,6 +43,7 @@ class NetworkConfig:
     voice_channels: tuple[int, ...] = (128, 192, 256)
     voice_kernel: int = 5
     voice_stride: tuple[int, ...] = (2, 2, 2)
+    voice_dilation: int = 1
     output_norm: bool = True
     dropout: float = 0.2
     image_dropout: float = 0.2
@@ -60,9 +63,16 @@ class NetworkConfig:
             raise ValueError(f"voice_kernel must be odd, got {self.voice_kernel}")
         if self.voice_pool < 1:
             raise ValueError(f"voice_pool must be at least 1, got {self.voice_pool}")
-        positive = (*self.voice_channels, *self.voice_stride, self.voice_kernel)
+        positive = (
+            *self.voice_channels,
+            *self.voice_stride,
+            self.voice_kernel,
+            self.voice_dilation,
+        )
         if min(positive) < 1:
-            raise ValueError(f"channels, strides and kernel must be at least 1, got {positive}")
+            raise ValueError(
+                f"channels, strides, kernel and dilation must be at least 1, got {positive}"
+            )
         for name in ("image_hidden", "time_masks", "frequency_masks"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -152,9 +162,9 @@ class VoiceRefinement(nn.Module):
         self.standardise = Standardise(streams, coefficients, 1)
         widths = (streams * coefficients, *config.voice_channels)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(before, after, config.voice_kernel, stride, config.voice_kernel // 2)
-            for before, after, stride in zip(
-                widths, config.voice_channels, config.voice_stride, strict=False
+            _convolution(before, after, stride, config.voice_dilation**layer, config.voice_kernel)
+            for layer, (before, after, stride) in enumerate(
+                zip(widths, config.voice_channels, config.voice_stride, strict=False)
             )
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for channels in config.voice_channels)
@@ -190,18 +200,28 @@ class VoiceRefinement(nn.Module):
 
     def fit_inputs(self, voices: Tensor, frames: Tensor) -> None:
         """Take mean and deviation a coefficient from the true frames of the training voices."""
-        total = torch.zeros(voices.shape[1:3], dtype=torch.float64)
-        squares, count = total.clone(), 0
-        for chunk, lengths in zip(torch.split(voices, 256), torch.split(frames, 256), strict=True):
-            lengths = lengths.clamp(1, voices.shape[-1])
-            padding = frame_mask(lengths, voices.shape[-1])[:, None, None, :] == 0
-            values = chunk.double().masked_fill(padding, 0)
-            total += values.sum((0, 3)).cpu()
-            squares += values.square().sum((0, 3)).cpu()
-            count += int(lengths.sum())
-        mean = total / count
-        deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
-        self.standardise.set(mean[..., None].float(), deviation[..., None].float())
+        self.standardise.set(*frame_statistics(voices, frames))
+
+
+def frame_statistics(voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation [streams, coefficients, 1] over the true frames of all voices.
+
+    Args:
+        voices: [m, streams, coefficients, frames], padded with anything.
+        frames: [m] number of frames that each voice really has.
+    """
+    total = torch.zeros(voices.shape[1:3], dtype=torch.float64)
+    squares, count = total.clone(), 0
+    for chunk, lengths in zip(torch.split(voices, 256), torch.split(frames, 256), strict=True):
+        lengths = lengths.clamp(1, voices.shape[-1])
+        padding = frame_mask(lengths, voices.shape[-1])[:, None, None, :] == 0
+        values = chunk.double().masked_fill(padding, 0)
+        total += values.sum((0, 3)).cpu()
+        squares += values.square().sum((0, 3)).cpu()
+        count += int(lengths.sum())
+    mean = total / count
+    deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
+    return mean[..., None].float(), deviation[..., None].float()
 
 
 def frame_mask(frames: Tensor, length: int) -> Tensor:
@@ -263,6 +283,11 @@ def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.d
     start = (torch.rand(count, device=device) * (extent - width + 1)).floor()
     position = torch.arange(length, device=device)
     return (position >= start[:, None]) & (position < (start + width)[:, None])
+
+
+def _convolution(before: int, after: int, stride: int, dilation: int, kernel: int) -> nn.Conv1d:
+    """Return a convolution over time that puts out ceil(frames / stride) frames."""
+    return nn.Conv1d(before, after, kernel, stride, dilation * (kernel // 2), dilation)
 
 
 def _output_norm(width: int, config: NetworkConfig) -> nn.Module:

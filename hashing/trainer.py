@@ -1,4 +1,4 @@
-"""One loop for every trained method: batches of pairs in, an epoch's record out.
+"""One loop for every trained method, one step for every other: pairs in, an epoch's record out.
 
 All randomness of an epoch comes from the seed and the epoch's number, so that a run that goes on
 from a checkpoint computes what an uninterrupted run would have.
@@ -7,19 +7,21 @@ from a checkpoint computes what an uninterrupted run would have.
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .codes import pack, sign
-from .methods import Batch, Method
-from .metrics import scores
-from .ranking import class_histograms
+from .distances import Measure, measure_of
+from .methods import Batch, ClosedFormMethod, Method, OptimiserName, TrainedMethod
+from .metrics import Scores, join_scores, scores
+from .ranking import class_histograms, score_histograms
 
-OptimiserName = Literal["adamw", "sgd"]
+# Distances of images to voices held at once.
+CELLS = 1 << 22
 LEARNING_RATES: dict[OptimiserName, float] = {"adamw": 3e-3, "sgd": 0.5}
 WEIGHT_DECAYS: dict[OptimiserName, float] = {"adamw": 1e-2, "sgd": 5e-4}
 
@@ -35,7 +37,8 @@ class TrainConfig:
     Attributes:
         epochs: passes over the training images, each image with one of its voices, drawn anew.
         batch_size: pairs in a batch, 3 or more, so that none is left with one.
-        optimiser: sgd (the paper's; with momentum 0.9 and Nesterov's step) or adamw.
+        optimiser: sgd (with momentum 0.9 and Nesterov's step) or adamw; None takes the method's
+            own, sgd for divh as in its paper, adamw for the others.
         learning_rate: at the top of the schedule; None takes 0.5 for sgd, 0.003 for adamw.
         weight_decay: decoupled for adamw, an L2 penalty for sgd; None takes 0.01 for
             adamw, 0.0005 for sgd.
@@ -45,7 +48,7 @@ class TrainConfig:
 
     epochs: int = 60
     batch_size: int = 64
-    optimiser: OptimiserName = "sgd"
+    optimiser: OptimiserName | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
     warm_up: float = 0.1
@@ -53,7 +56,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if self.optimiser not in get_args(OptimiserName):
+        if self.optimiser is not None and self.optimiser not in get_args(OptimiserName):
             raise ValueError(
                 f"optimiser must be {' or '.join(get_args(OptimiserName))}, got {self.optimiser!r}"
             )
@@ -107,11 +110,19 @@ class Pairs:
         )
 
 
-def weight_decay(config: TrainConfig) -> float:
-    """Return the weight decay that ``config`` means."""
-    if config.weight_decay is None:
-        return WEIGHT_DECAYS[config.optimiser]
-    return config.weight_decay
+def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -> TrainConfig:
+    """Return ``config`` with what it leaves open filled in: the method's optimiser, and its rates.
+
+    A config that leaves nothing open is returned as it is.
+    """
+    optimiser = config.optimiser or method.optimiser
+    rate, decay = config.learning_rate, config.weight_decay
+    return replace(
+        config,
+        optimiser=optimiser,
+        learning_rate=LEARNING_RATES[optimiser] if rate is None else rate,
+        weight_decay=WEIGHT_DECAYS[optimiser] if decay is None else decay,
+    )
 
 
 def fits(tensor: Tensor, device: torch.device) -> bool:
@@ -152,25 +163,42 @@ class Epoch:
         return (self.image_to_voice + self.voice_to_image) / 2
 
 
-def make_optimiser(model: Method, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimiser(model: TrainedMethod, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimiser of ``config`` over the parameters of ``model``."""
-    rate, decay = top_learning_rate(config), weight_decay(config)
-    if config.optimiser == "adamw":
+    chosen = resolved(config, model)
+    rate, decay = chosen.learning_rate, chosen.weight_decay
+    assert rate is not None and decay is not None  # resolved fills them in
+    if chosen.optimiser == "adamw":
         return torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
     return torch.optim.SGD(
         model.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True
     )
 
 
-def top_learning_rate(config: TrainConfig) -> float:
-    """Return the learning rate at the top of the schedule."""
-    if config.learning_rate is None:
-        return LEARNING_RATES[config.optimiser]
-    return config.learning_rate
+def fit(model: ClosedFormMethod, training: Pairs, validation: Pairs, *, seed: int) -> Epoch:
+    """Compute ``model`` in place from all pairs, and return that as one epoch without losses."""
+    began = time.perf_counter()
+    images = training.voice_image
+    batch = Batch(
+        training.images[images], training.voices, training.frames, training.labels[images]
+    )
+    with torch.no_grad():
+        model.fit(batch, torch.Generator().manual_seed(seed))
+    took = time.perf_counter() - began
+    image_to_voice, voice_to_image = validation_scores(model, validation)
+    return Epoch(
+        1,
+        {},
+        0.0,
+        image_to_voice,
+        voice_to_image,
+        time.perf_counter() - began,
+        len(training.voices) / took,
+    )
 
 
 def train(
-    model: Method,
+    model: TrainedMethod,
     optimiser: torch.optim.Optimizer,
     training: Pairs,
     validation: Pairs,
@@ -182,7 +210,7 @@ def train(
     """Train ``model`` in place and yield after every epoch.
 
     Args:
-        model: with :meth:`Method.fit_inputs` called, or loaded from a checkpoint.
+        model: with :meth:`TrainedMethod.fit_inputs` called, or loaded from a checkpoint.
         optimiser: of :func:`make_optimiser`, or loaded from a checkpoint.
         training: pairs to learn from, on the device of the model.
         validation: pairs to look at.
@@ -197,11 +225,13 @@ def train(
         raise TrainingError(
             f"two images with voices are needed to train, got {len(training.images)}"
         )
+    config = resolved(config, model)
     for number in range(start + 1, config.epochs + 1):
         began = time.perf_counter()
         torch.manual_seed(_epoch_seed(seed, number))
         rng = np.random.default_rng([seed, number])
         model.train()
+        model.begin_epoch((number - 1) / config.epochs)
         losses, rate = _one_epoch(model, optimiser, training, config, number, rng)
         steps_took = time.perf_counter() - began
         looked = number % config.validate_every == 0 or number == config.epochs
@@ -220,13 +250,13 @@ def train(
 
 
 def encode(model: Method, pairs: Pairs, *, batch_size: int = 512) -> tuple[np.ndarray, np.ndarray]:
-    """Return the real outputs of all images [n, bits] and voices [m, bits], float32."""
+    """Return the real outputs of all images [n, width] and voices [m, width], float32."""
     images = encode_images(model, pairs.images, batch_size=batch_size)
     return images, encode_voices(model, pairs.voices, pairs.frames, batch_size=batch_size)
 
 
 def encode_images(model: Method, images: Tensor, *, batch_size: int = 512) -> np.ndarray:
-    """Return the real outputs [n, bits], float32, of CNN vectors [n, image_dim]."""
+    """Return the real outputs [n, width], float32, of CNN vectors [n, image_dim]."""
     device = model.device
     model.eval()
     with torch.inference_mode():
@@ -239,7 +269,7 @@ def encode_images(model: Method, images: Tensor, *, batch_size: int = 512) -> np
 def encode_voices(
     model: Method, voices: Tensor, frames: Tensor, *, batch_size: int = 512
 ) -> np.ndarray:
-    """Return the real outputs [m, bits], float32, of MFCC streams and their true frames [m]."""
+    """Return the real outputs [m, width], float32, of MFCC streams and their true frames [m]."""
     device = model.device
     model.eval()
     with torch.inference_mode():
@@ -253,17 +283,49 @@ def encode_voices(
 
 
 def validation_scores(model: Method, pairs: Pairs) -> tuple[float, float]:
-    """Return tie-aware mAP in [0, 1], image to voice and voice to image, by class."""
-    image_codes, voice_codes = (pack(sign(outputs)) for outputs in encode(model, pairs))
+    """Return tie-aware mAP in [0, 1], image to voice and voice to image, by class.
+
+    Ranked by the method's own distance.
+    """
+    images, voices = encode(model, pairs)
     image_labels = pairs.labels.cpu().numpy()
     voice_labels = image_labels[pairs.voice_image.cpu().numpy()]
-    forward = class_histograms(image_codes, image_labels, voice_codes, voice_labels)
-    backward = class_histograms(voice_codes, voice_labels, image_codes, image_labels)
-    return scores(forward).mAP, scores(backward).mAP
+    measure = measure_of(model)
+    if measure is not None:
+        forward = _measured(measure, (images, image_labels), (voices, voice_labels))
+        backward = _measured(
+            lambda a, b: measure(b, a).T, (voices, voice_labels), (images, image_labels)
+        )
+        return forward.mAP, backward.mAP
+    codes = pack(sign(images)), pack(sign(voices))
+    return (
+        scores(class_histograms(codes[0], image_labels, codes[1], voice_labels)).mAP,
+        scores(class_histograms(codes[1], voice_labels, codes[0], image_labels)).mAP,
+    )
+
+
+def _measured(
+    measure: Measure,
+    queries: tuple[np.ndarray, np.ndarray],
+    gallery: tuple[np.ndarray, np.ndarray],
+) -> Scores:
+    """Return the scores of queries, outputs and labels, by ``measure`` of queries and gallery."""
+    step = max(1, CELLS // len(gallery[0]))
+    return join_scores(
+        [
+            scores(
+                score_histograms(
+                    measure(queries[0][start : start + step], gallery[0]),
+                    queries[1][start : start + step, None] == gallery[1],
+                )
+            )
+            for start in range(0, len(queries[0]), step)
+        ]
+    )
 
 
 def _one_epoch(
-    model: Method,
+    model: TrainedMethod,
     optimiser: torch.optim.Optimizer,
     training: Pairs,
     config: TrainConfig,
@@ -290,7 +352,7 @@ def _one_epoch(
     if not math.isfinite(losses["loss"]):
         raise TrainingError(
             f"the loss is {losses['loss']} in epoch {number}; lower the learning rate "
-            f"({top_learning_rate(config):g})"
+            f"({config.learning_rate:g})"
         )
     return losses, rate
 
@@ -324,8 +386,12 @@ def select(pairs: Pairs, voice_rows: Tensor) -> Batch:
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
-    """Return the learning rate of ``step`` of ``steps``: a linear rise, then half a cosine."""
-    top = top_learning_rate(config)
+    """Return the learning rate of ``step`` of ``steps``: a linear rise, then half a cosine.
+
+    ``config`` has a learning rate (:func:`resolved`).
+    """
+    top = config.learning_rate
+    assert top is not None
     rising = max(1, round(steps * config.warm_up))
     if step < rising:
         return top * (step + 1) / rising

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,13 +18,16 @@ class Curves:
     Attributes:
         retrieved: numbers of retrieved items.
         precision: mean precision over the queries at each of them, [len(retrieved)], 0 to 1.
-        radius: precision and recall within each Hamming radius.
+        radius: precision and recall within each Hamming radius, or within each rank.
+        within: what ``radius`` counts: radius of codes, rank of outputs, whose distances mean
+            something else for every query.
         chance: precision of a random order, 0 to 1.
     """
 
     retrieved: tuple[int, ...]
     precision: np.ndarray
     radius: PrecisionRecall
+    within: Literal["radius", "rank"]
     chance: float
 
 
@@ -40,7 +44,7 @@ def write_curves(path: Path, curves: Mapping[str, Curves]) -> None:
                 points.radius, points.precision, points.recall, strict=True
             ):
                 values = f"{100 * precision:.4f}", f"{100 * recall:.4f}"
-                writer.writerow([direction, "radius", radius, *values])
+                writer.writerow([direction, curve.within, radius, *values])
 
 
 def draw_curves(path: Path, curves: Mapping[str, Curves], title: str) -> None:
@@ -70,7 +74,9 @@ def draw_curves(path: Path, curves: Mapping[str, Curves], title: str) -> None:
     right.set(xlabel="recall, %", ylabel="precision, %", xlim=(0, 102), ylim=(0, 102))
     left.xaxis.set_major_formatter("{x:.0f}")
     left.set_title("precision over retrieved items (dotted: chance)", fontsize=10)
-    right.set_title("precision and recall within each Hamming radius", fontsize=10)
+    names = {"radius": "Hamming radius", "rank": "rank"}
+    within = " or ".join(names[kind] for kind in sorted({c.within for c in curves.values()}))
+    right.set_title(f"precision and recall within each {within}", fontsize=10)
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")

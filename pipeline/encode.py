@@ -54,6 +54,7 @@ class CodedItems:
         images: the image that each item is or belongs to.
         speakers: of voices, ``""`` where unknown.
         captions: of voices, ``""`` where unknown.
+        outputs: real [n, width], float32, of a method that ranks by them; None of the others.
     """
 
     names: tuple[str, ...]
@@ -63,6 +64,7 @@ class CodedItems:
     images: tuple[str, ...]
     speakers: tuple[str, ...]
     captions: tuple[str, ...]
+    outputs: np.ndarray | None = None
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "CodedItems":
         """Return the items in ``rows``, in that order."""
@@ -75,6 +77,7 @@ class CodedItems:
             tuple(self.images[row] for row in chosen),
             tuple(self.speakers[row] for row in chosen),
             tuple(self.captions[row] for row in chosen),
+            None if self.outputs is None else self.outputs[chosen],
         )
 
 
@@ -124,15 +127,27 @@ def encode_run(
     target = out or run / CODES
     target.parent.mkdir(parents=True, exist_ok=True)
     images, voices = data.image_items(), data.voice_items()
-    codes = _image_codes(model, data, images), _voice_codes(model, data, voices, config["streams"])
+    outputs = (
+        _image_outputs(model, data, images),
+        _voice_outputs(model, data, voices, config["streams"]),
+    )
+    codes = tuple(packed_codes(table, model.sizes.bits) for table in outputs)
+    columns = _columns(images, voices, codes, splits)
+    if model.distance != "hamming":
+        columns["outputs"] = np.concatenate(outputs)
     kept = {name: config[name] for name in ("method", "bits", "seed", "voices", "classes")}
     write_table(
         target,
         KIND,
         {"run": kept, "model": file_digest(run / MODEL), "features": data.digests()},
-        _columns(images, voices, codes, splits),
+        columns,
     )
     return target
+
+
+def packed_codes(outputs: np.ndarray, bits: int) -> np.ndarray:
+    """Return the codes [n, bits / 8] of outputs [n, width]: the signs of the first ``bits``."""
+    return pack(sign(outputs[:, :bits]))
 
 
 def read_codes(path: Path) -> Codes:
@@ -143,7 +158,8 @@ def read_codes(path: Path) -> Codes:
     """
     table = open_table(path, KIND)
     found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
-    if found != COLUMNS or not {"model", "features"} <= set(table.config):
+    outputs = {"outputs": ("f", 2)} if "outputs" in found else {}
+    if found != COLUMNS | outputs or not {"model", "features"} <= set(table.config):
         raise StoreError(f"{path}: not codes that ivr encode writes; make them again")
     is_image = table.read("modality") == 0
     return Codes(_items(table, is_image), _items(table, ~is_image), table.config)
@@ -161,22 +177,21 @@ def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:
             )
 
 
-def _image_codes(model: Method, data: FeatureSet, items: Sequence[Item]) -> np.ndarray:
-    parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
+def _image_outputs(model: Method, data: FeatureSet, items: Sequence[Item]) -> np.ndarray:
+    parts = [np.empty((0, model.width), np.float32)]
     for block in progress(_blocks(items), _count(items), "blocks of images to code"):
         vectors = torch.from_numpy(data.image_vectors([item.name for item in block]))
-        parts.append(pack(sign(encode_images(model, vectors))))
+        parts.append(encode_images(model, vectors))
     return np.concatenate(parts)
 
 
-def _voice_codes(
+def _voice_outputs(
     model: Method, data: FeatureSet, items: Sequence[Item], streams: Sequence[str]
 ) -> np.ndarray:
-    parts = [np.empty((0, model.sizes.bits // 8), np.uint8)]
+    parts = [np.empty((0, model.width), np.float32)]
     for block in progress(_blocks(items), _count(items), "blocks of voices to code"):
         vectors, frames = data.voice_vectors([item.name for item in block], streams)
-        outputs = encode_voices(model, torch.from_numpy(vectors), torch.from_numpy(frames))
-        parts.append(pack(sign(outputs)))
+        parts.append(encode_voices(model, torch.from_numpy(vectors), torch.from_numpy(frames)))
     return np.concatenate(parts)
 
 
@@ -191,7 +206,7 @@ def _count(items: Sequence[Item]) -> int:
 def _columns(
     images: Sequence[Item],
     voices: Sequence[Item],
-    codes: tuple[np.ndarray, np.ndarray],
+    codes: Sequence[np.ndarray],
     splits: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
     items = [*images, *voices]
@@ -213,4 +228,5 @@ def _items(table: Table, rows: np.ndarray) -> CodedItems:
         for name, (kind, _) in COLUMNS.items()
         if kind == "S"
     }
-    return CodedItems(codes=table.read("codes")[rows], **text)
+    outputs = table.read("outputs")[rows] if "outputs" in table.columns else None
+    return CodedItems(codes=table.read("codes")[rows], outputs=outputs, **text)

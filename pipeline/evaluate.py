@@ -1,17 +1,22 @@
 """Stage: codes to figures under a stated protocol, with chance and published rows beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 
 from ivr.features.files import file_digest
+from ivr.hashing.distances import Measure, measure_of
+from ivr.hashing.methods import Distance, method_entry
 from ivr.hashing.metrics import (
+    PrecisionRecall,
     Scores,
     class_average_precision,
     join_scores,
+    matching_accuracy,
     precision_over_retrieved,
     precision_recall_curve,
     scores,
@@ -23,19 +28,22 @@ from ivr.hashing.ranking import (
     file_order_histograms,
     hamming_distance,
     pair_histograms,
+    score_histograms,
 )
 
 from .curves import Curves, draw_curves, write_curves
 from .encode import CodedItems, Codes, read_codes
 from .progress import say
 from .published import known_dataset
-from .runs import CODES, MODEL, RESULTS, RunError, read_config, write_json
+from .runs import CODES, MODEL, RESULTS, RunError, load_model, read_config, write_json
+from .tables import run_title
 from .voices import one_voice_an_image
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 QUERIES_AT_ONCE = 16_384
 CELLS_AT_ONCE = 1 << 22
 CURVE_POINTS = 200
+PAIRS_AT_ONCE = 64
 
 
 class EvaluateError(ValueError):
@@ -56,6 +64,8 @@ class Protocol:
         ties: expectation over all orders of items at one distance, or file-order, in which items
             of one distance keep the order of the manifest.
         empty: a query with nothing relevant counts as zero, is left out, or is an error.
+        distance: what is ranked by: hamming, by the codes, or the method's own euclidean or
+            matching, by its outputs; None for the method's own.
         test: share of the images that the protocol tests on, None for any; only compared.
         seed: of the drawn voices, None for the run's.
     """
@@ -67,6 +77,7 @@ class Protocol:
     denominator: Literal["relevant", "min", "hits"] = "relevant"
     ties: Literal["expectation", "file-order"] = "expectation"
     empty: Literal["zero", "skip", "error"] = "zero"
+    distance: Distance | None = None
     test: float | None = 0.2
     seed: int | None = None
 
@@ -83,6 +94,10 @@ class Protocol:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.distance not in (None, *get_args(Distance)):
+            raise ValueError(
+                f"distance must be {', '.join(get_args(Distance))}, got {self.distance!r}"
+            )
         if self.cutoff is not None and self.cutoff < 1:
             raise ValueError(f"cutoff must be at least 1, got {self.cutoff}")
 
@@ -110,37 +125,71 @@ def evaluate_run(
     Raises:
         RunError: no codes yet.
         StoreError: not a codes file.
-        EvaluateError: codes of another model, nothing to query with, or nothing to search.
+        EvaluateError: codes of another model, a distance that the method does not have, nothing to
+            query with, or nothing to search.
     """
     config = read_config(run)
     path = codes or run / CODES
     if not path.is_file():
         raise RunError(f"{path}: no codes; make them with ivr encode {run}")
-    protocol = replace(protocol, seed=config["seed"] if protocol.seed is None else protocol.seed)
+    protocol = _completed(protocol, config)
     coded = read_codes(path)
     if coded.config["model"] != file_digest(run / MODEL):
         raise EvaluateError(f"{path}: not made with the model of {run}; make it with ivr encode")
-    results, curves = evaluate(coded, protocol)
+    if protocol.distance != "hamming" and coded.images.outputs is None:
+        raise EvaluateError(f"{path}: has no outputs to rank by; make it anew with ivr encode")
+    measure = _measure(run, config, protocol)
+    results, curves = evaluate(coded, protocol, measure)
+    method = method_entry(config["method"]).build
     results["run"] = {
-        name: config[name] for name in ("method", "bits", "voices", "seed", "split", "options")
-    }
+        "method": config["method"],
+        "source": method.source,
+        "reconstruction": method.reconstruction,
+    } | {name: config[name] for name in ("bits", "voices", "seed", "split", "options")}
     results["features"] = config["features"]
     results["codes"] = {"file": str(path), "features_sha256": coded.config["features"]}
     folder = out or run
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESULTS, results)
     write_curves(folder / "curves.csv", curves)
-    title = f"{config['method']}, {config['bits']} bits"
-    draw_curves(folder / "curves.png", curves, title)
+    draw_curves(folder / "curves.png", curves, run_title(results))
     return results
 
 
-def evaluate(codes: Codes, protocol: Protocol) -> tuple[dict[str, Any], dict[str, Curves]]:
+def _completed(protocol: Protocol, config: Mapping[str, Any]) -> Protocol:
+    """Return ``protocol`` with the run's seed and the method's distance where it names none."""
+    own = method_entry(config["method"]).build.distance
+    if protocol.distance not in (None, "hamming", own):
+        raise EvaluateError(
+            f"{config['method']} ranks by {own}, not by {protocol.distance}; "
+            "codes of any method can be ranked by hamming"
+        )
+    seed = config["seed"] if protocol.seed is None else protocol.seed
+    return replace(protocol, seed=seed, distance=protocol.distance or own)
+
+
+def _measure(run: Path, config: Mapping[str, Any], protocol: Protocol) -> Measure | None:
+    """Return how outputs are compared, None where codes are."""
+    if protocol.distance == "hamming":
+        return None
+    return measure_of(load_model(run, config, torch.device("cpu")))
+
+
+def evaluate(
+    codes: Codes, protocol: Protocol, measure: Measure | None = None
+) -> tuple[dict[str, Any], dict[str, Curves]]:
     """Return results in percent and curves of both directions.
+
+    Args:
+        codes: coded items, with outputs where there is a measure.
+        protocol: every choice.
+        measure: of outputs; None ranks codes by Hamming distance.
 
     Raises:
         EvaluateError: nothing to query with, or nothing to search.
     """
+    if measure is None:
+        protocol = replace(protocol, distance="hamming")
     images, voices = _drawn(codes, protocol)
     images, voices = _labelled(images, "images", protocol), _labelled(voices, "voices", protocol)
     queries = {
@@ -158,7 +207,8 @@ def evaluate(codes: Codes, protocol: Protocol) -> tuple[dict[str, Any], dict[str
     curves: dict[str, Curves] = {}
     for direction in DIRECTIONS:
         query, gallery = queries[direction], galleries[direction]
-        found, random, curves[direction] = _direction(query, gallery, numbers, protocol)
+        ranker = _Ranker(protocol, numbers, _outputs_distance(direction, measure))
+        found, random, curves[direction] = _direction(query, gallery, ranker)
         results[direction] = found.to_percent() | {
             "per_class": _per_class(found, query, numbers),
             "queries": len(query.names),
@@ -167,6 +217,10 @@ def evaluate(codes: Codes, protocol: Protocol) -> tuple[dict[str, Any], dict[str
         }
         chance[direction] = random.to_percent()
     results["chance"] = chance
+    if measure is not None and protocol.distance == "matching":
+        results["matching"] = _matching(
+            queries["image_to_voice"], queries["voice_to_image"], measure, protocol.seed or 0
+        )
     results["protocol"] = asdict(protocol)
     results["dataset"] = known_dataset({*images.labels, *voices.labels} - {""})
     return results, curves
@@ -224,81 +278,179 @@ def _say_departures(images: CodedItems, protocol: Protocol) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Ranker:
+    """How the queries of one direction are ranked.
+
+    Attributes:
+        protocol: every choice.
+        numbers: of the classes, by name.
+        distance: of the outputs of queries and gallery [q, g]; None where codes are ranked.
+    """
+
+    protocol: Protocol
+    numbers: Mapping[str, int]
+    distance: Callable[[CodedItems, CodedItems], np.ndarray] | None
+
+    def queries_at_once(self, gallery: int) -> int:
+        """Return how many queries are ranked together: without codes each takes a row of cells."""
+        if self.protocol.ties == "expectation" and self.distance is None:
+            return QUERIES_AT_ONCE
+        return max(1, CELLS_AT_ONCE // gallery)
+
+    def histograms(self, queries: CodedItems, gallery: CodedItems) -> Histograms:
+        """Return what lies at each distance from each query."""
+        if self.distance is not None:
+            return score_histograms(
+                self.distance(queries, gallery), self.relevant(queries, gallery)
+            )
+        if self.protocol.relevance == "pair":
+            return pair_histograms(queries.codes, gallery.codes, _pairs(queries, gallery))
+        return class_histograms(
+            queries.codes,
+            _numbered(queries, self.numbers),
+            gallery.codes,
+            _numbered(gallery, self.numbers),
+        )
+
+    def file_order(self, queries: CodedItems, gallery: CodedItems) -> Histograms:
+        """Return the same with ties in the order of the gallery."""
+        distance = (
+            hamming_distance(queries.codes, gallery.codes)
+            if self.distance is None
+            else self.distance(queries, gallery)
+        )
+        return file_order_histograms(distance, self.relevant(queries, gallery))
+
+    def relevant(self, queries: CodedItems, gallery: CodedItems) -> np.ndarray:
+        """Return booleans [q, g]."""
+        if self.protocol.relevance == "class":
+            numbers = _numbered(queries, self.numbers), _numbered(gallery, self.numbers)
+            same: np.ndarray = numbers[0][:, None] == numbers[1][None, :]
+            return same
+        relevant = np.zeros((len(queries.names), len(gallery.names)), bool)
+        for row, rows in enumerate(_pairs(queries, gallery)):
+            relevant[row, rows] = True
+        return relevant
+
+    def pooled(self, hist: Histograms, rows: np.ndarray) -> Histograms:
+        """Return the sum [1, buckets] of the queries in ``rows`` (booleans [q]).
+
+        Hamming distances mean the same for every query and stay apart, others do not.
+        """
+        hist = hist if self.distance is None else chance_histograms(hist)
+        return Histograms(
+            hist.items[rows].sum(0, keepdims=True), hist.relevant[rows].sum(0, keepdims=True)
+        )
+
+
+def _outputs_distance(
+    direction: str, measure: Measure | None
+) -> Callable[[CodedItems, CodedItems], np.ndarray] | None:
+    """Return ``measure``, which takes images first, of queries and gallery."""
+    if measure is None:
+        return None
+    if direction == "image_to_voice":
+        return lambda queries, gallery: measure(_outputs(queries), _outputs(gallery))
+    return lambda queries, gallery: measure(_outputs(gallery), _outputs(queries)).T
+
+
+def _outputs(items: CodedItems) -> np.ndarray:
+    if items.outputs is None:
+        raise EvaluateError("the codes have no outputs to rank by; make them with ivr encode")
+    return items.outputs
+
+
 def _direction(
-    queries: CodedItems, gallery: CodedItems, numbers: Mapping[str, int], protocol: Protocol
+    queries: CodedItems, gallery: CodedItems, ranker: _Ranker
 ) -> tuple[Scores, Scores, Curves]:
+    protocol = ranker.protocol
     found, random, total, pooled = [], [], [], []
     points = curve_points(len(gallery.names))
-    step = _queries_at_once(len(gallery.names), protocol)
+    step = ranker.queries_at_once(len(gallery.names))
     for start in range(0, len(queries.names), step):
         block = queries.select(range(start, min(start + step, len(queries.names))))
-        by_distance = _histograms(block, gallery, numbers, protocol)
-        hist = (
-            by_distance
-            if protocol.ties == "expectation"
-            else _file_order(block, gallery, numbers, protocol)
-        )
+        by_distance = ranker.histograms(block, gallery)
+        hist = by_distance if protocol.ties == "expectation" else ranker.file_order(block, gallery)
         found.append(_scores(hist, protocol))
         random.append(_scores(chance_histograms(hist), protocol))
         counted = ~np.isnan(found[-1].average_precision)
         if counted.any():
             precision = precision_over_retrieved(hist, points, protocol.empty)
             total.append(np.count_nonzero(counted) * precision)
-            pooled.append(_pooled(by_distance, counted))
+            pooled.append(ranker.pooled(by_distance, counted))
     figures, chance = join_scores(found), join_scores(random)
     if not pooled:
         raise EvaluateError("no query has anything relevant in the database")
-    radius = precision_recall_curve(
-        Histograms(
-            np.concatenate([hist.items for hist in pooled]),
-            np.concatenate([hist.relevant for hist in pooled]),
-        )
+    together = Histograms(
+        np.concatenate([hist.items for hist in pooled]),
+        np.concatenate([hist.relevant for hist in pooled]),
     )
     judged = ~np.isnan(figures.average_precision)
     precision = np.sum(total, axis=0) / np.count_nonzero(judged)
-    curves = Curves(points, precision, radius, float(chance.precision[judged, 0].mean()))
-    return figures, chance, curves
+    random_precision = float(chance.precision[judged, 0].mean())
+    if ranker.distance is None:
+        within = precision_recall_curve(together)
+        return figures, chance, Curves(points, precision, within, "radius", random_precision)
+    within = _precision_recall_by_rank(points, np.sum(total, axis=0), together)
+    return figures, chance, Curves(points, precision, within, "rank", random_precision)
 
 
-def _pooled(hist: Histograms, rows: np.ndarray) -> Histograms:
-    """Return the sum [1, buckets] of the queries in ``rows`` (booleans [q])."""
-    return Histograms(
-        hist.items[rows].sum(0, keepdims=True), hist.relevant[rows].sum(0, keepdims=True)
+def _precision_recall_by_rank(
+    points: Sequence[int], precision: np.ndarray, together: Histograms
+) -> PrecisionRecall:
+    """Return precision and recall among the first n items of every query, pooled.
+
+    Args:
+        points: values of n [p].
+        precision: sums over the queries of P@n [p].
+        together: what all queries have [blocks, 1].
+    """
+    relevant = together.relevant.sum()
+    if relevant == 0:
+        raise EvaluateError("no query has anything relevant in the database")
+    ranks = np.array(points, np.int64)
+    queries = together.items.sum() / points[-1]
+    return PrecisionRecall(ranks, precision / queries, precision * ranks / relevant)
+
+
+def _matching(
+    images: CodedItems, voices: CodedItems, measure: Measure, seed: int
+) -> dict[str, float | int]:
+    """Return how often pairs of the test split are told from strangers, in percent (DVAN).
+
+    Every voice with its own image, and with an image of another class drawn by ``seed``.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.array(images.labels)
+    row = {name: number for number, name in enumerate(images.names)}
+    own, other, spoken = [], [], []
+    for number, (image, label) in enumerate(zip(voices.images, voices.labels, strict=True)):
+        strangers = np.flatnonzero(labels != label)
+        if image in row and label and len(strangers):
+            own.append(row[image])
+            other.append(int(rng.choice(strangers)))
+            spoken.append(number)
+    if not spoken:
+        raise EvaluateError("no voice of the test split has an image there, and others beside it")
+    accuracy = matching_accuracy(
+        *(_pair_odds(images.select(rows), voices.select(spoken), measure) for rows in (own, other))
     )
+    return {"accuracy": 100 * accuracy, "pairs": 2 * len(spoken)}
 
 
-def _queries_at_once(gallery: int, protocol: Protocol) -> int:
-    """Return how many queries are ranked together: in file order each takes a gallery of cells."""
-    if protocol.ties == "expectation":
-        return QUERIES_AT_ONCE
-    return max(1, CELLS_AT_ONCE // gallery)
+def _pair_odds(images: CodedItems, voices: CodedItems, measure: Measure) -> np.ndarray:
+    """Return the log-odds [n] of a match of image and voice, row for row."""
+    sides = _outputs(images), _outputs(voices)
+    parts = [
+        -np.diagonal(measure(*(side[start : start + PAIRS_AT_ONCE] for side in sides)))
+        for start in range(0, len(sides[0]), PAIRS_AT_ONCE)
+    ]
+    return np.concatenate(parts)
 
 
 def _scores(hist: Histograms, protocol: Protocol) -> Scores:
     return scores(hist, at=protocol.cutoff, denominator=protocol.denominator, empty=protocol.empty)
-
-
-def _histograms(
-    queries: CodedItems, gallery: CodedItems, numbers: Mapping[str, int], protocol: Protocol
-) -> Histograms:
-    if protocol.relevance == "pair":
-        return pair_histograms(queries.codes, gallery.codes, _pairs(queries, gallery))
-    return class_histograms(
-        queries.codes, _numbered(queries, numbers), gallery.codes, _numbered(gallery, numbers)
-    )
-
-
-def _file_order(
-    queries: CodedItems, gallery: CodedItems, numbers: Mapping[str, int], protocol: Protocol
-) -> Histograms:
-    distance = hamming_distance(queries.codes, gallery.codes)
-    if protocol.relevance == "class":
-        relevant = _numbered(queries, numbers)[:, None] == _numbered(gallery, numbers)[None, :]
-    else:
-        relevant = np.zeros(distance.shape, bool)
-        for row, rows in enumerate(_pairs(queries, gallery)):
-            relevant[row, rows] = True
-    return file_order_histograms(distance, relevant)
 
 
 def _pairs(queries: CodedItems, gallery: CodedItems) -> list[np.ndarray]:

@@ -60,16 +60,20 @@ def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
         raise OptionError(f"{kind.__name__} cannot be read: {error}") from error
 
 
-def describe(kind: type[Any], prefix: str = "") -> list[tuple[str, str, str]]:
+def describe(kind: type[Any]) -> list[tuple[str, str, str]]:
     """Return name, default and meaning of every field, the meaning from the docstring."""
-    texts = _attribute_texts(kind.__doc__ or "")
-    default, hints, rows = kind(), get_type_hints(kind), []
-    for field in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(hints[field.name]):
-            rows += describe(hints[field.name], f"{prefix}{field.name}.")
+    return _rows(kind(), "")
+
+
+def _rows(default: Any, prefix: str) -> list[tuple[str, str, str]]:
+    """Return the rows of a config; a nested one has the defaults that its owner gives it."""
+    texts, rows = _attribute_texts(type(default).__doc__ or ""), []
+    for field in dataclasses.fields(default):
+        value = getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            rows += _rows(value, f"{prefix}{field.name}.")
         else:
-            value = _text(getattr(default, field.name))
-            rows.append((prefix + field.name, value, texts.get(field.name, "")))
+            rows.append((prefix + field.name, _text(value), texts.get(field.name, "")))
     return rows
 
 

@@ -12,14 +12,15 @@ from ivr.features.files import file_digest
 from ivr.features.image import Encoder, ImageConfig, WeightsError, load_encoder
 from ivr.features.media import MediaError, read_image
 from ivr.features.voice import VoiceConfig, read_voice_vectors
-from ivr.hashing.codes import pack, sign
+from ivr.hashing.methods import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices
 
 from .device import choose_device
-from .encode import CodedItems, Codes, read_codes
+from .encode import CodedItems, Codes, packed_codes, read_codes
 from .feature_set import stream_rows
 from .options import from_json
+from .progress import say
 from .runs import CODES, CONFIG, MODEL, RunError, load_model, read_config
 
 Value = TypeVar("Value")
@@ -67,7 +68,9 @@ def find_images(
     if (len(chosen), *vectors.shape[1:]) != tuple(model.sizes.voice_shape):
         raise RunError(f"{run / CONFIG}: damaged, its voices are not those of its sizes")
     outputs = encode_voices(model, torch.from_numpy(vectors[chosen][None]), torch.tensor([frames]))
-    return _nearest(outputs, _gallery(run, codes).images, count)
+    _say_departure(model, config["method"])
+    query = packed_codes(outputs, model.sizes.bits)
+    return _nearest(query, _gallery(run, codes).images, count)
 
 
 def find_voices(
@@ -103,8 +106,16 @@ def find_voices(
         raise RunError(f"{source}: not the weights that the features of {run} were made with")
     pixels = torch.from_numpy(_named(image, lambda: read_image(image, encoder.size))[None])
     vectors = encoder(pixels.to(place))
-    outputs = encode_images(load_model(run, config, place), vectors)
-    return _nearest(outputs, _gallery(run, codes).voices, count)
+    model = load_model(run, config, place)
+    outputs = encode_images(model, vectors)
+    _say_departure(model, config["method"])
+    query = packed_codes(outputs, model.sizes.bits)
+    return _nearest(query, _gallery(run, codes).voices, count)
+
+
+def _say_departure(model: Method, name: str) -> None:
+    if model.distance != "hamming":
+        say(f"note: {name} ranks by {model.distance}; this search compares its sign codes")
 
 
 def _named(path: Path, read: Callable[[], Value]) -> Value:
@@ -152,8 +163,8 @@ def _gallery(run: Path, codes: Path | None) -> Codes:
     return found
 
 
-def _nearest(outputs: np.ndarray, gallery: CodedItems, count: int) -> list[Hit]:
-    rows, distances = top_k(pack(sign(outputs)), gallery.codes, count)
+def _nearest(query: np.ndarray, gallery: CodedItems, count: int) -> list[Hit]:
+    rows, distances = top_k(query, gallery.codes, count)
     return [
         Hit(gallery.names[row], int(distance), gallery.labels[row], gallery.captions[row])
         for row, distance in zip(rows[0], distances[0], strict=True)

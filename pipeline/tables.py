@@ -7,12 +7,17 @@ from .published import PUBLISHED
 
 COLUMNS = ("mAP", "P@1", "P@5", "P@10", "R@1", "R@5", "R@10", "F@1", "F@5", "F@10")
 ARROWS = {"image_to_voice": "image -> voice", "voice_to_image": "voice -> image"}
+DISTANCES = {
+    "hamming": "Hamming distance of the codes",
+    "euclidean": "Euclidean distance of the outputs",
+    "matching": "matching probability",
+}
 WIDTH = 22
 
 
 def results_table(results: Mapping[str, Any]) -> str:
     """Return the figures of ``results.json``, chance, and a known data set's published rows."""
-    lines = [_protocol_line(results), "", _line("percent", COLUMNS)]
+    lines = [*_run_lines(results), _protocol_line(results), "", _line("percent", COLUMNS)]
     for direction, arrow in ARROWS.items():
         found, chance = results[direction], results["chance"][direction]
         lines.append(_line(arrow, [_figure(found[name]) for name in COLUMNS]))
@@ -22,7 +27,28 @@ def results_table(results: Mapping[str, Any]) -> str:
         for direction, arrow in ARROWS.items()
     )
     lines += ["", f"mAP over any order of the ties: {bounds}"]
+    if "matching" in results:
+        matching = results["matching"]
+        lines.append(
+            f"matching accuracy: {_figure(matching['accuracy'])} of {matching['pairs']} pairs, "
+            "half of which match"
+        )
     return "\n".join(lines + _published_lines(results))
+
+
+def run_title(results: Mapping[str, Any]) -> str:
+    """Return what was evaluated in one line: method, bits, and what was ranked by."""
+    run, distance = results["run"], results["protocol"]["distance"]
+    mark = " (reconstruction)" if run["reconstruction"] else ""
+    return f"{run['method']}{mark}, {run['bits']} bits, ranked by {DISTANCES[distance]}"
+
+
+def _run_lines(results: Mapping[str, Any]) -> list[str]:
+    if "run" not in results:
+        return []
+    reconstruction = results["run"]["reconstruction"]
+    lines = [run_title(results)]
+    return [*lines, f"reconstruction: {reconstruction}"] if reconstruction else lines
 
 
 def _protocol_line(results: Mapping[str, Any]) -> str:

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from ivr.hashing.methods import Method, method_entry
+from ivr.hashing.methods import ClosedFormMethod, Method, TrainedMethod, method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import (
     Epoch,
     Pairs,
     TrainConfig,
+    fit,
     make_optimiser,
-    top_learning_rate,
+    resolved,
     train,
-    weight_decay,
 )
 
 from .device import choose_device
@@ -85,7 +85,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check the choices."""
-        configured(method_entry(self.method).config, self.options)
+        entry = method_entry(self.method)
+        configured(entry.config, self.options)
+        if issubclass(entry.build, ClosedFormMethod) and self.training != TrainConfig():
+            raise ValueError(f"{self.method} is not trained in steps: leave out how to train")
         if self.bits not in BITS:
             raise ValueError(f"bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
         if self.voices not in get_args(Voices):
@@ -184,11 +187,10 @@ def resume_run(
         splits = complete_splits(data.manifest, expected.split)
         _require_same_choices(run, chosen, _describe(data, splits, expected))
     with only_writer(run):
-        training = from_json(TrainConfig, chosen["training"])
         splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
         pairs = _training_and_validation(data, splits, chosen)
         prepared = Prepared(data, splits, chosen, pairs, choose_device(device))
-        _train(run, prepared, training)
+        _learn(run, prepared)
     return run
 
 
@@ -268,20 +270,23 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
     _, coefficients, frames = data.voice_settings()["shape"]
     shape = (len(config.streams), coefficients, frames)
     sizes = Sizes(data.image_settings()["shape"][0], shape, config.bits, len(names))
-    options = configured(method_entry(config.method).config, config.options)
+    entry = method_entry(config.method)
+    options = configured(entry.config, config.options)
+    try:
+        entry.build(options, sizes)
+    except ValueError as error:
+        raise RunError(f"{config.method}: {error}") from error
     return {
         "method": config.method,
+        "source": entry.build.source,
+        "reconstruction": entry.build.reconstruction,
         "bits": config.bits,
         "voices": config.voices,
         "streams": list(config.streams),
         "seed": config.seed,
         "split": asdict(config.split),
         "options": asdict(options),
-        "training": asdict(config.training)
-        | {
-            "learning_rate": top_learning_rate(config.training),
-            "weight_decay": weight_decay(config.training),
-        },
+        "training": _training(entry.build, config.training),
         "sizes": asdict(sizes),
         "classes": list(names),
         "features": {
@@ -330,15 +335,41 @@ def _new_run(run: Path, prepared: Prepared, config: RunConfig) -> Path:
     with only_writer(run):
         write_json(run / CONFIG, prepared.chosen)
         _write_splits(run / SPLITS, prepared.splits)
-        _train(run, prepared, config.training)
+        _learn(run, prepared)
     return run
 
 
-def _train(run: Path, prepared: Prepared, config: TrainConfig) -> None:
+def _learn(run: Path, prepared: Prepared) -> None:
+    """Make the model of the run folder, which holds its config and splits, and its codes."""
     data, chosen, device = prepared.data, prepared.chosen, prepared.device
+    _say_method(chosen)
+    _say_counts(data, *prepared.pairs)
+    torch.manual_seed(chosen["seed"])
+    model = build_model(chosen)
+    if isinstance(model, ClosedFormMethod):
+        _fit(run, prepared, model)
+    else:
+        assert isinstance(model, TrainedMethod)  # there are two kinds
+        _train(run, prepared, model)
+    encode_run(run, device=str(device), features=data.folder)
+
+
+def _fit(run: Path, prepared: Prepared, model: ClosedFormMethod) -> None:
+    """Compute ``model``; a run that was stopped is computed again."""
+    training, validation = (pairs.to(prepared.device) for pairs in prepared.pairs)
+    model.to(prepared.device)
+    epoch = fit(model, training, validation, seed=prepared.chosen["seed"])
+    (run / HISTORY).unlink(missing_ok=True)
+    _write_history(run / HISTORY, epoch)
+    write_tensors(run / MODEL, model.state_dict(), {"epoch": str(epoch.number)})
+    say(f"computed in {epoch.seconds:.1f} s{_validation_text(epoch)}")
+
+
+def _train(run: Path, prepared: Prepared, model: TrainedMethod) -> None:
+    chosen, device = prepared.chosen, prepared.device
+    config = from_json(TrainConfig, chosen["training"])
     training, validation = prepared.pairs
-    _say_counts(data, training, validation)
-    model, optimiser, start, best = _start(run, chosen, training, config, device)
+    optimiser, start, best = _start(run, model, training, config, device)
     training, validation = training.to(device), validation.to(device)
     epochs = train(model, optimiser, training, validation, config, seed=chosen["seed"], start=start)
     with SummaryWriter(str(run / "tensorboard"), purge_step=start + 1) as writer:
@@ -351,7 +382,11 @@ def _train(run: Path, prepared: Prepared, config: TrainConfig) -> None:
             _show(writer, epoch, config)
     kept = read_tensors(run / MODEL)[1]["epoch"]
     say(f"kept: epoch {kept}, mean validation mAP {100 * best:.2f}")
-    encode_run(run, device=str(device), features=data.folder)
+
+
+def _training(method: type[Method], config: TrainConfig) -> dict[str, Any]:
+    """Return how ``method`` is trained, nothing left open; nothing for one that is not trained."""
+    return asdict(resolved(config, method)) if issubclass(method, TrainedMethod) else {}
 
 
 def _require_same_choices(
@@ -378,6 +413,12 @@ def _manifest_digest(data: FeatureSet) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+def _say_method(chosen: Mapping[str, Any]) -> None:
+    say(f"method: {chosen['method']}, {chosen.get('source', '')}")
+    if chosen.get("reconstruction"):
+        say(f"reconstruction: {chosen['reconstruction']}")
+
+
 def _say_counts(data: FeatureSet, training: Pairs, validation: Pairs) -> None:
     for pairs, what in ((training, "training"), (validation, "validation")):
         say(f"{what}: {len(pairs.images)} images, {len(pairs.voices)} voices")
@@ -388,29 +429,23 @@ def _say_counts(data: FeatureSet, training: Pairs, validation: Pairs) -> None:
 
 
 def _start(
-    run: Path,
-    chosen: Mapping[str, Any],
-    training: Pairs,
-    config: TrainConfig,
-    device: torch.device,
-) -> tuple[Method, torch.optim.Optimizer, int, float]:
-    """Return model, optimiser, epochs done and best score: anew, or from the checkpoint."""
-    torch.manual_seed(chosen["seed"])
-    model = build_model(chosen)
+    run: Path, model: TrainedMethod, training: Pairs, config: TrainConfig, device: torch.device
+) -> tuple[torch.optim.Optimizer, int, float]:
+    """Return optimiser, epochs done and best score: anew, or ``model`` too from the checkpoint."""
     if not (run / CHECKPOINT).exists():
         model.fit_inputs(training.images, training.voices, training.frames)
         (run / HISTORY).unlink(missing_ok=True)
-        model = model.to(device)
-        return model, make_optimiser(model, config), 0, -1.0
+        model.to(device)
+        return make_optimiser(model, config), 0, -1.0
     tensors, notes = read_tensors(run / CHECKPOINT)
     load_weights(model, _under(tensors, "model."), run / CHECKPOINT)
-    model = model.to(device)
+    model.to(device)
     optimiser = make_optimiser(model, config)
     _load_optimiser(optimiser, _under(tensors, "optimiser."))
     done = int(notes["epoch"])
     _cut_history(run / HISTORY, done)
     say(f"going on after epoch {done} of {config.epochs}")
-    return model, optimiser, done, float(notes["best"])
+    return optimiser, done, float(notes["best"])
 
 
 def _write_checkpoint(
@@ -461,13 +496,19 @@ def _show(writer: SummaryWriter, epoch: Epoch, config: TrainConfig) -> None:
     if epoch.image_to_voice is not None and epoch.voice_to_image is not None:
         values["validation/image_to_voice"] = epoch.image_to_voice
         values["validation/voice_to_image"] = epoch.voice_to_image
-        line += (
-            f", validation mAP image->voice {100 * epoch.image_to_voice:.2f} "
-            f"voice->image {100 * epoch.voice_to_image:.2f}"
-        )
+        line += _validation_text(epoch)
     for name, value in values.items():
         writer.add_scalar(name, value, epoch.number)
     say(f"{line}, {epoch.pairs_per_second:.0f} pairs a second")
+
+
+def _validation_text(epoch: Epoch) -> str:
+    if epoch.image_to_voice is None or epoch.voice_to_image is None:
+        return ""
+    return (
+        f", validation mAP image->voice {100 * epoch.image_to_voice:.2f} "
+        f"voice->image {100 * epoch.voice_to_image:.2f}"
+    )
 
 
 def _write_splits(path: Path, splits: Mapping[str, str]) -> None:

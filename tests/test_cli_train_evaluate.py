@@ -15,8 +15,10 @@ from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 
 from ivr.cli import main
+from ivr.cli.train_hash import train_hash as train_command
 from ivr.features.store import open_table, write_table
 from ivr.hashing.codes import unpack
+from ivr.hashing.methods import METHODS
 from ivr.hashing.methods.divh import DIVHConfig
 from ivr.pipeline.encode import read_codes
 from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
@@ -154,13 +156,52 @@ def test_encode_writes_codes_and_says_where(run: Path, features: Path, tmp_path:
 
 def test_describe_prints_every_option_of_the_method_without_any_features() -> None:
     lines = succeeded(ivr("train-hash", "--describe", "divh")).stdout.splitlines()
-    heads = [line for line in lines if not line.startswith(" ")]
+    heads = [line for line in lines if not line.startswith((" ", "#"))]
     assert heads == [f"{name}={default}" for name, default, _ in describe(DIVHConfig)]
     assert "gamma=" in heads[0]
     assert any(head.startswith("network.dropout=") for head in heads)
     texts = " ".join(line.strip() for line in lines if line.startswith(" "))
     for _, _, text in describe(DIVHConfig):
         assert text in texts
+
+
+def test_every_method_is_named_in_the_help_and_described() -> None:
+    (option,) = (p for p in train_command.params if p.name == "method")
+    named = option.help.removesuffix(".").replace(" or ", ", ").split(", ")  # type: ignore[attr-defined]
+    assert named == list(METHODS)
+    for name, entry in METHODS.items():
+        lines = succeeded(ivr("train-hash", "--describe", name)).stdout.splitlines()
+        assert lines[0] == f"# {name}: {entry.build.source}"
+        assert lines[1] == f"# ranks by {entry.build.distance} distance"
+        reconstructed = [line for line in lines if line.startswith("# reconstruction")]
+        mark = entry.build.reconstruction
+        assert reconstructed == ([f"# reconstruction, {mark}"] if mark else [])
+        heads = [line for line in lines if not line.startswith((" ", "#"))]
+        assert heads == [f"{name}={default}" for name, default, _ in describe(entry.config)]
+    # A nested default is the method's own.
+    text = succeeded(ivr("train-hash", "--describe", "scrl")).stdout
+    assert "network.voice_stride=2,1,1" in text
+
+
+def test_a_reconstruction_is_said_while_it_is_trained(features: Path, tmp_path: Path) -> None:
+    result = ivr("train-hash", features, "--out", tmp_path / "run", "--method", "dtbh", *SHORT)
+    said = succeeded(result).stderr
+    assert "method: dtbh, DTBH, Remote Sensing 2020, 12(1), 84" in said
+    assert f"reconstruction: {METHODS['dtbh'].build.reconstruction}" in said
+    table = succeeded(ivr("evaluate", tmp_path / "run")).stdout
+    assert table.startswith("dtbh (reconstruction), 16 bits, ranked by Hamming distance")
+
+
+def test_sign_codes_of_a_real_valued_method_are_ranked_when_asked(
+    features: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    succeeded(ivr("train-hash", features, "--out", run, "--method", "scrl", *SHORT))
+    found = [
+        json.loads(succeeded(ivr("evaluate", run, "--json", *more)).stdout)["protocol"]["distance"]
+        for more in ((), ("--distance", "own"), ("--distance", "hamming"))
+    ]
+    assert found == ["euclidean", "euclidean", "hamming"]
 
 
 def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
@@ -372,6 +413,7 @@ def test_a_wrong_option_of_train_hash_is_a_usage_error_before_anything_is_writte
         (("--cutoff", "0"), "cutoff must be at least 1, got 0"),
         (("--protocol", "dtbh"), "'dtbh' is not one of"),
         (("--ties", "random"), "'random' is not one of"),
+        (("--distance", "cosine"), "'cosine' is not one of"),
         (("--seed", "-1"), "-1 is not in the range"),
     ],
 )

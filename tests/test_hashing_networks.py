@@ -276,3 +276,34 @@ def test_activations_are_tanh_and_linear() -> None:
 def test_sizes_that_no_network_can_have_are_refused(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(PLAIN, **changes)  # type: ignore[arg-type]
+
+
+def test_dilated_layers_see_farther_and_put_out_as_many_frames() -> None:
+    voices, count = random_voices(1), torch.tensor([40])
+    for dilation, reach in ((1, 4), (2, 6)):
+        config = replace(PLAIN, voice_pool=1, voice_stride=(1, 1), voice_dilation=dilation)
+        network = awkward_refinement(config)
+        seen: list[Tensor] = []
+
+        def keep(*call: Tensor, kept: list[Tensor] = seen) -> None:
+            kept.append(call[-1])
+
+        network.convolutions[-1].register_forward_hook(keep)
+        network(voices, count)
+        changed = voices.clone()
+        changed[..., 20] += 3
+        network(changed, count)
+        moved = (seen[0] - seen[1]).abs().amax((0, 1)).nonzero()[:, 0]
+        assert seen[0].shape[-1] == 40
+        # Five frames a layer: 2 + 2 to either side, 2 + 2 x 2 where the second is dilated.
+        assert (20 - int(moved.min()), int(moved.max()) - 20) == (reach, reach)
+
+
+def test_what_pads_a_voice_changes_no_output_of_dilated_layers() -> None:
+    network, voices = awkward_refinement(replace(PLAIN, voice_dilation=2)), random_voices(2)
+    count = torch.tensor([17, 17])
+    padded = voices.clone()
+    padded[..., 17:] = 1e4
+    torch.testing.assert_close(
+        network(padded, count), network(voices[..., :17].clone(), count), rtol=1e-5, atol=1e-6
+    )

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ivr.hashing.codes import sign
 from ivr.hashing.methods import Batch, Method
+from ivr.hashing.methods.csq import CSQ
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
 from ivr.hashing.networks import NetworkConfig, Sizes
 from ivr.hashing.trainer import (
     LEARNING_RATES,
+    WEIGHT_DECAYS,
     Epoch,
     Pairs,
     TrainConfig,
@@ -23,6 +25,7 @@ from ivr.hashing.trainer import (
     epoch_batches,
     learning_rate,
     make_optimiser,
+    resolved,
     select,
     train,
     validation_scores,
@@ -145,8 +148,19 @@ def test_without_warm_up_the_first_step_is_at_the_top() -> None:
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_a_learning_rate_left_open_is_that_of_the_optimiser(optimiser: str) -> None:
-    config = replace(TRAINING, optimiser=optimiser, learning_rate=None, warm_up=0.0)
-    assert learning_rate(0, 5, config) == LEARNING_RATES[optimiser]  # type: ignore[index]
+    open_rates = replace(TRAINING, optimiser=optimiser, learning_rate=None, weight_decay=None)
+    config = resolved(open_rates, DIVH)
+    assert config.learning_rate == LEARNING_RATES[optimiser]  # type: ignore[index]
+    assert config.weight_decay == WEIGHT_DECAYS[optimiser]  # type: ignore[index]
+    assert resolved(config, CSQ) == config
+
+
+def test_an_optimiser_left_open_is_the_methods_own() -> None:
+    assert resolved(TrainConfig(), DIVH).optimiser == "sgd"
+    assert resolved(TrainConfig(), CSQ).optimiser == "adamw"
+    assert resolved(TrainConfig(), CSQ).learning_rate == LEARNING_RATES["adamw"]
+    assert resolved(TRAINING, DIVH) == TRAINING
+    assert isinstance(make_optimiser(new_model(separable(8, 1, 0)), TrainConfig()), torch.optim.SGD)
 
 
 def test_sgd_has_momentum_and_the_step_of_nesterov() -> None:

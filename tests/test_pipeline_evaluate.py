@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score
 from ivr.cli.evaluate import evaluate as command
 from ivr.features.store import StoreError
 from ivr.hashing.codes import pack, unpack
+from ivr.hashing.distances import euclidean_distance
 from ivr.hashing.metrics import MetricsError
 from ivr.hashing.trainer import TrainConfig
 from ivr.pipeline import evaluate as stage
@@ -376,6 +377,131 @@ def test_curves_are_precision_at_each_place_and_within_each_radius() -> None:
         assert recall == pytest.approx((within & relevant).sum() / relevant.sum())
 
 
+def with_outputs(codes: Codes, seed: int = 0) -> Codes:
+    """The items with outputs on a coarse grid in the plane, so that some distances are equal."""
+    rng = np.random.default_rng(seed)
+    images, voices = (
+        replace(side, outputs=rng.integers(0, 3, (len(side.names), 2)).astype(np.float32))
+        for side in (codes.images, codes.voices)
+    )
+    return Codes(images, voices, codes.config)
+
+
+def output_distances(queries: CodedItems, gallery: CodedItems) -> np.ndarray:
+    assert queries.outputs is not None
+    assert gallery.outputs is not None
+    return np.array([[np.hypot(*(a - b)) for b in gallery.outputs] for a in queries.outputs])
+
+
+OUTPUTS = replace(ALL, distance="euclidean")
+
+
+@pytest.mark.parametrize("relevance", ["class", "pair"])
+@pytest.mark.parametrize("cutoff", [None, 3])
+def test_figures_of_outputs_are_means_over_all_orders_of_their_ties(
+    cutoff: int | None, relevance: str
+) -> None:
+    codes = with_outputs(random_codes(4))
+    protocol = replace(OUTPUTS, cutoff=cutoff, relevance=relevance)
+    results, _ = evaluate(codes, protocol, euclidean_distance)
+    judge = same_class if relevance == "class" else same_image
+    for direction, query, gallery in (
+        ("image_to_voice", codes.images, codes.voices),
+        ("voice_to_image", codes.voices, codes.images),
+    ):
+        distance = output_distances(query, gallery)
+        assert (np.diff(np.sort(distance, axis=1)) == 0).any()
+        rows = [
+            over_orders(d, r, cutoff, "relevant")
+            for d, r in zip(distance, judge(query, gallery), strict=True)
+        ]
+        assert_figures(results[direction], mean_figures(rows))
+    assert results["protocol"]["distance"] == "euclidean"
+
+
+def test_ties_of_outputs_in_file_order_keep_the_order_of_the_items() -> None:
+    codes = with_outputs(random_codes(5, images=9))
+    results, _ = evaluate(codes, replace(OUTPUTS, ties="file-order"), euclidean_distance)
+    relevant = same_class(codes.voices, codes.images)
+    rows = []
+    for distance, row in zip(output_distances(codes.voices, codes.images), relevant, strict=True):
+        ranked = [bool(row[n]) for n in sorted(range(9), key=lambda n: (distance[n], n))]
+        rows.append(ranked_figures(ranked, None, "relevant"))
+    expected = {name: 100 * value for name, value in mean_figures(rows).items()}
+    assert_figures(results["voice_to_image"], expected)
+
+
+@pytest.mark.parametrize("empty", ["zero", "skip"])
+def test_figures_of_outputs_do_not_depend_on_how_many_queries_are_ranked_at_once(
+    monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    codes = with_outputs(random_codes(8, images=11))
+    codes = replace(codes, images=replace(codes.images, labels=("z", *codes.images.labels[1:])))
+    protocol = replace(OUTPUTS, empty=empty)
+    whole, whole_curves = evaluate(codes, protocol, euclidean_distance)
+    monkeypatch.setattr(stage, "CELLS_AT_ONCE", 30)
+    parts, curves = evaluate(codes, protocol, euclidean_distance)
+    for direction in ("image_to_voice", "voice_to_image"):
+        for name in ("mAP", "mAP_lower", "P@5", "R@10", "queries_with_nothing_relevant"):
+            assert parts[direction][name] == pytest.approx(whole[direction][name])
+        ours, theirs = curves[direction], whole_curves[direction]
+        np.testing.assert_allclose(ours.precision, theirs.precision)
+        np.testing.assert_allclose(ours.radius.precision, theirs.radius.precision)
+        np.testing.assert_allclose(ours.radius.recall, theirs.radius.recall)
+
+
+def test_curves_of_outputs_are_precision_and_recall_among_the_first_of_every_query() -> None:
+    rng = np.random.default_rng(0)
+    codes = with_outputs(random_codes(9))
+    codes = Codes(
+        *(
+            replace(side, outputs=rng.normal(0, 1, (6, 2)).astype(np.float32))
+            for side in (codes.images, codes.voices)
+        ),
+        {},
+    )
+    _, curves = evaluate(codes, OUTPUTS, euclidean_distance)
+    curve = curves["image_to_voice"]
+    assert curve.within == "rank"
+    order = np.argsort(output_distances(codes.images, codes.voices), axis=1)
+    ranked = np.take_along_axis(same_class(codes.images, codes.voices), order, axis=1)
+    for place in range(1, 7):
+        hits = ranked[:, :place].sum()
+        assert curve.radius.radius[place - 1] == place
+        assert curve.radius.precision[place - 1] == pytest.approx(hits / (6 * place))
+        assert curve.radius.recall[place - 1] == pytest.approx(hits / ranked.sum())
+
+
+def test_matching_accuracy_is_over_as_many_pairs_as_strangers_of_another_class() -> None:
+    codes = with_outputs(random_codes(2, images=9, voices_each=2))
+    places = {name: number for number, name in enumerate(codes.images.names)}
+    images = replace(codes.images, outputs=np.arange(9, dtype=np.float32)[:, None])
+    owners = np.array([places[name] for name in codes.voices.images], np.float32)
+    codes = Codes(images, replace(codes.voices, outputs=owners[:, None]), {})
+    labels = np.array(images.labels)
+
+    def knows_all(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(a == b.T, -1.0, 1.0)
+
+    def knows_classes(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        same = labels[a[:, 0].astype(int), None] == labels[None, b[:, 0].astype(int)]
+        return np.where(same, -1.0, 1.0)
+
+    def says_yes(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.full((len(a), len(b)), -1.0)
+
+    protocol = replace(ALL, distance="matching")
+    for measure, accuracy in ((knows_all, 100.0), (knows_classes, 100.0), (says_yes, 50.0)):
+        results, _ = evaluate(codes, protocol, measure)
+        assert results["matching"] == {"accuracy": accuracy, "pairs": 36}
+    assert "matching" not in evaluate(codes, OUTPUTS, knows_all)[0]
+
+
+def test_outputs_are_needed_to_rank_by_them() -> None:
+    with pytest.raises(EvaluateError, match="have no outputs to rank by"):
+        evaluate(random_codes(1), OUTPUTS, euclidean_distance)
+
+
 def test_items_without_a_label_are_left_out_of_class_relevance_and_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -447,7 +573,7 @@ def test_nothing_relevant_to_any_query_is_one_line() -> None:
 def test_the_presets_are_those_of_the_papers() -> None:
     assert PROTOCOLS["divh"] == Protocol(
         relevance="class", database="test", voices="one", cutoff=None, denominator="relevant",
-        ties="expectation", empty="zero", test=0.2, seed=None,
+        ties="expectation", empty="zero", distance=None, test=0.2, seed=None,
     )  # fmt: skip
     assert PROTOCOLS["dvan"] == replace(PROTOCOLS["divh"], test=0.1)
     assert PROTOCOLS["rsicd-150"] == replace(
@@ -479,6 +605,7 @@ def test_another_share_of_test_items_than_the_protocols_is_said(
         ({"denominator": "all"}, "denominator must be relevant, min, hits"),
         ({"ties": "random"}, "ties must be expectation, file-order"),
         ({"empty": "one"}, "empty must be zero, skip, error"),
+        ({"distance": "cosine"}, "distance must be hamming, euclidean, matching, got 'cosine'"),
         ({"cutoff": 0}, "cutoff must be at least 1, got 0"),
     ],
 )
@@ -500,8 +627,9 @@ def test_results_and_curves_are_written_into_the_run(run: Path, tmp_path: Path) 
     results = evaluate_run(copy, PROTOCOLS["divh"])
     written = json.loads((copy / "results.json").read_text())
     assert written == json.loads(json.dumps(results))
-    # The seed is the run's where the protocol leaves it open.
-    assert written["protocol"] == asdict(replace(PROTOCOLS["divh"], seed=2))
+    # Seed and distance are the run's where the protocol leaves them open.
+    complete = replace(PROTOCOLS["divh"], seed=2, distance="hamming")
+    assert written["protocol"] == asdict(complete)
     assert written["run"]["bits"] == 16
     assert written["codes"]["features_sha256"] == written["features"]["sha256"]
     expected, curves = evaluate(read_codes(copy / "codes.h5"), replace(PROTOCOLS["divh"], seed=2))

@@ -1,19 +1,41 @@
 """The methods of the field, one file each; all train from the same features.
 
-A new method is one new file with a config and a :class:`~ivr.hashing.methods.base.Method`, and its
-name in :data:`METHODS`.
+A new method is one new file with a config and a :class:`~ivr.hashing.methods.base.TrainedMethod`
+or :class:`~ivr.hashing.methods.base.ClosedFormMethod`, and its name in :data:`METHODS`
+(docs/methods.md shows one).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ivr.hashing.networks import Sizes
-
-from .base import Batch, Method
+from .base import Batch, ClosedFormMethod, Distance, Method, OptimiserName, TrainedMethod
+from .cca_itq import CCAITQ, CCAITQConfig
+from .cca_sign import CanonicalConfig, CCASign
+from .cmir_net import CMIRNet, CMIRNetConfig
+from .csq import CSQ, CSQConfig
+from .dcmh import DCMH, DCMHConfig
 from .divh import DIVH, DIVHConfig
+from .dqh import DQH, DQHConfig
+from .dtbh import DTBH, DTBHConfig
+from .dvan import DVAN, DVANConfig
+from .greedy_hash import GreedyHash, GreedyHashConfig
+from .hashnet import HashNet, HashNetConfig
+from .lsh import LSH
+from .ortho_hash import OrthoHash, OrthoHashConfig
+from .scrl import SCRL, SCRLConfig
 
-__all__ = ["METHODS", "Batch", "Method", "MethodEntry", "method_entry"]
+__all__ = [
+    "METHODS",
+    "Batch",
+    "ClosedFormMethod",
+    "Distance",
+    "Method",
+    "MethodEntry",
+    "OptimiserName",
+    "TrainedMethod",
+    "method_entry",
+    "method_text",
+]
 
 
 @dataclass(frozen=True)
@@ -22,14 +44,29 @@ class MethodEntry:
 
     Attributes:
         config: the method's frozen dataclass of choices.
-        build: makes the model from its config and the sizes of the data.
+        build: the method; makes the model from its config and the sizes of the data.
     """
 
     config: type[Any]
-    build: Callable[[Any, Sizes], Method]
+    build: type[Method]
 
 
-METHODS = {"divh": MethodEntry(DIVHConfig, DIVH)}
+METHODS = {
+    "divh": MethodEntry(DIVHConfig, DIVH),
+    "dvan": MethodEntry(DVANConfig, DVAN),
+    "cmir_net": MethodEntry(CMIRNetConfig, CMIRNet),
+    "scrl": MethodEntry(SCRLConfig, SCRL),
+    "dtbh": MethodEntry(DTBHConfig, DTBH),
+    "dqh": MethodEntry(DQHConfig, DQH),
+    "dcmh": MethodEntry(DCMHConfig, DCMH),
+    "hashnet": MethodEntry(HashNetConfig, HashNet),
+    "csq": MethodEntry(CSQConfig, CSQ),
+    "ortho_hash": MethodEntry(OrthoHashConfig, OrthoHash),
+    "greedy_hash": MethodEntry(GreedyHashConfig, GreedyHash),
+    "cca_sign": MethodEntry(CanonicalConfig, CCASign),
+    "cca_itq": MethodEntry(CCAITQConfig, CCAITQ),
+    "lsh": MethodEntry(CanonicalConfig, LSH),
+}
 
 
 def method_entry(name: str) -> MethodEntry:
@@ -41,3 +78,20 @@ def method_entry(name: str) -> MethodEntry:
     if name not in METHODS:
         raise ValueError(f"no method {name!r}; there are {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def method_text(name: str) -> str:
+    """Return what the method ``name`` is, in some lines.
+
+    Raises:
+        ValueError: no such method.
+    """
+    method = method_entry(name).build
+    lines = [f"{name}: {method.source}", f"ranks by {method.distance} distance"]
+    if issubclass(method, TrainedMethod):
+        lines.append(f"trained with {method.optimiser}, where --optimiser names no other")
+    else:
+        lines.append("computed in one step, not trained")
+    if method.reconstruction:
+        lines.append(f"reconstruction, {method.reconstruction}")
+    return "\n".join(f"# {line}" for line in lines)

@@ -1,13 +1,21 @@
-"""What every method offers: two encoders into one space, and a loss on a batch of pairs."""
+"""What a method is: two encoders into one space, how they learn, and how outputs are compared.
 
+A method is a subclass of :class:`TrainedMethod`, which gives a loss on a batch to the shared loop,
+or of :class:`ClosedFormMethod`, which is computed from the whole training split at once.
+"""
+
+import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ivr.hashing.networks import Sizes
+
+Distance = Literal["hamming", "euclidean", "matching"]
+OptimiserName = Literal["adamw", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -28,38 +36,84 @@ class Batch:
 
 
 class Method(nn.Module, ABC):
-    """A way to put images and voices into one space; one subclass a file, a class a method.
+    """A way to put images and voices into one space; one subclass a file.
 
-    The sign of an output is a bit of the code; codes are ranked by Hamming distance.
+    Outputs are [n, width]. The signs of the first ``bits`` of them are the code, whatever the
+    distance is. All that is learnt lies in parameters and buffers, so that it is saved.
 
     Class attributes:
-        source: the paper.
+        source: the paper or the code that the method is from.
+        reconstruction: what had to be reconstructed since the source does not say it, in one line;
+            empty for a method that is fully published. Printed wherever the name is.
+        distance: how the method itself ranks: codes by Hamming distance, outputs by Euclidean
+            distance, or outputs by :meth:`match_odds`.
     """
 
     source: ClassVar[str]
+    reconstruction: ClassVar[str] = ""
+    distance: ClassVar[Distance] = "hamming"
 
-    def __init__(self, sizes: Sizes) -> None:
-        """Keep the sizes; subclasses add layers."""
+    def __init__(self, config: Any, sizes: Sizes) -> None:
+        """Keep config and sizes; subclasses add layers or buffers."""
         super().__init__()
+        self.config = config
         self.sizes = sizes
+
+    @property
+    def width(self) -> int:
+        """Length of the outputs, at least the number of bits."""
+        return self.sizes.bits
 
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return next(self.parameters()).device
+        return next(itertools.chain(self.parameters(), self.buffers())).device
+
+    @abstractmethod
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return real outputs [n, width] for CNN vectors [n, image_dim]."""
+
+    @abstractmethod
+    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
+        """Return real outputs [m, width] for MFCC streams and their true numbers of frames."""
+
+    def match_odds(self, images: Tensor, voices: Tensor) -> Tensor:
+        """Return the log-odds [n, m] that outputs [n, width] and [m, width] belong together.
+
+        Only methods whose ``distance`` is matching have it; it orders as the probability does.
+        """
+        raise NotImplementedError(f"{type(self).__name__} ranks by {self.distance} distance")
+
+
+class TrainedMethod(Method):
+    """A method whose loss on batches of pairs is minimised by :mod:`ivr.hashing.trainer`.
+
+    Class attributes:
+        optimiser: where the user names none.
+    """
+
+    optimiser: ClassVar[OptimiserName] = "adamw"
 
     @abstractmethod
     def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
         """Take what the encoders need to know of the training split before the first step."""
 
     @abstractmethod
-    def encode_images(self, images: Tensor) -> Tensor:
-        """Return real outputs [n, bits] for CNN vectors [n, image_dim]."""
-
-    @abstractmethod
-    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
-        """Return real outputs [m, bits] for MFCC streams and their true numbers of frames."""
-
-    @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the loss, weighted, as scalars; their sum is minimised."""
+
+    def begin_epoch(self, done: float) -> None:
+        """Take note that the share ``done`` of the epochs, from 0 to below 1, is over.
+
+        For a loss that changes while it is trained. What is set here must follow from ``done``
+        alone: a run that goes on from a checkpoint is told the same.
+        """
+        del done
+
+
+class ClosedFormMethod(Method):
+    """A method that needs no steps: no optimiser, no epochs, no checkpoint."""
+
+    @abstractmethod
+    def fit(self, training: Batch, generator: torch.Generator) -> None:
+        """Compute the buffers from all training pairs; ``generator`` decides what is drawn."""

@@ -11,20 +11,14 @@ whose default was measured (docs/results.md).
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ivr.hashing.networks import (
-    Activation,
-    ImageHead,
-    NetworkConfig,
-    Sizes,
-    VoiceRefinement,
-    activate,
-)
+from ivr.hashing.losses import balanced_weights, same_class, sign, straight_through_sign
+from ivr.hashing.networks import Activation, NetworkConfig, activate
 
-from .base import Batch, Method
+from .base import Batch
+from .two_ends import TwoEnds
 
 Reduction = Literal["mean", "sum"]
 PairWeights = Literal["balanced", "none"]
@@ -85,36 +79,22 @@ class DIVHConfig:
             )
 
 
-class DIVH(Method):
+class DIVH(TwoEnds):
     """Image head and voice refinement CNN, trained together on the DIVH loss."""
 
     source = "IEEE JSTARS 2022, 10.1109/JSTARS.2022.3216333"
+    optimiser = "sgd"
+    config: DIVHConfig
 
-    def __init__(self, config: DIVHConfig, sizes: Sizes) -> None:
-        """Build both ends with torch's default initialisation."""
-        super().__init__(sizes)
-        self.config = config
-        self.image = ImageHead(sizes.image_dim, sizes.bits, config.network)
-        self.voice = VoiceRefinement(sizes.voice_shape, sizes.bits, config.network)
-
-    def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
-        """Take the statistics that both ends standardise with."""
-        self.image.fit_inputs(images)
-        self.voice.fit_inputs(voices, frames)
-
-    def encode_images(self, images: Tensor) -> Tensor:
-        """Return outputs [n, bits]; the code is their sign."""
-        return activate(self.image(images), self.config.activation)
-
-    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
-        """Return outputs [m, bits]; the code is their sign."""
-        return activate(self.voice(voices, frames), self.config.activation)
+    def activation(self, outputs: Tensor) -> Tensor:
+        """Return the outputs after the hash layer's activation."""
+        return activate(outputs, self.config.activation)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return L1, gamma L2 and eta L3 (eq. 11) of a batch."""
         image = self.encode_images(batch.images)
         voice = self.encode_voices(batch.voices, batch.frames)
-        similar = (batch.labels[:, None] == batch.labels[None, :]).to(image.dtype)
+        similar = same_class(batch.labels, batch.labels).to(image.dtype)
         return {
             "likelihood": likelihood(image, voice, similar, self.config),
             "quantisation": self.config.gamma * quantisation(image, voice, self.config),
@@ -137,13 +117,13 @@ def likelihood(image: Tensor, voice: Tensor, similar: Tensor, config: DIVHConfig
     theta = config.theta_scale * image @ voice.T
     terms = F.softplus(theta) - similar * theta
     if config.pair_weights == "balanced":
-        terms = terms * _balanced_weights(similar)
+        terms = terms * balanced_weights(similar)
     return terms.mean() if config.reduction == "mean" else terms.sum()
 
 
 def quantisation(image: Tensor, voice: Tensor, config: DIVHConfig) -> Tensor:
     """Return L2, the squared distance of the outputs to their signs (eq. 9), a scalar."""
-    squares = [(_sign(outputs) - outputs).square() for outputs in (image, voice)]
+    squares = [(sign(outputs) - outputs).square() for outputs in (image, voice)]
     if config.reduction == "mean":
         return squares[0].mean() + squares[1].mean()
     return squares[0].sum() + squares[1].sum()
@@ -152,25 +132,10 @@ def quantisation(image: Tensor, voice: Tensor, config: DIVHConfig) -> Tensor:
 def bit_balance(image: Tensor, voice: Tensor, config: DIVHConfig) -> Tensor:
     """Return L3, how far each bit is from being +1 half of the time (eq. 10), a scalar."""
     if config.balance_on == "straight-through":
-        image, voice = (x + (_sign(x) - x).detach() for x in (image, voice))
+        image, voice = straight_through_sign(image), straight_through_sign(voice)
     means = image.mean(0), voice.mean(0)
     if config.balance == "joint":
         off = (means[0] + means[1]).abs()
     else:
         off = means[0].abs() + means[1].abs()
     return off.mean() if config.reduction == "mean" else off.sum()
-
-
-def _balanced_weights(similar: Tensor) -> Tensor:
-    """Return weights [n, m] of mean 1 that give either kind of pair half of the total."""
-    positive = similar.sum()
-    negative = similar.numel() - positive
-    total = float(similar.numel())
-    if positive == 0 or negative == 0:
-        return torch.ones_like(similar)
-    return torch.where(similar > 0, total / (2 * positive), total / (2 * negative))
-
-
-def _sign(outputs: Tensor) -> Tensor:
-    """Return -1 and +1 without a gradient; the sign of 0 is +1."""
-    return torch.where(outputs.detach() >= 0, 1.0, -1.0).to(outputs.dtype)

@@ -1,0 +1,76 @@
+"""What the training-free methods share: one linear map from either side into canonical variates."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ivr.hashing.canonical import canonical_correlation, voice_summary
+from ivr.hashing.networks import Sizes, Standardise
+
+from .base import Batch, ClosedFormMethod
+
+
+class CanonicalMethod(ClosedFormMethod):
+    """Image vectors and summaries of voices, standardised, correlated, and mapped to bits.
+
+    The variates are scaled by their correlations (as Gong and Lazebnik do), so that those of which
+    the other side knows little count for little. A subclass says how they become bits. There are
+    no classes in any of it: only which voice belongs to which image.
+
+    Its config has the fields ``segments``, ``regularisation`` and ``scale_power``.
+    """
+
+    image_map: Tensor
+    voice_map: Tensor
+
+    def __init__(self, config: Any, sizes: Sizes) -> None:
+        """Make room for the maps."""
+        super().__init__(config, sizes)
+        streams, coefficients, _ = sizes.voice_shape
+        voice_dim = (config.segments + 1) * 2 * streams * coefficients
+        self.image_standardise = Standardise(sizes.image_dim)
+        self.voice_standardise = Standardise(voice_dim)
+        self.register_buffer("image_map", torch.zeros(sizes.image_dim, sizes.bits))
+        self.register_buffer("voice_map", torch.zeros(voice_dim, sizes.bits))
+
+    @abstractmethod
+    def bit_map(self, variates: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the linear map [rank, bits] from variates to outputs.
+
+        Args:
+            variates: of images and voices [2n, rank], float64, scaled, best correlated first.
+            generator: of what is drawn.
+        """
+
+    def fit(self, training: Batch, generator: torch.Generator) -> None:
+        """Correlate the training pairs and fold all linear steps into one map a side."""
+        summary = voice_summary(training.voices, training.frames, self.config.segments)
+        images = _standardised(self.image_standardise, training.images.float())
+        voices = _standardised(self.voice_standardise, summary)
+        found = canonical_correlation(images, voices, self.config.regularisation)
+        scale = found.correlation**self.config.scale_power
+        image_map, voice_map = found.first * scale, found.second * scale
+        variates = torch.cat([images @ image_map, voices @ voice_map])
+        to_bits = self.bit_map(variates.cpu(), generator).to(variates.device)
+        self.image_map.copy_(image_map @ to_bits)
+        self.voice_map.copy_(voice_map @ to_bits)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return the mapped vectors [n, bits]."""
+        outputs: Tensor = self.image_standardise(images) @ self.image_map
+        return outputs
+
+    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
+        """Return the mapped summaries [m, bits]."""
+        summary = voice_summary(voices, frames, self.config.segments)
+        outputs: Tensor = self.voice_standardise(summary) @ self.voice_map
+        return outputs
+
+
+def _standardised(standardise: Standardise, vectors: Tensor) -> Tensor:
+    """Return ``vectors`` [n, dim], float64, with the statistics that ``standardise`` takes."""
+    standardise.set(vectors.mean(0), vectors.std(0, correction=0))
+    values: Tensor = standardise(vectors).double()
+    return values

@@ -1,0 +1,54 @@
+"""CCA, then ITQ: the canonical variates are rotated until they lie near codes. Nothing is trained.
+
+Reference:
+    Gong and Lazebnik, "Iterative Quantization: A Procrustean Approach to Learning Binary Codes",
+    CVPR 2011, with CCA; images and voices share the rotation.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ivr.hashing.canonical import itq_rotation, random_frame
+
+from .canonical_method import CanonicalMethod
+from .cca_sign import CanonicalConfig
+
+
+@dataclass(frozen=True)
+class CCAITQConfig(CanonicalConfig):
+    """The choices of CCA-ITQ, those of CCA among them.
+
+    Attributes:
+        segments: equal parts in time of which a voice is summarised, beside the whole.
+        regularisation: share of the mean variance added to every variance before whitening.
+        scale_power: power of its correlation that each variate is multiplied with.
+        iterations: of ITQ, 50 in the paper.
+    """
+
+    iterations: int = 50
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        super().__post_init__()
+        if self.iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {self.iterations}")
+
+
+class CCAITQ(CanonicalMethod):
+    """As many of the best correlated variates as bits, or all of them, rotated.
+
+    Where there are more bits than variates, the rotation is a map of orthonormal rows.
+    """
+
+    source = "CCA-ITQ, Gong and Lazebnik, CVPR 2011"
+    config: CCAITQConfig
+
+    def bit_map(self, variates: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the rotation, and zeros for variates that no bit is left for."""
+        rank, bits = variates.shape[1], self.sizes.bits
+        used = min(rank, bits)
+        begin = random_frame(used, bits, generator)
+        rotation, _ = itq_rotation(variates[:, :used], begin, self.config.iterations)
+        return torch.cat([rotation, rotation.new_zeros(rank - used, bits)])

@@ -1,0 +1,81 @@
+r"""CSQ: central similarity quantization; images and voices of a class move to one fixed code.
+
+Reference:
+    Yuan et al., "Central Similarity Quantization for Efficient Image and Video Retrieval",
+    CVPR 2020, eq. 4-6; code yuanli2333/Hadamard-Matrix-for-hashing.
+
+Across modalities: both ends have the same centres.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ivr.hashing.codebooks import codebook
+from ivr.hashing.losses import bits_off
+from ivr.hashing.networks import NetworkConfig, Sizes
+
+from .base import Batch
+from .two_ends import TwoEnds
+
+
+@dataclass(frozen=True)
+class CSQConfig:
+    """The choices of CSQ.
+
+    Attributes:
+        quantisation: weight of the distance of the outputs to codes, 0.0001 in the authors' code.
+        network: sizes of the two ends.
+    """
+
+    quantisation: float = 1e-4
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a negative weight."""
+        if self.quantisation < 0:
+            raise ValueError(f"quantisation must not be negative, got {self.quantisation}")
+
+
+class CSQ(TwoEnds):
+    """Both ends trained towards the centre of the class; the outputs are tanh(h)."""
+
+    source = "CSQ, CVPR 2020, yuanli2333/Hadamard-Matrix-for-hashing"
+    config: CSQConfig
+    centres: Tensor
+
+    def __init__(self, config: CSQConfig, sizes: Sizes) -> None:
+        """Draw the centres, which are kept with the weights."""
+        super().__init__(config, sizes)
+        centres = codebook(sizes.classes, sizes.bits, torch.default_generator)
+        self.register_buffer("centres", centres)
+
+    def activation(self, outputs: Tensor) -> Tensor:
+        """Return tanh."""
+        return torch.tanh(outputs)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return central similarity and quantisation of a batch, both ends added."""
+        ends = self.image(batch.images), self.voice(batch.voices, batch.frames)
+        centres = self.centres[batch.labels]
+        similarity = torch.stack([central_similarity(hidden, centres) for hidden in ends])
+        off = torch.stack([bits_off(torch.tanh(hidden)) for hidden in ends])
+        return {
+            "central similarity": similarity.sum(),
+            "quantisation": self.config.quantisation * off.sum(),
+        }
+
+
+def central_similarity(hidden: Tensor, centres: Tensor) -> Tensor:
+    r"""Return the mean binary cross-entropy of (u + 1) / 2 to the bits of the centres.
+
+    With u = tanh(h) the probability of a bit is :math:`\sigma(2h)`, and its cross-entropy to the
+    entry c of the centre :math:`\log(1 + e^{-2ch})`.
+
+    Args:
+        hidden: h [n, bits], before tanh.
+        centres: c [n, bits], entries -1 or +1.
+    """
+    return F.softplus(-2 * centres * hidden).mean()

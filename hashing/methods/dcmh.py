@@ -1,0 +1,86 @@
+r"""DCMH: deep cross-modal hashing, the pairwise likelihood with one code for both ends of a pair.
+
+Reference:
+    Jiang and Li, "Deep Cross-Modal Hashing", CVPR 2017, eq. 1; code jiangqy/DCMH-CVPR2017.
+
+The authors keep the outputs of the whole training set and update B between passes over either end.
+Here both ends learn together, and B = sign(X + V) is computed from the batch: there is no state
+beside the weights.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class, sign
+from ivr.hashing.networks import NetworkConfig
+
+from .base import Batch
+from .two_ends import TwoEnds
+
+PairWeights = Literal["balanced", "none"]
+
+
+@dataclass(frozen=True)
+class DCMHConfig:
+    """The choices of DCMH; its terms are taken as means, so that the weights keep their meaning.
+
+    Attributes:
+        theta_scale: factor of X V^T, 0.5 in the paper.
+        gamma: weight of the distance to the shared codes; the paper's 1 is a weight of sums.
+        eta: weight of the balance of the bits; the paper's 1 is a weight of sums.
+        pair_weights: none is the paper's; balanced gives pairs of one class and pairs of two
+            classes the same total weight, without which the 95 % of pairs that repel win.
+        network: sizes of the two ends.
+    """
+
+    theta_scale: float = 0.5
+    gamma: float = 0.01
+    eta: float = 0.01
+    pair_weights: PairWeights = "balanced"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse unknown choices and negative weights."""
+        if self.pair_weights not in get_args(PairWeights):
+            known = " or ".join(get_args(PairWeights))
+            raise ValueError(f"pair_weights must be {known}, got {self.pair_weights!r}")
+        if not (self.gamma >= 0 and self.eta >= 0 and self.theta_scale > 0):
+            raise ValueError(
+                "gamma and eta must not be negative and theta_scale must be positive, got "
+                f"{self.gamma}, {self.eta} and {self.theta_scale}"
+            )
+
+
+class DCMH(TwoEnds):
+    """Both ends trained on the DCMH loss; the outputs are linear, as in the paper."""
+
+    source = "DCMH, CVPR 2017, jiangqy/DCMH-CVPR2017"
+    config: DCMHConfig
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return likelihood, quantisation and balance of a batch."""
+        image = self.encode_images(batch.images)
+        voice = self.encode_voices(batch.voices, batch.frames)
+        similar = same_class(batch.labels, batch.labels).to(image.dtype)
+        balanced = self.config.pair_weights == "balanced"
+        weights = balanced_weights(similar) if balanced else torch.ones_like(similar)
+        theta = self.config.theta_scale * image @ voice.T
+        return {
+            "likelihood": pairwise_likelihood(theta, similar, weights),
+            "quantisation": self.config.gamma * shared_quantisation(image, voice),
+            "balance": self.config.eta * (bit_balance(image) + bit_balance(voice)),
+        }
+
+
+def shared_quantisation(image: Tensor, voice: Tensor) -> Tensor:
+    """Return the mean squares of B - X and of B - V, added, with B = sign(X + V)."""
+    codes = sign(image + voice)
+    return (codes - image).square().mean() + (codes - voice).square().mean()
+
+
+def bit_balance(outputs: Tensor) -> Tensor:
+    """Return the mean over the bits of the squared mean of the outputs [n, bits]."""
+    return outputs.mean(0).square().mean()

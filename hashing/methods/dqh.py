@@ -1,0 +1,114 @@
+r"""DQH: deep quadruplet hashing, two hard triplets with shared items; a reconstruction.
+
+Reference:
+    "Deep Quadruplet Hashing" (DQH) for remote sensing image-audio retrieval, IEEE TGRS 2022.
+    Reconstructed from a description of its terms: two hard triplets, (image; voice+, voice-) and
+    (voice; image+, image-), on codes and on features, a class term and a quantisation term.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ivr.hashing.losses import bits_off, same_class, squared_distances
+from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.triplets import (
+    hardest_negative,
+    hardest_positive,
+    triplet_likelihood,
+    triplet_margin,
+)
+
+from .base import Batch
+from .feature_ends import FeatureEnds
+
+
+@dataclass(frozen=True)
+class DQHConfig:
+    """The choices of the reconstruction.
+
+    Attributes:
+        code_margin: by which half of the inner product with the positive must win, as a share of
+            the bits.
+        feature_margin: of squared distances between features of unit length.
+        feature_weight: of the triplets of features.
+        class_weight: of the cross-entropy of one linear classifier on the outputs of both ends.
+        quantisation: weight of the distance of the outputs to codes.
+        features: length of the features before the hash layer.
+        network: sizes of the two ends.
+    """
+
+    code_margin: float = 0.1
+    feature_margin: float = 0.5
+    feature_weight: float = 1.0
+    class_weight: float = 1.0
+    quantisation: float = 0.01
+    features: int = 256
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse negative weights and features of no length."""
+        weights = ("code_margin", "feature_margin", "feature_weight", "class_weight")
+        for name in (*weights, "quantisation"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.features < 1:
+            raise ValueError(f"features must be at least 1, got {self.features}")
+
+
+class DQH(FeatureEnds):
+    """Triplets both ways, of the hardest items of the batch, and a classifier."""
+
+    source = "DQH, IEEE TGRS 2022"
+    reconstruction = (
+        "from a description of its terms: their form, margins and weights, the hardest items of a "
+        "batch as the quadruplet, and the networks are ours"
+    )
+    config: DQHConfig
+
+    def __init__(self, config: DQHConfig, sizes: Sizes) -> None:
+        """Add the classifier."""
+        super().__init__(config, sizes)
+        self.classifier = nn.Linear(sizes.bits, sizes.classes)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return triplets of codes, triplets of features, class and quantisation of a batch."""
+        (image_features, images), (voice_features, voices) = self.features_and_hashes(batch)
+        distance = squared_distances(image_features, voice_features).detach()
+        triplets = [hard_triplets(table, batch.labels) for table in (distance, distance.T)]
+        codes = [(images, voices), (voices, images)]
+        features = [(image_features, voice_features), (voice_features, image_features)]
+        code_margin = self.config.code_margin * self.sizes.bits
+        on_codes = [
+            triplet_likelihood(a[rows], b[near], b[far], code_margin)
+            for (a, b), (rows, near, far) in zip(codes, triplets, strict=True)
+        ]
+        on_features = [
+            triplet_margin(a[rows], b[near], b[far], self.config.feature_margin)
+            for (a, b), (rows, near, far) in zip(features, triplets, strict=True)
+        ]
+        classes = [
+            F.cross_entropy(self.classifier(outputs), batch.labels) for outputs in (images, voices)
+        ]
+        return {
+            "code triplets": torch.stack(on_codes).sum(),
+            "feature triplets": self.config.feature_weight * torch.stack(on_features).sum(),
+            "class": self.config.class_weight * torch.stack(classes).sum(),
+            "quantisation": self.config.quantisation
+            * torch.stack([bits_off(images), bits_off(voices)]).sum(),
+        }
+
+
+def hard_triplets(distance: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return anchors, their farthest positives and their nearest negatives, [t] each.
+
+    Args:
+        distance: [n, n] of anchors to items of the other modality.
+        labels: [n], of the rows and of the columns; an anchor needs an item of another class.
+    """
+    same = same_class(labels, labels)
+    rows = (~same).any(1).nonzero()[:, 0]
+    distance, same = distance[rows], same[rows]
+    return rows, hardest_positive(distance, same), hardest_negative(distance, ~same)

@@ -1,0 +1,83 @@
+r"""DTBH: deep triplet-based hashing, an image as anchor and two voices; a reconstruction.
+
+Reference:
+    Chen et al., "Deep Cross-Modal Image-Voice Retrieval in Remote Sensing" (the method is called
+    DTBH), Remote Sensing 2020, 12(1), 84. Reconstructed from the abstract and from how later papers
+    describe it: weights, margins and layers are ours.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ivr.hashing.losses import bits_off, same_class, squared_distances
+from ivr.hashing.networks import NetworkConfig
+from ivr.hashing.triplets import semi_hard_negative, triplet_likelihood, triplet_margin
+
+from .base import Batch
+from .feature_ends import FeatureEnds
+
+
+@dataclass(frozen=True)
+class DTBHConfig:
+    """The choices of the reconstruction.
+
+    Attributes:
+        code_margin: m, by which half of the inner product with the positive must win, as a share
+            of the bits.
+        feature_margin: m_f, of squared distances between features of unit length.
+        feature_weight: lambda, of the triplets of features.
+        quantisation: beta, of the distance of the outputs to codes.
+        features: length of the features before the hash layer.
+        network: sizes of the two ends.
+    """
+
+    code_margin: float = 0.1
+    feature_margin: float = 0.5
+    feature_weight: float = 1.0
+    quantisation: float = 0.01
+    features: int = 256
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse negative weights and features of no length."""
+        for name in ("code_margin", "feature_margin", "feature_weight", "quantisation"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.features < 1:
+            raise ValueError(f"features must be at least 1, got {self.features}")
+
+
+class DTBH(FeatureEnds):
+    """Triplets of an image, its own voice and a semi-hard voice of another class."""
+
+    source = "DTBH, Remote Sensing 2020, 12(1), 84"
+    reconstruction = (
+        "from the abstract: triplet and log cosh terms follow it; margins, weights, semi-hard "
+        "selection on the features and the networks are ours"
+    )
+    config: DTBHConfig
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return triplets of codes, triplets of features, and quantisation of a batch."""
+        (image_features, images), (voice_features, voices) = self.features_and_hashes(batch)
+        other = ~same_class(batch.labels, batch.labels)
+        anchors = other.any(1).nonzero()[:, 0]
+        distance = squared_distances(image_features, voice_features).detach()
+        far = semi_hard_negative(distance.diagonal()[anchors], distance[anchors], other[anchors])
+        margin = self.config.code_margin * self.sizes.bits
+        return {
+            "code triplets": triplet_likelihood(
+                images[anchors], voices[anchors], voices[far], margin
+            ),
+            "feature triplets": self.config.feature_weight
+            * triplet_margin(
+                image_features[anchors],
+                voice_features[anchors],
+                voice_features[far],
+                self.config.feature_margin,
+            ),
+            "quantisation": self.config.quantisation
+            * torch.stack([bits_off(images), bits_off(voices)]).sum(),
+        }

@@ -1,0 +1,177 @@
+r"""DVAN: deep visual-audio network; decides whether an image and a voice belong together.
+
+Reference:
+    Guo et al., "Deep Cross-Modal Retrieval for Remote Sensing Image and Audio", PRRS 2018; the
+    audio network is that of its Table I, ``matching_accuracy`` of the metrics that of its Table II.
+
+h = tanh(W_I V_I + W_S V_S + b), p = softmax(W_h h + b_h): an image enters h by W_I V_I alone and a
+voice by W_S V_S + b alone, so these parts are the outputs; pairs are compared by the odds of p.
+There are no codes in the paper: nothing makes the signs of the two parts agree.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ivr.hashing.losses import same_class
+from ivr.hashing.networks import Sizes, Standardise, frame_mask, frame_statistics
+
+from .base import Batch, TrainedMethod
+
+# Pairs [n, m] and units [hidden] of h held at once: 64 MiB of float32.
+CELLS = 1 << 24
+
+
+@dataclass(frozen=True)
+class DVANConfig:
+    """The choices of DVAN.
+
+    Attributes:
+        hidden: length of h, at least the number of bits.
+        audio: length of V_S.
+        length: samples of the flattened MFCC that the audio network sees, a multiple of 64.
+        dropout: share of V_I and V_S left out while training; the paper gives none.
+    """
+
+    hidden: int = 512
+    audio: int = 1024
+    length: int = 24_000
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.hidden < 1 or self.audio < 1:
+            raise ValueError(
+                f"hidden and audio must be at least 1, got {self.hidden} and {self.audio}"
+            )
+        if self.length < 64 or self.length % 64:
+            raise ValueError(f"length must be a multiple of 64, got {self.length}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+
+
+class DVAN(TrainedMethod):
+    """CNN vectors and the audio network, joined in one hidden layer that tells pairs from others.
+
+    Image vectors are standardised; both streams of numbers enter without an activation between.
+    """
+
+    source = "DVAN, PRRS 2018"
+    distance = "matching"
+    config: DVANConfig
+
+    def __init__(self, config: DVANConfig, sizes: Sizes) -> None:
+        """Build the layers.
+
+        Raises:
+            ValueError: more bits than units of h to take the signs of.
+        """
+        if sizes.bits > config.hidden:
+            raise ValueError(f"hidden must be at least bits={sizes.bits}, got {config.hidden}")
+        super().__init__(config, sizes)
+        self.standardise = Standardise(sizes.image_dim)
+        self.audio = AudioNetwork(sizes.voice_shape, config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.image_part = nn.Linear(sizes.image_dim, config.hidden, bias=False)
+        self.voice_part = nn.Linear(config.audio, config.hidden)
+        self.answer = nn.Linear(config.hidden, 2)
+
+    @property
+    def width(self) -> int:
+        """Length of h."""
+        return int(self.config.hidden)
+
+    def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
+        """Take the statistics that both ends standardise with."""
+        self.standardise.set(images.mean(0), images.std(0, correction=0))
+        self.audio.fit_inputs(voices, frames)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return W_I V_I [n, hidden]."""
+        part: Tensor = self.image_part(self.dropout(self.standardise(images)))
+        return part
+
+    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
+        """Return W_S V_S + b [m, hidden]."""
+        part: Tensor = self.voice_part(self.dropout(self.audio(voices, frames)))
+        return part
+
+    def match_odds(self, images: Tensor, voices: Tensor) -> Tensor:
+        """Return log p(match) - log p(no match) [n, m], in blocks of images."""
+        weight = self.answer.weight[1] - self.answer.weight[0]
+        bias = self.answer.bias[1] - self.answer.bias[0]
+        step = max(1, CELLS // max(1, len(voices) * self.width))
+        return torch.cat(
+            [
+                torch.tanh(part[:, None, :] + voices[None, :, :]) @ weight + bias
+                for part in torch.split(images, step)
+            ]
+        )
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the cross-entropy of the pairs and of as many that do not match."""
+        image = self.encode_images(batch.images)
+        voice = self.encode_voices(batch.voices, batch.frames)
+        rows, others = drawn_strangers(batch.labels)
+        hidden = torch.tanh(torch.cat([image + voice, image[rows] + voice[others]]))
+        matching = (torch.arange(len(hidden), device=hidden.device) < len(image)).long()
+        return {"matching": F.cross_entropy(self.answer(hidden), matching)}
+
+
+class AudioNetwork(nn.Module):
+    """The audio network of Table I: MFCC streams [m, streams, coefficients, frames] to [m, audio].
+
+    The paper flattens an MFCC to 24 000 numbers. Here each stream is flattened coefficient after
+    coefficient (its frames side by side, so that the convolutions run over time), frames that a
+    voice does not have are the training mean, and the row is filled up with zeros to ``length``, or
+    averaged down to it where it is longer. Several streams are channels of the first convolution.
+    """
+
+    def __init__(self, voice_shape: tuple[int, int, int], config: DVANConfig) -> None:
+        """Build the layers; a rectifier after each convolution, as is usual."""
+        super().__init__()
+        streams, coefficients, _ = voice_shape
+        self.length = config.length
+        self.standardise = Standardise(streams, coefficients, 1)
+        self.layers = nn.Sequential(
+            nn.Conv1d(streams, 6, 10, 2, 4),
+            nn.ReLU(),
+            nn.Conv1d(6, 12, 8, 2, 3),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Conv1d(12, 24, 5, 2, 2),
+            nn.ReLU(),
+            nn.Conv1d(24, 48, 3, 2, 1),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Flatten(),
+            nn.Linear(48 * config.length // 64, config.audio),
+            nn.ReLU(),
+        )
+
+    def forward(self, voices: Tensor, frames: Tensor) -> Tensor:
+        """Return V_S [m, audio]; what pads a voice changes nothing."""
+        mask = frame_mask(frames, voices.shape[-1])[:, None, None, :] == 0
+        rows = self.standardise(voices.float()).masked_fill(mask, 0).flatten(2)
+        if rows.shape[-1] > self.length:
+            rows = F.adaptive_avg_pool1d(rows, self.length)
+        vectors: Tensor = self.layers(F.pad(rows, (0, self.length - rows.shape[-1])))
+        return vectors
+
+    def fit_inputs(self, voices: Tensor, frames: Tensor) -> None:
+        """Take mean and deviation a coefficient from the true frames of the training voices."""
+        self.standardise.set(*frame_statistics(voices, frames))
+
+
+def drawn_strangers(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every row and, for each, a row of another class drawn at random, [n] both.
+
+    Where the batch has one class, there are none: [0] both.
+    """
+    other = ~same_class(labels, labels)
+    rows = other.any(1).nonzero()[:, 0]
+    if not len(rows):
+        return rows, rows
+    return rows, torch.multinomial(other[rows].float(), 1)[:, 0]

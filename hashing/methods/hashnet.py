@@ -1,0 +1,77 @@
+r"""HashNet: a weighted likelihood of pairs, and a hash layer that turns into a sign by and by.
+
+Reference:
+    Cao et al., "HashNet: Deep Learning to Hash by Continuation", ICCV 2017; code thuml/HashNet.
+
+Across modalities: the pairs are those of an image and a voice.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class
+from ivr.hashing.networks import NetworkConfig, Sizes
+
+from .base import Batch
+from .two_ends import TwoEnds
+
+
+@dataclass(frozen=True)
+class HashNetConfig:
+    """The choices of HashNet.
+
+    Attributes:
+        inner_product: what two equal codes come to; alpha of the paper is this divided by the
+            bits, 10 / bits in its code.
+        beta_last: beta at the end of the training; it is 1 at the beginning.
+        network: sizes of the two ends.
+    """
+
+    inner_product: float = 10.0
+    beta_last: float = 5.0
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a scale that turns pairs around and a beta that falls."""
+        if self.inner_product <= 0:
+            raise ValueError(f"inner_product must be positive, got {self.inner_product}")
+        if self.beta_last < 1:
+            raise ValueError(f"beta_last must be at least 1, got {self.beta_last}")
+
+
+class HashNet(TwoEnds):
+    """Both ends trained on the weighted likelihood of tanh(beta h), beta growing.
+
+    The outputs are tanh(h): a beta changes no sign.
+    """
+
+    source = "HashNet, ICCV 2017, thuml/HashNet"
+    config: HashNetConfig
+
+    def __init__(self, config: HashNetConfig, sizes: Sizes) -> None:
+        """Begin at beta 1."""
+        super().__init__(config, sizes)
+        self.beta = 1.0
+
+    def begin_epoch(self, done: float) -> None:
+        """Let beta grow as in the authors' code."""
+        self.beta = beta(done, self.config.beta_last)
+
+    def activation(self, outputs: Tensor) -> Tensor:
+        """Return tanh, whose sign is that of any beta."""
+        return torch.tanh(outputs)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the weighted likelihood of a batch."""
+        image = torch.tanh(self.beta * self.image(batch.images))
+        voice = torch.tanh(self.beta * self.voice(batch.voices, batch.frames))
+        similar = same_class(batch.labels, batch.labels).to(image.dtype)
+        theta = self.config.inner_product / self.sizes.bits * image @ voice.T
+        return {"likelihood": pairwise_likelihood(theta, similar, balanced_weights(similar))}
+
+
+def beta(done: float, last: float) -> float:
+    """Return the root of a line from 1 to ``last`` squared, at the share ``done`` of the epochs."""
+    return float((1 + (last**2 - 1) * done) ** 0.5)

@@ -1,0 +1,86 @@
+r"""OrthoHash: one loss for all; cosine similarity to orthogonal class codes, with a margin.
+
+Reference:
+    Hoe et al., "One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning
+    Objective", NeurIPS 2021, eq. 6; code kamwoh/orthohash.
+
+The authors draw the codes at random, nearly orthogonal; here they are rows of a Hadamard matrix,
+orthogonal where there are enough bits. Across modalities: both ends have the same codebook. The
+batch normalisation before the codes, which the paper asks for, is ``network.output_norm``.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ivr.hashing.codebooks import codebook
+from ivr.hashing.networks import NetworkConfig, Sizes
+
+from .base import Batch
+from .two_ends import TwoEnds
+
+
+@dataclass(frozen=True)
+class OrthoHashConfig:
+    """The choices of OrthoHash.
+
+    Attributes:
+        margin: m, by which the cosine to the right code must win.
+        scale: s, of the cosines before the softmax.
+        network: sizes of the two ends.
+    """
+
+    margin: float = 0.2
+    scale: float = 8.0
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a negative margin and a scale that turns classes around."""
+        if self.margin < 0 or self.scale <= 0:
+            raise ValueError(
+                "margin must not be negative and scale must be positive, got "
+                f"{self.margin} and {self.scale}"
+            )
+
+
+class OrthoHash(TwoEnds):
+    """Both ends trained towards the code of the class by their angle; the outputs are linear."""
+
+    source = "OrthoHash, NeurIPS 2021, kamwoh/orthohash"
+    config: OrthoHashConfig
+    codebook: Tensor
+
+    def __init__(self, config: OrthoHashConfig, sizes: Sizes) -> None:
+        """Draw the codebook, which is kept with the weights."""
+        super().__init__(config, sizes)
+        codes = codebook(sizes.classes, sizes.bits, torch.default_generator)
+        self.register_buffer("codebook", codes)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the margin cross-entropy of either end."""
+        ends = {
+            "image": self.encode_images(batch.images),
+            "voice": self.encode_voices(batch.voices, batch.frames),
+        }
+        return {
+            name: margin_cross_entropy(outputs, self.codebook, batch.labels, self.config)
+            for name, outputs in ends.items()
+        }
+
+
+def margin_cross_entropy(
+    outputs: Tensor, codes: Tensor, labels: Tensor, config: OrthoHashConfig
+) -> Tensor:
+    r"""Return the mean cross-entropy of s (cos - m [right class]) to the classes.
+
+    Args:
+        outputs: [n, bits].
+        codes: of the classes [classes, bits].
+        labels: [n].
+        config: margin m and scale s.
+    """
+    cosine = F.normalize(outputs) @ F.normalize(codes).T
+    right = F.one_hot(labels, len(codes)).to(cosine.dtype)
+    return F.cross_entropy(config.scale * (cosine - config.margin * right), labels)
