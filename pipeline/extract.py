@@ -23,7 +23,7 @@ from .lock import only_writer
 from .manifest import Manifest, ManifestError, read_manifest, resolve, write_manifest
 from .modality import Modality, image_modality, voice_modality
 from .progress import progress, say
-from .readers import lost_workers
+from .readers import LostReadersError
 from .rows import Failure, Row, file_stamp
 from .stop import Stop
 
@@ -258,7 +258,7 @@ def _fill(
     """
     pending, skipped, new, opened = list[Row](), list[str](), 0, time.monotonic()
     try:
-        for batch in _made(modality, batches, config, stop):
+        for batch in _made(modality, batches, stop):
             rows = [row for row in batch if isinstance(row, Row)]
             pending += rows
             new += len(rows)
@@ -278,7 +278,7 @@ def _fill(
 
 
 def _made(
-    modality: Modality, batches: Sequence[Sequence[str]], config: ExtractConfig, stop: Stop
+    modality: Modality, batches: Sequence[Sequence[str]], stop: Stop
 ) -> Iterator[list[Row | Failure]]:
     """Yield the rows of one batch after the other, until it is time to stop.
 
@@ -286,7 +286,6 @@ def _made(
     are and however many damaged files come first.
     """
     total, any_row = sum(map(len, batches)), False
-    lost = lost_workers(config.scheduler_address)
     try:
         with (
             closing(modality.vectorise(batches)) as made,
@@ -304,13 +303,10 @@ def _made(
         if not stop:
             raise
         stop.acted_on = True
-    except lost as error:
+    except LostReadersError:
         # A terminal and a batch system signal the readers as well as this process.
         if not stop:
-            raise ExtractError(
-                "a reader process was ended from outside, for lack of memory perhaps; what was "
-                "finished is kept: call again, with fewer --jobs"
-            ) from error
+            raise
         stop.acted_on = True
 
 

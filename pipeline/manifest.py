@@ -16,7 +16,7 @@ class ManifestError(ValueError):
     """A manifest that cannot be used, in one line that says where and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One voice and the image it describes; either may be missing, not both.
 
@@ -46,7 +46,7 @@ NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One image or one voice with what the manifest says of it.
 

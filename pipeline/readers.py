@@ -17,7 +17,11 @@ PATIENCE = 30.0  # seconds for a scheduler to answer
 
 
 class ReadersError(ValueError):
-    """Readers that cannot be had or were lost, in one line."""
+    """Readers that cannot be had, in one line."""
+
+
+class LostReadersError(ReadersError):
+    """Readers that were there and are gone, in one line."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Readers:
         other at the end of one, and memory is that of :attr:`ahead` rows however many there are.
 
         Raises:
-            ReadersError: no such cluster, or its workers were lost.
+            ReadersError: no such cluster.
+            LostReadersError: processes or the cluster were ended from outside.
         """
         window = max(1, self.ahead // 2)
         running: deque[Generator[Row | Failure, None, None]] = deque()
@@ -68,6 +73,10 @@ class Readers:
                     for row in running[0]:
                         yield row
                     running.popleft()
+        except self._lost() as error:
+            raise LostReadersError(
+                f"{self._who()} ended from outside; what was finished is kept: call again"
+            ) from error
         finally:
             # joblib warns of results that nobody took: when we stop early, there are some.
             with warnings.catch_warnings():
@@ -82,6 +91,22 @@ class Readers:
             return joblib.Parallel(jobs, prefer=prefer, return_as="generator")
         with joblib.parallel_config("dask", client=cluster):
             return joblib.Parallel(-1, return_as="generator")
+
+    def _who(self) -> str:
+        if self.scheduler_address:
+            return f"the Dask cluster at {self.scheduler_address} or its workers were"
+        return "a reader process was, for lack of memory perhaps (give fewer --jobs),"
+
+    def _lost(self) -> tuple[type[BaseException], ...]:
+        """Return what is raised when readers are lost for good."""
+        if not self.scheduler_address:
+            return (BrokenExecutor,)
+        try:
+            from distributed import CancelledError, KilledWorker
+        except ImportError:
+            return ()
+        # The functions keep the errors of files to themselves: these are of connections.
+        return CancelledError, KilledWorker, OSError
 
     def _cluster(self) -> AbstractContextManager[Any]:
         if not self.scheduler_address:
@@ -102,13 +127,3 @@ class Readers:
                 f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
             ) from error
         return client
-
-
-def lost_workers(scheduler_address: str) -> tuple[type[BaseException], ...]:
-    """Return what is raised when workers are lost for good."""
-    if not scheduler_address:
-        return (BrokenExecutor,)
-    from distributed import CancelledError, KilledWorker
-    from distributed.comm.core import CommClosedError
-
-    return BrokenExecutor, CancelledError, KilledWorker, CommClosedError

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from test_pipeline_extract import CONFIG, made
 
-from ivr.pipeline.extract import ExtractError, extract
-from ivr.pipeline.readers import Readers, ReadersError
+from ivr.pipeline.extract import extract
+from ivr.pipeline.readers import LostReadersError, Readers, ReadersError
 from ivr.pipeline.rows import Failure, Row
 
 
@@ -117,6 +117,8 @@ def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path: Path, cluster) 
 
 def test_a_cluster_that_is_lost_keeps_what_was_finished(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="needs Dask: pip install '.[dask]'")
+    import dask
+
     manifest = made(tmp_path, 0, 40)
     (tmp_path / "out").mkdir()
     with distributed.LocalCluster(
@@ -130,7 +132,8 @@ def test_a_cluster_that_is_lost_keeps_what_was_finished(tmp_path: Path) -> None:
 
         threading.Thread(target=close_once_shards_appear, daemon=True).start()
         config = replace(CONFIG, scheduler_address=mine.scheduler_address)
-        with pytest.raises(ExtractError, match="ended from outside"):
+        brief = {"distributed.comm.timeouts.connect": "1s"}
+        with dask.config.set(brief), pytest.raises(LostReadersError, match="the Dask cluster at"):
             extract(manifest, tmp_path / "out", config)
     (voices,) = extract(manifest, tmp_path / "out", CONFIG)
     assert voices.rows == 40
