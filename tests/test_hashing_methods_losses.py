@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ivr.hashing import losses as pieces
 from ivr.hashing.methods import METHODS, Batch, TrainedMethod, method_entry
+from ivr.hashing.methods import dqh as dqh_module
 from ivr.hashing.methods import dvan as dvan_module
 from ivr.hashing.methods.cmir_net import CMIRNet, CMIRNetConfig
 from ivr.hashing.methods.csq import CSQ, CSQConfig
@@ -337,8 +338,11 @@ def test_dtbh_is_its_triplets_with_semi_hard_negatives() -> None:
     assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
 
 
-def test_dqh_is_two_hard_triplets_a_class_and_a_quantisation_term() -> None:
+def test_dqh_is_two_hard_triplets_a_class_and_a_quantisation_term(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch.manual_seed(2)
+    monkeypatch.setattr(dqh_module, "drawn", lambda candidates: candidates.int().argmax(1))
     config = DQHConfig(0.3, 0.4, 0.6, 0.5, 0.2, features=BITS)
     model = with_open_ends(DQH(config, SIZES))
     assert isinstance(model, DQH)
@@ -355,9 +359,12 @@ def test_dqh_is_two_hard_triplets_a_class_and_a_quantisation_term() -> None:
             rows = []
             for i in range(5):
                 distances = [square_distance(anchors[0][i], other) for other in others[0]]
-                near = max((j for j in range(5) if SAME[i][j]), key=distances.__getitem__)
-                far = min((j for j in range(5) if not SAME[i][j]), key=distances.__getitem__)
-                rows.append((i, near, far))
+                near = SAME[i].index(1)
+                others_of = [j for j in range(5) if not SAME[i][j]]
+                hard = [j for j in others_of if distances[j] < distances[near] + 0.4]
+                rows.append(
+                    (i, near, hard[0] if hard else min(others_of, key=distances.__getitem__))
+                )
             codes, features = loop_triplets(anchors, others, rows)
             total += codes + 0.6 * features
             total += 0.5 * mean(
