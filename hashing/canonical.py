@@ -43,7 +43,8 @@ def voice_summary(voices: Tensor, frames: Tensor, segments: int) -> Tensor:
         segments: parts in time.
     """
     parts = zip(torch.split(voices, CHUNK), torch.split(frames, CHUNK), strict=True)
-    return torch.cat([_summary(part.float(), count, segments) for part, count in parts])
+    device = frames.device  # voices larger than a GPU stay in memory
+    return torch.cat([_summary(part.to(device).float(), n, segments) for part, n in parts])
 
 
 def canonical_correlation(first: Tensor, second: Tensor, regularisation: float) -> Canonical:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -517,3 +518,51 @@ def test_a_batch_of_one_class_or_of_nothing_alike_has_a_finite_loss(
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         assert gradients
         assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "words"),
+    [
+        (HashNetConfig, {"inner_product": 0.0}, "inner_product must be positive, got 0.0"),
+        (HashNetConfig, {"beta_last": 0.5}, "beta_last must be at least 1, got 0.5"),
+        (DCMHConfig, {"pair_weights": "all"}, "pair_weights must be balanced or none, got 'all'"),
+        (DCMHConfig, {"gamma": -1.0}, "gamma and eta must not be negative"),
+        (DCMHConfig, {"theta_scale": 0.0}, "theta_scale must be positive, got .* and 0.0"),
+        (CSQConfig, {"quantisation": -1.0}, "quantisation must not be negative, got -1.0"),
+        (GreedyHashConfig, {"quantisation": -1.0}, "quantisation must not be negative, got -1.0"),
+        (OrthoHashConfig, {"scale": 0.0}, "scale must be positive, got 0.2 and 0.0"),
+        (OrthoHashConfig, {"margin": -0.1}, "margin must not be negative"),
+        (SCRLConfig, {"temperature": 0.0}, "temperature must be positive, got 0.0"),
+        (SCRLConfig, {"inter": -1.0}, "inter must not be negative, got -1.0"),
+        (DTBHConfig, {"code_margin": -1.0}, "code_margin must not be negative, got -1.0"),
+        (DTBHConfig, {"features": 0}, "features must be at least 1, got 0"),
+        (DQHConfig, {"class_weight": -1.0}, "class_weight must not be negative, got -1.0"),
+        (DQHConfig, {"features": 0}, "features must be at least 1, got 0"),
+        (CMIRNetConfig, {"decode": "both"}, "decode must be other or own, got 'both'"),
+        (CMIRNetConfig, {"pretraining": 1.0}, r"pretraining must be in \[0, 1\), got 1.0"),
+        (CMIRNetConfig, {"features": 0}, "features must be at least 1, got 0"),
+        (CMIRNetConfig, {"length": -1.0}, "length must not be negative, got -1.0"),
+    ],
+)
+def test_choices_that_a_method_does_not_have_are_refused(
+    config: type[Any], changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        config(**changes)
+
+
+def test_outputs_of_the_ends_are_what_each_method_says() -> None:
+    x = torch.tensor(outputs()[0])
+    ends = {
+        name: with_open_ends(model).encode_images(x)
+        for name, model in {
+            "csq": CSQ(CSQConfig(), SIZES),
+            "hashnet": HashNet(HashNetConfig(), SIZES),
+            "dcmh": DCMH(DCMHConfig(), SIZES),
+            "scrl": SCRL(SCRLConfig(), SIZES),
+        }.items()
+    }
+    torch.testing.assert_close(ends["csq"], x.tanh())
+    torch.testing.assert_close(ends["hashnet"], x.tanh())
+    torch.testing.assert_close(ends["dcmh"], x)
+    torch.testing.assert_close(ends["scrl"], x / x.square().sum(1, keepdim=True).sqrt())

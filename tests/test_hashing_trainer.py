@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from ivr.hashing import trainer
 from ivr.hashing.codes import sign
 from ivr.hashing.methods import Batch, Method
+from ivr.hashing.methods.cca_sign import CanonicalConfig, CCASign
 from ivr.hashing.methods.csq import CSQ
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
+from ivr.hashing.methods.scrl import SCRL, SCRLConfig
 from ivr.hashing.networks import NetworkConfig, Sizes
 from ivr.hashing.trainer import (
     LEARNING_RATES,
@@ -23,6 +26,7 @@ from ivr.hashing.trainer import (
     encode_images,
     encode_voices,
     epoch_batches,
+    fit,
     learning_rate,
     make_optimiser,
     resolved,
@@ -371,6 +375,63 @@ def test_validation_scores_are_the_mean_average_precision_of_all_orders_of_the_t
     )
     assert forward != pytest.approx(backward)
     assert validation_scores(model, pairs) == pytest.approx((forward, backward))
+
+
+def test_a_real_valued_method_is_validated_by_its_own_distance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = separable(6, 2, 5)
+    torch.manual_seed(2)
+    model = SCRL(
+        SCRLConfig(network=NETWORK), Sizes(IMAGE_DIM, (STREAMS, COEFFICIENTS, FRAMES), 8, 4)
+    )
+    images, voices = encode(model, pairs)
+    distance = np.array([[np.linalg.norm(a - b) for b in voices] for a in images])
+    labels = pairs.labels.numpy()
+    relevant = labels[:, None] == labels[pairs.voice_image.numpy()][None, :]
+    expected = []
+    for table, truth in ((distance, relevant), (distance.T, relevant.T)):
+        values = []
+        for row, wanted in zip(table, truth, strict=True):
+            ranked = wanted[np.argsort(row)]
+            places = np.flatnonzero(ranked) + 1
+            values.append(np.mean(np.arange(1, len(places) + 1) / places))
+        expected.append(np.mean(values))
+    assert validation_scores(model, pairs) == pytest.approx(tuple(expected))
+    monkeypatch.setattr(trainer, "CELLS", 13)
+    assert validation_scores(model, pairs) == pytest.approx(tuple(expected))
+
+
+def test_a_method_is_told_before_each_epoch_how_much_of_the_training_is_over() -> None:
+    training, validation = separable(8, 1, 0), separable(4, 1, 1)
+    told: list[float] = []
+    model = new_model(training)
+    model.begin_epoch = told.append  # type: ignore[method-assign]
+    steps = make_optimiser(model, TRAINING)
+    list(train(model, steps, training, validation, TRAINING, seed=0))
+    assert told == [0, 0.25, 0.5, 0.75]
+    list(train(model, steps, training, validation, TRAINING, seed=0, start=2))
+    assert told[4:] == [0.5, 0.75]
+
+
+def test_a_method_in_one_step_gets_every_voice_with_its_image_and_makes_one_epoch() -> None:
+    training, validation = separable(30, 2, 0), separable(12, 1, 1)
+    model = CCASign(CanonicalConfig(), Sizes(IMAGE_DIM, (STREAMS, COEFFICIENTS, FRAMES), 8, 4))
+    seen: list[Batch] = []
+    compute = model.fit
+
+    def noted(batch: Batch, generator: torch.Generator) -> None:
+        seen.append(batch)
+        compute(batch, generator)
+
+    model.fit = noted  # type: ignore[method-assign]
+    epoch = fit(model, training, validation, seed=0)
+    (batch,) = seen
+    assert torch.equal(batch.voices, training.voices)
+    assert torch.equal(batch.images, training.images.repeat_interleave(2, 0))
+    assert torch.equal(batch.labels, training.labels.repeat_interleave(2))
+    assert (epoch.number, epoch.losses, epoch.learning_rate) == (1, {}, 0.0)
+    assert (epoch.image_to_voice, epoch.voice_to_image) == validation_scores(model, validation)
 
 
 @pytest.mark.parametrize(

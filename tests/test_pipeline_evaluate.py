@@ -497,6 +497,17 @@ def test_matching_accuracy_is_over_as_many_pairs_as_strangers_of_another_class()
     assert "matching" not in evaluate(codes, OUTPUTS, knows_all)[0]
 
 
+def test_without_labels_there_is_no_matching_accuracy_and_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    codes, blank = with_outputs(random_codes(1)), ("",) * 6
+    bare = Codes(replace(codes.images, labels=blank), replace(codes.voices, labels=blank), {})
+    protocol = replace(ALL, distance="matching", relevance="pair")
+    results, _ = evaluate(bare, protocol, euclidean_distance)
+    assert "matching" not in results
+    assert "note: no matching accuracy" in capsys.readouterr().err
+
+
 def test_outputs_are_needed_to_rank_by_them() -> None:
     with pytest.raises(EvaluateError, match="have no outputs to rank by"):
         evaluate(random_codes(1), OUTPUTS, euclidean_distance)

@@ -231,6 +231,14 @@ def test_a_distance_that_the_method_does_not_have_is_refused(runs: Path, tmp_pat
         evaluate_run(runs / "scrl", replace(EVERYTHING, distance="matching"), out=tmp_path)
 
 
+def test_a_run_of_a_method_that_is_not_there_is_refused(runs: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(runs / "lsh", tmp_path / "copy"))
+    config = read_config(copy) | {"method": "of tomorrow"}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"config.json of the run: no method 'of tomorrow'; there"):
+        evaluate_run(copy, EVERYTHING)
+
+
 def test_codes_without_outputs_say_how_to_make_them(runs: Path, tmp_path: Path) -> None:
     table = open_table(runs / "scrl" / "codes.h5", "codes")
     columns = {name: table.read(name) for name in table.columns if name != "outputs"}
