@@ -18,6 +18,8 @@ NEGATIVE = torch.tensor([[False, True, True, True], [True, False, True, True]])
 def test_a_semi_hard_negative_is_the_nearest_beyond_the_positive() -> None:
     # Row 0: 0.5 lies before the positive at 1, 2 and 3 beyond it. Row 1: all do.
     assert semi_hard_negative(torch.tensor([1.0, 1.0]), DISTANCE, NEGATIVE).tolist() == [2, 2]
+    # One at the distance of the positive is not beyond it.
+    assert semi_hard_negative(torch.tensor([2.0, 1.0]), DISTANCE, NEGATIVE).tolist() == [1, 2]
 
 
 def test_where_no_negative_is_beyond_the_positive_the_farthest_is_taken() -> None:
