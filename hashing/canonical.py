@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ivr.hashing.networks import frame_mask
 
-CHUNK = 256
 LEAST_CORRELATION = 1e-6
 
 
@@ -42,8 +41,20 @@ def voice_summary(voices: Tensor, frames: Tensor, segments: int) -> Tensor:
         frames: [m] number of frames that each voice really has.
         segments: parts in time.
     """
-    parts = zip(torch.split(voices, CHUNK), torch.split(frames, CHUNK), strict=True)
-    return torch.cat([_summary(part.float(), count, segments) for part, count in parts])
+    length = voices.shape[-1]
+    count = frames.clamp(1, length)
+    place = torch.arange(length, device=voices.device)
+    segment = place * segments // count[:, None]
+    masks = [frame_mask(count, length)]
+    masks += [(segment == number).float() for number in range(segments)]
+    kept = voices.float().masked_fill(masks[0][:, None, None, :] == 0, 0)
+    columns = []
+    for mask in masks:
+        total = mask.sum(1).clamp(min=1)[:, None, None]
+        mean = torch.einsum("mscf,mf->msc", kept, mask) / total
+        squares = torch.einsum("mscf,mf->msc", kept.square(), mask) / total
+        columns += [mean, (squares - mean.square()).clamp(min=0).sqrt()]
+    return torch.stack(columns, 1).flatten(1)
 
 
 def canonical_correlation(first: Tensor, second: Tensor, regularisation: float) -> Canonical:
@@ -95,23 +106,6 @@ def random_frame(rank: int, bits: int, generator: torch.Generator) -> Tensor:
     drawn = torch.randn(max(rank, bits), min(rank, bits), generator=generator, dtype=torch.float64)
     frame: Tensor = torch.linalg.qr(drawn)[0]
     return frame.T if rank <= bits else frame
-
-
-def _summary(voices: Tensor, frames: Tensor, segments: int) -> Tensor:
-    length = voices.shape[-1]
-    count = frames.clamp(1, length)
-    place = torch.arange(length, device=voices.device)
-    segment = place * segments // count[:, None]
-    masks = [frame_mask(count, length)]
-    masks += [(segment == number).float() for number in range(segments)]
-    kept = voices.masked_fill(masks[0][:, None, None, :] == 0, 0)
-    columns = []
-    for mask in masks:
-        total = mask.sum(1).clamp(min=1)[:, None, None]
-        mean = torch.einsum("mscf,mf->msc", kept, mask) / total
-        squares = torch.einsum("mscf,mf->msc", kept.square(), mask) / total
-        columns += [mean, (squares - mean.square()).clamp(min=0).sqrt()]
-    return torch.stack(columns, 1).flatten(1)
 
 
 def _whitened(vectors: Tensor, regularisation: float) -> tuple[Tensor, Tensor]:

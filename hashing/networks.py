@@ -4,6 +4,7 @@ Both standardise their input with the statistics of the training split (buffers,
 with the weights) and end in one linear layer of the width the method asks for.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -178,12 +179,12 @@ class VoiceRefinement(nn.Module):
         """Return outputs [m, width].
 
         Args:
-            voices: [m, streams, coefficients, frames], padded with anything.
-            frames: [m] number of frames that each voice really has.
+            voices: what :meth:`pool` returned, [m, streams, coefficients, runs].
+            frames: [m] number of runs that each voice really has.
         """
-        hidden, count = pool_frames(voices.float(), frames, self.config.voice_pool)
-        mask = frame_mask(count, hidden.shape[-1])
-        hidden = self.standardise(hidden) * mask[:, None, None, :]
+        count = frames
+        mask = frame_mask(count, voices.shape[-1])
+        hidden = self.standardise(voices) * mask[:, None, None, :]
         if self.training:
             hidden = mask_streams(hidden, count, self.config)
         hidden = hidden.flatten(1, 2)
@@ -198,26 +199,35 @@ class VoiceRefinement(nn.Module):
         outputs: Tensor = self.head(torch.cat([mean, hidden.amax(-1)], dim=1))
         return outputs
 
-    def fit_inputs(self, voices: Tensor, frames: Tensor) -> None:
+    def pool(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means of runs of frames, and how many runs a voice really has.
+
+        Args:
+            voices: [m, streams, coefficients, frames], padded with anything.
+            frames: [m] number of frames that each voice really has.
+        """
+        return pool_frames(voices.float(), frames, self.config.voice_pool)
+
+    def fit_inputs(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take mean and deviation a coefficient from the true frames of the training voices."""
-        self.standardise.set(*frame_statistics(voices, frames))
+        self.standardise.set(*frame_statistics(chunks))
 
 
-def frame_statistics(voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+def frame_statistics(chunks: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return mean and deviation [streams, coefficients, 1] over the true frames of all voices.
 
     Args:
-        voices: [m, streams, coefficients, frames], padded with anything.
-        frames: [m] number of frames that each voice really has.
+        chunks: voices [m, streams, coefficients, frames], padded with anything, and the number of
+            frames [m] that each really has; some voices at a time.
     """
-    total = torch.zeros(voices.shape[1:3], dtype=torch.float64)
-    squares, count = total.clone(), 0
-    for chunk, lengths in zip(torch.split(voices, 256), torch.split(frames, 256), strict=True):
-        lengths = lengths.clamp(1, voices.shape[-1])
+    total = squares = torch.zeros(1, dtype=torch.float64)
+    count = 0
+    for voices, frames in chunks:
+        lengths = frames.clamp(1, voices.shape[-1])
         padding = frame_mask(lengths, voices.shape[-1])[:, None, None, :] == 0
-        values = chunk.double().masked_fill(padding, 0)
-        total += values.sum((0, 3)).cpu()
-        squares += values.square().sum((0, 3)).cpu()
+        values = voices.double().masked_fill(padding, 0)
+        total = total + values.sum((0, 3)).cpu()
+        squares = squares + values.square().sum((0, 3)).cpu()
         count += int(lengths.sum())
     mean = total / count
     deviation = (squares / count - mean.square()).clamp(min=0).sqrt()

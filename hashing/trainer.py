@@ -6,7 +6,8 @@ from a checkpoint computes what an uninterrupted run would have.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -18,6 +19,7 @@ from .codes import pack, sign
 from .distances import Measure, measure_of
 from .methods import Batch, ClosedFormMethod, Method, OptimiserName, TrainedMethod
 from .metrics import Scores, join_scores, scores
+from .pairs import Pairs
 from .ranking import class_histograms, score_histograms
 
 # Distances of images to voices held at once.
@@ -73,43 +75,6 @@ class TrainConfig:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Images and their voices, as tensors.
-
-    Attributes:
-        images: [n, image_dim] CNN vectors.
-        labels: [n] class numbers of the images.
-        voices: [m, streams, coefficients, frames] MFCC streams.
-        frames: [m] true number of frames of each voice.
-        voice_image: [m] row of the image that each voice describes, ascending; every image has one.
-    """
-
-    images: Tensor
-    labels: Tensor
-    voices: Tensor
-    frames: Tensor
-    voice_image: Tensor
-
-    def __post_init__(self) -> None:
-        """Check that rows belong together."""
-        counts = torch.bincount(self.voice_image.cpu(), minlength=len(self.images))
-        if len(counts) != len(self.images) or bool((counts == 0).any()):
-            raise TrainingError("every image needs at least one voice to make a pair")
-        if bool((self.voice_image.diff() < 0).any()):
-            raise TrainingError("voice_image must ascend")
-
-    def to(self, device: torch.device) -> "Pairs":
-        """Return the pairs on ``device``; voices that do not fit there stay and move by batches."""
-        return Pairs(
-            self.images.to(device),
-            self.labels.to(device),
-            self.voices.to(device) if fits(self.voices, device) else self.voices,
-            self.frames.to(device),
-            self.voice_image.to(device),
-        )
-
-
 def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -> TrainConfig:
     """Return ``config`` with what it leaves open filled in: the method's optimiser, and its rates.
 
@@ -123,14 +88,6 @@ def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -
         learning_rate=LEARNING_RATES[optimiser] if rate is None else rate,
         weight_decay=WEIGHT_DECAYS[optimiser] if decay is None else decay,
     )
-
-
-def fits(tensor: Tensor, device: torch.device) -> bool:
-    """Return whether ``tensor`` takes at most half of the free memory of ``device``."""
-    if device.type != "cuda":
-        return True
-    free, _ = torch.cuda.mem_get_info(device)
-    return tensor.nbytes <= free / 2
 
 
 @dataclass(frozen=True)
@@ -178,12 +135,8 @@ def make_optimiser(model: TrainedMethod, config: TrainConfig) -> torch.optim.Opt
 def fit(model: ClosedFormMethod, training: Pairs, validation: Pairs, *, seed: int) -> Epoch:
     """Compute ``model`` in place from all pairs, and return that as one epoch without losses."""
     began = time.perf_counter()
-    images = training.voice_image
-    batch = Batch(
-        training.images[images], training.voices, training.frames, training.labels[images]
-    )
     with torch.no_grad():
-        model.fit(batch, torch.Generator().manual_seed(seed))
+        model.fit(training, torch.Generator().manual_seed(seed))
     took = time.perf_counter() - began
     image_to_voice, voice_to_image = validation_scores(model, validation)
     return Epoch(
@@ -193,7 +146,7 @@ def fit(model: ClosedFormMethod, training: Pairs, validation: Pairs, *, seed: in
         image_to_voice,
         voice_to_image,
         time.perf_counter() - began,
-        len(training.voices) / took,
+        len(training.frames) / took,
     )
 
 
@@ -212,7 +165,8 @@ def train(
     Args:
         model: with :meth:`TrainedMethod.fit_inputs` called, or loaded from a checkpoint.
         optimiser: of :func:`make_optimiser`, or loaded from a checkpoint.
-        training: pairs to learn from, on the device of the model.
+        training: pairs to learn from, on the device of the model; condensed by the model, where
+            there is room for that.
         validation: pairs to look at.
         config: how to train.
         seed: decides batches, drawn voices, dropout and masks.
@@ -252,7 +206,8 @@ def train(
 def encode(model: Method, pairs: Pairs, *, batch_size: int = 512) -> tuple[np.ndarray, np.ndarray]:
     """Return the real outputs of all images [n, width] and voices [m, width], float32."""
     images = encode_images(model, pairs.images, batch_size=batch_size)
-    return images, encode_voices(model, pairs.voices, pairs.frames, batch_size=batch_size)
+    chunks = pairs.voice_chunks(batch_size)
+    return images, _voice_outputs(model, chunks, condensed=pairs.condensed)
 
 
 def encode_images(model: Method, images: Tensor, *, batch_size: int = 512) -> np.ndarray:
@@ -270,15 +225,20 @@ def encode_voices(
     model: Method, voices: Tensor, frames: Tensor, *, batch_size: int = 512
 ) -> np.ndarray:
     """Return the real outputs [m, width], float32, of MFCC streams and their true frames [m]."""
+    chunks = zip(torch.split(voices, batch_size), torch.split(frames, batch_size), strict=True)
+    return _voice_outputs(model, chunks, condensed=False)
+
+
+def _voice_outputs(
+    model: Method, chunks: Iterable[tuple[Tensor, Tensor]], *, condensed: bool
+) -> np.ndarray:
     device = model.device
     model.eval()
+    parts = []
     with torch.inference_mode():
-        parts = [
-            model.encode_voices(part.to(device), count.to(device))
-            for part, count in zip(
-                torch.split(voices, batch_size), torch.split(frames, batch_size), strict=True
-            )
-        ]
+        for voices, frames in chunks:
+            some = voices.to(device), frames.to(device)
+            parts.append(model.encode_voices(*(some if condensed else model.condense(*some))))
     return torch.cat(parts).float().cpu().numpy()
 
 
@@ -336,12 +296,12 @@ def _one_epoch(
     batches = epoch_batches(training.voice_image.cpu().numpy(), config.batch_size, rng)
     total: dict[str, Tensor] = {}
     rate = 0.0
-    for step, rows in enumerate(batches):
+    for step, batch in enumerate(_selected(model, training, batches)):
         done = (number - 1) * len(batches) + step
         rate = learning_rate(done, config.epochs * len(batches), config)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        terms = model.losses(select(training, torch.from_numpy(rows)))
+        terms = model.losses(batch)
         loss = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -374,15 +334,29 @@ def epoch_batches(
     return np.array_split(voices, math.ceil(len(voices) / batch_size))
 
 
-def select(pairs: Pairs, voice_rows: Tensor) -> Batch:
-    """Return the batch of the voices ``voice_rows`` [b] and their images."""
+def _selected(model: TrainedMethod, pairs: Pairs, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
+    """Yield the batches; where they come from a file or go to a GPU, the next one is on its way."""
+    rows = [torch.from_numpy(batch) for batch in batches]
+    if pairs.condensed and pairs.voices.device == model.device:
+        yield from (select(model, pairs, some) for some in rows)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(select, model, pairs, rows[0])
+        for some in rows[1:]:
+            batch, coming = coming.result(), pool.submit(select, model, pairs, some)
+            yield batch
+        yield coming.result()
+
+
+def select(model: Method, pairs: Pairs, voice_rows: Tensor) -> Batch:
+    """Return the batch of the voices ``voice_rows`` [b], condensed, and their images."""
     device = pairs.images.device
-    voices = pairs.voices[voice_rows.to(pairs.voices.device)].to(device)
-    voice_rows = voice_rows.to(device)
-    image_rows = pairs.voice_image[voice_rows]
-    return Batch(
-        pairs.images[image_rows], voices, pairs.frames[voice_rows], pairs.labels[image_rows]
-    )
+    voices, frames = pairs.voices_of(voice_rows)
+    voices, frames = voices.to(device), frames.to(device)
+    if not pairs.condensed:
+        voices, frames = model.condense(voices, frames)
+    image_rows = pairs.voice_image[voice_rows.to(device)]
+    return Batch(pairs.images[image_rows], voices, frames, pairs.labels[image_rows])
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:

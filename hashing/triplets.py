@@ -27,14 +27,26 @@ def semi_hard_negative(positive: Tensor, distance: Tensor, negative: Tensor) -> 
     return torch.where(beyond.any(1), nearest, farthest)
 
 
-def hardest_negative(distance: Tensor, negative: Tensor) -> Tensor:
-    """Return the nearest negative [n] of each anchor; ``negative`` has at least one a row."""
-    return distance.masked_fill(~negative, torch.inf).argmin(1)
+def hard_negatives(positive: Tensor, distance: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """Return which negatives [n, m] are within a margin of the positive; the nearest if none.
+
+    Args:
+        positive: [n] distance of each anchor to its positive.
+        distance: [n, m] to all items.
+        negative: booleans [n, m], at least one a row.
+        margin: of distances.
+    """
+    hard = negative & (distance < positive[:, None] + margin)
+    among = distance.masked_fill(~negative, torch.inf)
+    nearest = negative & (distance == among.amin(1, keepdim=True))
+    return torch.where(hard.any(1, keepdim=True), hard, nearest)
 
 
-def hardest_positive(distance: Tensor, positive: Tensor) -> Tensor:
-    """Return the farthest positive [n] of each anchor; ``positive`` has at least one a row."""
-    return distance.masked_fill(~positive, -torch.inf).argmax(1)
+def drawn(candidates: Tensor) -> Tensor:
+    """Return a column [n] drawn from the candidates (booleans [n, m]) of each row."""
+    if not len(candidates):
+        return candidates.new_zeros(0, dtype=torch.int64)
+    return torch.multinomial(candidates.float(), 1)[:, 0]
 
 
 def triplet_likelihood(anchor: Tensor, near: Tensor, far: Tensor, margin: float) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from ivr.features.files import file_digest
 from ivr.hashing.distances import Measure, measure_of
-from ivr.hashing.methods import Distance, method_entry
+from ivr.hashing.methods import Distance
 from ivr.hashing.metrics import (
     PrecisionRecall,
     Scores,
@@ -35,7 +35,7 @@ from .curves import Curves, draw_curves, write_curves
 from .encode import CodedItems, Codes, read_codes
 from .progress import say
 from .published import known_dataset
-from .runs import CODES, MODEL, RESULTS, RunError, load_model, read_config, write_json
+from .runs import CODES, MODEL, RESULTS, RunError, load_model, read_config, run_method, write_json
 from .tables import run_title
 from .voices import one_voice_an_image
 
@@ -140,7 +140,7 @@ def evaluate_run(
         raise EvaluateError(f"{path}: has no outputs to rank by; make it anew with ivr encode")
     measure = _measure(run, config, protocol)
     results, curves = evaluate(coded, protocol, measure)
-    method = method_entry(config["method"]).build
+    method = run_method(config).build
     results["run"] = {
         "method": config["method"],
         "source": method.source,
@@ -158,7 +158,7 @@ def evaluate_run(
 
 def _completed(protocol: Protocol, config: Mapping[str, Any]) -> Protocol:
     """Return ``protocol`` with the run's seed and the method's distance where it names none."""
-    own = method_entry(config["method"]).build.distance
+    own = run_method(config).build.distance
     if protocol.distance not in (None, "hamming", own):
         raise EvaluateError(
             f"{config['method']} ranks by {own}, not by {protocol.distance}; "
@@ -218,7 +218,7 @@ def evaluate(
         chance[direction] = random.to_percent()
     results["chance"] = chance
     if measure is not None and protocol.distance == "matching":
-        results["matching"] = _matching(
+        results |= _matching(
             queries["image_to_voice"], queries["voice_to_image"], measure, protocol.seed or 0
         )
     results["protocol"] = asdict(protocol)
@@ -416,10 +416,11 @@ def _precision_recall_by_rank(
 
 def _matching(
     images: CodedItems, voices: CodedItems, measure: Measure, seed: int
-) -> dict[str, float | int]:
+) -> dict[str, Any]:
     """Return how often pairs of the test split are told from strangers, in percent (DVAN).
 
-    Every voice with its own image, and with an image of another class drawn by ``seed``.
+    Every voice with its own image, and with an image of another class drawn by ``seed``. Nothing
+    where there are no such pairs.
     """
     rng = np.random.default_rng(seed)
     labels = np.array(images.labels)
@@ -432,11 +433,12 @@ def _matching(
             other.append(int(rng.choice(strangers)))
             spoken.append(number)
     if not spoken:
-        raise EvaluateError("no voice of the test split has an image there, and others beside it")
+        say("note: no matching accuracy, no labelled voice has its image and others to tell from")
+        return {}
     accuracy = matching_accuracy(
         *(_pair_odds(images.select(rows), voices.select(spoken), measure) for rows in (own, other))
     )
-    return {"accuracy": 100 * accuracy, "pairs": 2 * len(spoken)}
+    return {"matching": {"accuracy": 100 * accuracy, "pairs": 2 * len(spoken)}}
 
 
 def _pair_odds(images: CodedItems, voices: CodedItems, measure: Measure) -> np.ndarray:

@@ -58,17 +58,30 @@ class FeatureSet:
 
         The vectors keep the type that they are stored in (float32 or float16).
         """
+        stored, rows, frames = self.mapped_voices(names, streams)
+        return stored[rows], frames
+
+    def mapped_voices(
+        self, names: Sequence[str], streams: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return all voices as they are stored, the rows of ``names`` among them, and their frames.
+
+        Returns:
+            [n, streams, coefficients, frames], mapped from the file: what is not asked for is not
+            read, unless the streams stand in another order than in the file; [m]; and [m].
+        """
         if self.voices is None:
             raise StoreError(f"{self.folder}: has no voices.h5")
         rows = np.array([self.voice_rows[name] for name in names], np.int64)
-        shape = self.voice_settings()["shape"]
-        stored = self.voices.map("vectors").reshape(-1, *shape)
+        stored = self.voices.map("vectors").reshape(-1, *self.voice_settings()["shape"])
         chosen = stream_rows(streams)
-        if chosen == list(range(shape[0])):
-            vectors = stored[rows]
+        steps = np.diff(chosen)
+        if len(chosen) == 1 or (steps[0] > 0 and (steps == steps[0]).all()):
+            step = int(steps[0]) if len(chosen) > 1 else 1
+            streams_of = stored[:, chosen[0] : chosen[-1] + 1 : step]
         else:
-            vectors = stored[rows[:, None], np.array(chosen)[None, :]]
-        return vectors, self.voices.read("frames")[rows].astype(np.int64)
+            streams_of = stored[:, chosen]
+        return streams_of, rows, self.voices.read("frames")[rows].astype(np.int64)
 
     def digests(self) -> dict[str, str]:
         """Return the sha256 of each table: which features these are."""

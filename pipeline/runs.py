@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ivr.features.files import replaced
-from ivr.hashing.methods import Method, method_entry
+from ivr.hashing.methods import Method, MethodEntry, method_entry
 from ivr.hashing.networks import Sizes
 
 from .manifest import SPLITS as MANIFEST_SPLITS
@@ -75,14 +75,26 @@ def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
     return splits
 
 
+def run_method(config: Mapping[str, Any]) -> MethodEntry:
+    """Return the method that ``config`` names.
+
+    Raises:
+        RunError: a method that this version does not have.
+    """
+    try:
+        return method_entry(config["method"])
+    except ValueError as error:
+        raise RunError(f"{CONFIG} of the run: {error}") from error
+
+
 def build_model(config: Mapping[str, Any]) -> Method:
     """Return the untrained model that ``config`` describes.
 
     Raises:
         RunError: a method or values that this version does not have.
     """
+    entry = run_method(config)
     try:
-        entry = method_entry(config["method"])
         sizes = from_json(Sizes, config["sizes"])
         return entry.build(from_json(entry.config, config["options"]), sizes)
     except ValueError as error:

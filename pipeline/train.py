@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,15 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ivr.hashing.methods import ClosedFormMethod, Method, TrainedMethod, method_entry
 from ivr.hashing.networks import Sizes
+from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import (
     Epoch,
-    Pairs,
     TrainConfig,
     fit,
     make_optimiser,
@@ -31,6 +33,7 @@ from .encode import encode_run
 from .feature_set import STREAMS, FeatureSet, open_features
 from .lock import only_writer
 from .manifest import Item, classes
+from .memory import room
 from .options import configured, from_json
 from .progress import say
 from .runs import (
@@ -252,14 +255,23 @@ def make_pairs(
     if unknown:
         raise RunError(f"{data.folder}: {min(unknown)!r} is none of the classes of the run")
     kept = {images[number].name: place for place, number in enumerate(spoken)}
-    vectors, frames = data.voice_vectors([item.name for item in used], streams)
+    stored, rows, frames = data.mapped_voices([item.name for item in used], streams)
     return Pairs(
         torch.from_numpy(data.image_vectors(list(kept))),
         torch.tensor([names.index(images[number].label) for number in spoken]),
-        torch.from_numpy(vectors),
+        mapped_tensor(stored),
         torch.from_numpy(frames),
         torch.tensor([kept[item.image] for item in used]),
+        torch.from_numpy(rows),
     )
+
+
+def mapped_tensor(values: np.ndarray) -> Tensor:
+    """Return ``values``, which may be mapped from a file, as a tensor on the same memory."""
+    with warnings.catch_warnings():
+        # torch has no tensors that cannot be written to; nothing here writes to one.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values)
 
 
 def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) -> dict[str, Any]:
@@ -370,7 +382,10 @@ def _train(run: Path, prepared: Prepared, model: TrainedMethod) -> None:
     config = from_json(TrainConfig, chosen["training"])
     training, validation = prepared.pairs
     optimiser, start, best = _start(run, model, training, config, device)
-    training, validation = training.to(device), validation.to(device)
+    training = training.condensed_by(model.condense, room()).to(device)
+    validation = validation.condensed_by(model.condense, room()).to(device)
+    if not training.condensed:
+        say("the voices do not fit into memory: they are read from the file in every epoch")
     epochs = train(model, optimiser, training, validation, config, seed=chosen["seed"], start=start)
     with SummaryWriter(str(run / "tensorboard"), purge_step=start + 1) as writer:
         for epoch in epochs:
@@ -421,7 +436,7 @@ def _say_method(chosen: Mapping[str, Any]) -> None:
 
 def _say_counts(data: FeatureSet, training: Pairs, validation: Pairs) -> None:
     for pairs, what in ((training, "training"), (validation, "validation")):
-        say(f"{what}: {len(pairs.images)} images, {len(pairs.voices)} voices")
+        say(f"{what}: {len(pairs.images)} images, {len(pairs.frames)} voices")
     lacking = len(data.manifest.images()) - len(data.image_items())
     silent = len(data.manifest.voices()) - len(data.voice_items())
     if lacking or silent:
@@ -433,7 +448,7 @@ def _start(
 ) -> tuple[torch.optim.Optimizer, int, float]:
     """Return optimiser, epochs done and best score: anew, or ``model`` too from the checkpoint."""
     if not (run / CHECKPOINT).exists():
-        model.fit_inputs(training.images, training.voices, training.frames)
+        model.fit_inputs(training)
         (run / HISTORY).unlink(missing_ok=True)
         model.to(device)
         return make_optimiser(model, config), 0, -1.0

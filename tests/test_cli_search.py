@@ -106,3 +106,21 @@ def test_a_file_of_weights_has_to_be_given_again(run: Path, tmp_path: Path) -> N
     assert "were made with mine.pth: give it with --weights" in result.stderr
     again = ivr("search", tmp_path, "--image", image, "--weights", "random")
     assert again.exit_code == 0, again.output
+
+
+def test_a_method_that_ranks_otherwise_is_searched_by_its_codes_and_that_is_said(
+    run: Path, tmp_path: Path
+) -> None:
+    other = ivr(
+        "train-hash", run.parent / "features", "--out", tmp_path / "other", "--bits", "16",
+        "--epochs", "1", "--method", "dvan", "--set", "hidden=24", "--set", "length=512",
+    )  # fmt: skip
+    assert other.exit_code == 0, other.output
+    voice = run.parent / "media" / "voices" / "pond" / "2_1.wav"
+    image = run.parent / "media" / "images" / "river" / "4.png"
+    for query in (("--voice", voice), ("--image", image)):
+        result = ivr("search", tmp_path / "other", *query, "--count", "2", "--json")
+        assert result.exit_code == 0, result.output
+        assert "note: dvan ranks by matching; this search compares its sign codes" in result.stderr
+        assert all(hit["distance"] <= 16 for hit in json.loads(result.stdout))
+    assert "note" not in ivr("search", run, "--voice", voice).stderr

@@ -13,11 +13,12 @@ from ivr.hashing.canonical import (
     random_frame,
     voice_summary,
 )
-from ivr.hashing.methods import Batch, ClosedFormMethod, method_entry
+from ivr.hashing.methods import ClosedFormMethod, method_entry
 from ivr.hashing.methods.canonical_method import CanonicalMethod
 from ivr.hashing.methods.cca_itq import CCAITQConfig
 from ivr.hashing.methods.cca_sign import CanonicalConfig
 from ivr.hashing.networks import Sizes
+from ivr.hashing.pairs import Pairs
 
 SHAPE = (2, 3, 40)
 FREE = ("cca_sign", "cca_itq", "lsh")
@@ -36,7 +37,7 @@ def correlated(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.tensor(first - first.mean(0)), torch.tensor(second - second.mean(0))
 
 
-def training(count: int = 60, image_dim: int = 12, seed: int = 0) -> Batch:
+def training(count: int = 60, image_dim: int = 12, seed: int = 0) -> Pairs:
     """Images and voices of three classes, which the methods are not told of."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 3
@@ -45,9 +46,9 @@ def training(count: int = 60, image_dim: int = 12, seed: int = 0) -> Batch:
     level = tones[labels][:, :6].reshape(count, 2, 3, 1)
     voices = level + rng.normal(0, 0.4, (count, *SHAPE))
     frames = rng.integers(10, 41, count)
-    return Batch(
-        torch.tensor(images).float(), torch.tensor(voices).float(),
-        torch.tensor(frames), torch.tensor(labels),
+    return Pairs(
+        torch.tensor(images).float(), torch.tensor(labels), torch.tensor(voices).float(),
+        torch.tensor(frames), torch.arange(count),
     )  # fmt: skip
 
 
@@ -157,7 +158,7 @@ def test_codes_of_images_and_voices_of_a_class_agree_without_training(name: str,
     model, items = fitted(name, bits), training(seed=5)
     with torch.no_grad():
         images = model.encode_images(items.images) >= 0
-        voices = model.encode_voices(items.voices, items.frames) >= 0
+        voices = model.encode_voices(*model.condense(items.voices, items.frames)) >= 0
     agreement = (images[:, None] == voices[None, :]).double().mean(2)
     same = items.labels[:, None] == items.labels[None, :]
     assert agreement[same].mean() > agreement[~same].mean() + 0.1

@@ -36,6 +36,12 @@ def random_voices(count: int, seed: int = 0) -> Tensor:
     return torch.randn(count, STREAMS, COEFFICIENTS, FRAMES, generator=generator)
 
 
+def heard(network: VoiceRefinement, voices: Tensor, frames: Tensor) -> Tensor:
+    """The outputs for voices as they are stored."""
+    outputs: Tensor = network(*network.pool(voices, frames))
+    return outputs
+
+
 def awkward_refinement(config: NetworkConfig = PLAIN) -> VoiceRefinement:
     """A network in which a padded frame that slips through changes the outputs."""
     torch.manual_seed(1)
@@ -54,11 +60,11 @@ def awkward_refinement(config: NetworkConfig = PLAIN) -> VoiceRefinement:
 def test_what_pads_a_voice_changes_no_output(frames: int) -> None:
     network, voices = awkward_refinement(), random_voices(3)
     count = torch.full((3,), frames)
-    alone = network(voices[..., :frames].clone(), count)
+    alone = heard(network, voices[..., :frames].clone(), count)
     for padding in (0.0, 1e4, -7.0):
         padded = voices.clone()
         padded[..., frames:] = padding
-        torch.testing.assert_close(network(padded, count), alone, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(heard(network, padded, count), alone, rtol=1e-5, atol=1e-6)
 
 
 def test_the_last_true_frame_does_change_the_outputs() -> None:
@@ -66,28 +72,33 @@ def test_the_last_true_frame_does_change_the_outputs() -> None:
     count = torch.tensor([17])
     changed = voices.clone()
     changed[..., 16] += 3
-    assert (network(changed, count) - network(voices, count)).abs().max() > 1e-3
+    assert (heard(network, changed, count) - heard(network, voices, count)).abs().max() > 1e-3
 
 
 def test_voices_of_different_lengths_do_not_mix_in_a_batch() -> None:
     network, voices = awkward_refinement(), random_voices(4)
     frames = torch.tensor([3, 40, 11, 25])
-    together = network(voices, frames)
+    together = heard(network, voices, frames)
     for row in range(4):
-        alone = network(voices[row : row + 1], frames[row : row + 1])
+        alone = heard(network, voices[row : row + 1], frames[row : row + 1])
         torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-5, atol=1e-6)
 
 
 def test_a_voice_longer_than_the_vectors_counts_as_filling_them() -> None:
     network, voices = awkward_refinement(), random_voices(2)
-    cut, whole = network(voices, torch.tensor([90, 41])), network(voices, torch.tensor([40, 40]))
+    cut, whole = (
+        heard(network, voices, torch.tensor([90, 41])),
+        heard(network, voices, torch.tensor([40, 40])),
+    )
     torch.testing.assert_close(cut, whole)
 
 
 def test_float16_voices_give_the_outputs_of_their_float32_values() -> None:
     network, voices = awkward_refinement(), random_voices(2).half()
     frames = torch.tensor([9, 40])
-    torch.testing.assert_close(network(voices, frames), network(voices.float(), frames))
+    torch.testing.assert_close(
+        heard(network, voices, frames), heard(network, voices.float(), frames)
+    )
 
 
 def test_frame_mask_is_one_where_a_voice_has_a_frame() -> None:
@@ -112,10 +123,12 @@ def test_what_pads_a_voice_changes_no_output_after_averaging(pool: int) -> None:
     for row, true in enumerate(frames.tolist()):
         padded[row, ..., true:] = -1e4
     expected = [
-        network(voices[row : row + 1, ..., :true], frames[row : row + 1])
+        heard(network, voices[row : row + 1, ..., :true], frames[row : row + 1])
         for row, true in enumerate(frames.tolist())
     ]
-    torch.testing.assert_close(network(padded, frames), torch.cat(expected), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        heard(network, padded, frames), torch.cat(expected), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_normalised_outputs_have_mean_0_and_deviation_1_over_a_batch() -> None:
@@ -138,7 +151,7 @@ def test_voices_are_standardised_by_their_true_frames_alone() -> None:
     for row in range(300):
         voices[row, :, :, int(frames[row]) :] = 1e4
     network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, PLAIN)
-    network.fit_inputs(voices, frames)
+    network.fit_inputs([(voices[:1], frames[:1]), (voices[1:], frames[1:])])
     mean, deviation = network.standardise.mean[..., 0], network.standardise.deviation[..., 0]
     np.testing.assert_allclose(mean.numpy(), joined.mean(-1), rtol=1e-5)
     np.testing.assert_allclose(deviation.numpy(), joined.std(-1), rtol=1e-5)
@@ -159,9 +172,9 @@ def test_a_constant_entry_is_centred_and_not_divided_by_zero() -> None:
     assert head.standardise(torch.tensor([[7.0, 3.0], [9.0, 3.0]])).tolist() == [[0, 1], [2, 1]]
     voices = torch.full((2, STREAMS, COEFFICIENTS, FRAMES), 4.0)
     network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, PLAIN)
-    network.fit_inputs(voices, torch.tensor([10, 40]))
+    network.fit_inputs([(voices, torch.tensor([10, 40]))])
     assert network.standardise(voices).abs().max() == 0
-    assert network(voices, torch.tensor([10, 40])).isfinite().all()
+    assert heard(network, voices, torch.tensor([10, 40])).isfinite().all()
 
 
 def test_the_statistics_travel_with_the_weights() -> None:
@@ -192,15 +205,19 @@ def test_masks_are_drawn_while_training_and_only_then() -> None:
     config = replace(PLAIN, time_masks=1, frequency_masks=1)
     network, voices = awkward_refinement(config), random_voices(4)
     frames = torch.tensor([40, 30, 20, 10])
-    torch.testing.assert_close(network(voices, frames), network(voices, frames), rtol=0, atol=0)
+    torch.testing.assert_close(
+        heard(network, voices, frames), heard(network, voices, frames), rtol=0, atol=0
+    )
     network.train()
-    assert not torch.allclose(network(voices, frames), network(voices, frames))
+    assert not torch.allclose(heard(network, voices, frames), heard(network, voices, frames))
 
 
 def test_without_masks_and_dropout_training_mode_is_not_random() -> None:
     network, voices = awkward_refinement().train(), random_voices(4)
     frames = torch.tensor([40, 30, 20, 10])
-    torch.testing.assert_close(network(voices, frames), network(voices, frames), rtol=0, atol=0)
+    torch.testing.assert_close(
+        heard(network, voices, frames), heard(network, voices, frames), rtol=0, atol=0
+    )
 
 
 @pytest.mark.parametrize("end", ["image", "voice"])
@@ -211,7 +228,7 @@ def test_dropout_leaves_units_out_while_training_only(end: str) -> None:
         network, inputs = ImageHead(20, 8, config), (torch.randn(4, 20),)
     else:
         network = awkward_refinement(config)
-        inputs = (random_voices(4), torch.tensor([40, 30, 20, 10]))
+        inputs = network.pool(random_voices(4), torch.tensor([40, 30, 20, 10]))
     network.eval()
     assert torch.equal(network(*inputs), network(*inputs))
     network.train()
@@ -289,10 +306,10 @@ def test_dilated_layers_see_farther_and_put_out_as_many_frames() -> None:
             kept.append(call[-1])
 
         network.convolutions[-1].register_forward_hook(keep)
-        network(voices, count)
+        heard(network, voices, count)
         changed = voices.clone()
         changed[..., 20] += 3
-        network(changed, count)
+        heard(network, changed, count)
         moved = (seen[0] - seen[1]).abs().amax((0, 1)).nonzero()[:, 0]
         assert seen[0].shape[-1] == 40
         # Five frames a layer: 2 + 2 to either side, 2 + 2 x 2 where the second is dilated.
@@ -305,5 +322,8 @@ def test_what_pads_a_voice_changes_no_output_of_dilated_layers() -> None:
     padded = voices.clone()
     padded[..., 17:] = 1e4
     torch.testing.assert_close(
-        network(padded, count), network(voices[..., :17].clone(), count), rtol=1e-5, atol=1e-6
+        heard(network, padded, count),
+        heard(network, voices[..., :17].clone(), count),
+        rtol=1e-5,
+        atol=1e-6,
     )

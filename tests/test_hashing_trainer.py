@@ -1,16 +1,20 @@
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from ivr.hashing import trainer
 from ivr.hashing.codes import sign
 from ivr.hashing.methods import Batch, Method
+from ivr.hashing.methods.cca_sign import CanonicalConfig, CCASign
 from ivr.hashing.methods.csq import CSQ
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
+from ivr.hashing.methods.scrl import SCRL, SCRLConfig
 from ivr.hashing.networks import NetworkConfig, Sizes
 from ivr.hashing.trainer import (
     LEARNING_RATES,
@@ -23,6 +27,7 @@ from ivr.hashing.trainer import (
     encode_images,
     encode_voices,
     epoch_batches,
+    fit,
     learning_rate,
     make_optimiser,
     resolved,
@@ -84,7 +89,7 @@ def separable(images: int, voices_each: int, seed: int) -> Pairs:
 def new_model(training: Pairs, seed: int = 0, config: DIVHConfig = METHOD) -> DIVH:
     torch.manual_seed(seed)
     model = DIVH(config, Sizes(IMAGE_DIM, (STREAMS, COEFFICIENTS, FRAMES), BITS, CLASSES))
-    model.fit_inputs(training.images, training.voices, training.frames)
+    model.fit_inputs(training)
     return model
 
 
@@ -182,27 +187,36 @@ def test_the_steps_of_an_epoch_follow_the_schedule() -> None:
 
 def test_a_batch_holds_voices_and_the_images_that_they_describe() -> None:
     pairs = separable(3, 2, 0)
-    batch = select(pairs, torch.tensor([5, 0]))
-    assert torch.equal(batch.voices, pairs.voices[[5, 0]])
-    assert torch.equal(batch.frames, pairs.frames[[5, 0]])
+    model = new_model(pairs)
+    batch = select(model, pairs, torch.tensor([5, 0]))
+    voices, frames = model.condense(pairs.voices[[5, 0]], pairs.frames[[5, 0]])
+    assert torch.equal(batch.voices, voices)
+    assert torch.equal(batch.frames, frames)
+    condensed = select(model, pairs.condensed_by(model.condense, 1e9), torch.tensor([5, 0]))
+    assert torch.equal(condensed.voices, voices)
     assert torch.equal(batch.images, pairs.images[[2, 0]])
     assert torch.equal(batch.labels, pairs.labels[[2, 0]])
 
 
-def test_an_image_without_a_voice_is_no_pair() -> None:
-    pairs = separable(3, 1, 0)
-    for rows in ([0, 1], [0, 2]):
-        with pytest.raises(TrainingError, match="every image needs at least one voice"):
-            Pairs(
-                pairs.images, pairs.labels, pairs.voices[rows], pairs.frames[rows],
-                pairs.voice_image[rows],
-            )  # fmt: skip
-
-
-def test_voices_out_of_order_are_refused() -> None:
-    pairs = separable(3, 1, 0)
-    with pytest.raises(TrainingError, match="voice_image must ascend"):
-        replace(pairs, voice_image=torch.tensor([1, 0, 2]))
+def test_training_from_a_file_is_training_from_memory(tmp_path: Path) -> None:
+    training, validation = separable(20, 2, 0), separable(8, 1, 1)
+    # The file holds other voices too, and in another order.
+    order = np.random.default_rng(0).permutation(60)
+    np.random.default_rng(1).normal(0, 9, (60, *training.voices.shape[1:])).astype(
+        np.float32
+    ).tofile(tmp_path / "voices")
+    mapped = np.memmap(tmp_path / "voices", np.float32, "r+", 0, (60, *training.voices.shape[1:]))
+    mapped[order[:40]] = training.voices.numpy()
+    from_file = replace(
+        training, voices=torch.from_numpy(mapped), voice_rows=torch.from_numpy(order[:40])
+    )
+    expected, _ = trained(training, validation, TRAINING)
+    for in_memory in (False, True):
+        model = new_model(from_file)
+        pairs = from_file.condensed_by(model.condense, 1e9) if in_memory else from_file
+        optimiser = make_optimiser(model, TRAINING)
+        list(train(model, optimiser, pairs, validation, TRAINING, seed=0))
+        assert same_weights(model, expected)
 
 
 @pytest.mark.parametrize(("optimiser", "rate"), [("adamw", 0.01), ("sgd", 0.2)])
@@ -327,7 +341,7 @@ def test_encoding_in_batches_gives_what_encoding_at_once_gives_without_dropout()
     model.eval()
     with torch.no_grad():
         np.testing.assert_allclose(images, model.encode_images(pairs.images), atol=1e-6)
-        expected = model.encode_voices(pairs.voices, pairs.frames)
+        expected = model.encode_voices(*model.condense(pairs.voices, pairs.frames))
     np.testing.assert_allclose(voices, expected, atol=1e-6)
 
 
@@ -371,6 +385,60 @@ def test_validation_scores_are_the_mean_average_precision_of_all_orders_of_the_t
     )
     assert forward != pytest.approx(backward)
     assert validation_scores(model, pairs) == pytest.approx((forward, backward))
+
+
+def test_a_real_valued_method_is_validated_by_its_own_distance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = separable(6, 2, 5)
+    torch.manual_seed(2)
+    model = SCRL(
+        SCRLConfig(network=NETWORK), Sizes(IMAGE_DIM, (STREAMS, COEFFICIENTS, FRAMES), 8, 4)
+    )
+    images, voices = encode(model, pairs)
+    distance = np.array([[np.linalg.norm(a - b) for b in voices] for a in images])
+    labels = pairs.labels.numpy()
+    relevant = labels[:, None] == labels[pairs.voice_image.numpy()][None, :]
+    expected = []
+    for table, truth in ((distance, relevant), (distance.T, relevant.T)):
+        values = []
+        for row, wanted in zip(table, truth, strict=True):
+            ranked = wanted[np.argsort(row)]
+            places = np.flatnonzero(ranked) + 1
+            values.append(np.mean(np.arange(1, len(places) + 1) / places))
+        expected.append(np.mean(values))
+    assert validation_scores(model, pairs) == pytest.approx(tuple(expected))
+    monkeypatch.setattr(trainer, "CELLS", 13)
+    assert validation_scores(model, pairs) == pytest.approx(tuple(expected))
+
+
+def test_a_method_is_told_before_each_epoch_how_much_of_the_training_is_over() -> None:
+    training, validation = separable(8, 1, 0), separable(4, 1, 1)
+    told: list[float] = []
+    model = new_model(training)
+    model.begin_epoch = told.append  # type: ignore[method-assign]
+    steps = make_optimiser(model, TRAINING)
+    list(train(model, steps, training, validation, TRAINING, seed=0))
+    assert told == [0, 0.25, 0.5, 0.75]
+    list(train(model, steps, training, validation, TRAINING, seed=0, start=2))
+    assert told[4:] == [0.5, 0.75]
+
+
+def test_a_method_in_one_step_gets_all_pairs_and_makes_one_epoch() -> None:
+    training, validation = separable(30, 2, 0), separable(12, 1, 1)
+    model = CCASign(CanonicalConfig(), Sizes(IMAGE_DIM, (STREAMS, COEFFICIENTS, FRAMES), 8, 4))
+    seen: list[Pairs] = []
+    compute = model.fit
+
+    def noted(pairs: Pairs, generator: torch.Generator) -> None:
+        seen.append(pairs)
+        compute(pairs, generator)
+
+    model.fit = noted  # type: ignore[method-assign]
+    epoch = fit(model, training, validation, seed=0)
+    assert seen == [training]
+    assert (epoch.number, epoch.losses, epoch.learning_rate) == (1, {}, 0.0)
+    assert (epoch.image_to_voice, epoch.voice_to_image) == validation_scores(model, validation)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ def model_outputs(run: Path, features: Path) -> tuple[np.ndarray, np.ndarray]:
             images.append(model.encode_images(torch.tensor(data.image_vectors([item.name]))))
         for item in data.voice_items():
             vectors, frames = data.voice_vectors([item.name], ("mfcc", "delta"))
-            voices.append(model.encode_voices(torch.tensor(vectors), torch.tensor(frames)))
+            voices.append(
+                model.encode_voices(*model.condense(torch.tensor(vectors), torch.tensor(frames)))
+            )
     return torch.cat(images).numpy(), torch.cat(voices).numpy()
 
 

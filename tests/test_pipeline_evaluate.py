@@ -16,7 +16,8 @@ from ivr.cli.evaluate import evaluate as command
 from ivr.features.store import StoreError
 from ivr.hashing.codes import pack, unpack
 from ivr.hashing.distances import euclidean_distance
-from ivr.hashing.metrics import MetricsError
+from ivr.hashing.metrics import MetricsError, scores
+from ivr.hashing.ranking import score_histograms
 from ivr.hashing.trainer import TrainConfig
 from ivr.pipeline import evaluate as stage
 from ivr.pipeline.encode import CodedItems, Codes, encode_run, read_codes
@@ -472,6 +473,24 @@ def test_curves_of_outputs_are_precision_and_recall_among_the_first_of_every_que
         assert curve.radius.recall[place - 1] == pytest.approx(hits / ranked.sum())
 
 
+def test_a_measure_is_given_images_and_voices_whoever_asks() -> None:
+    codes = with_outputs(random_codes(4, images=5, voices_each=2))
+    assert codes.images.outputs is not None
+
+    def measure(images: np.ndarray, voices: np.ndarray) -> np.ndarray:
+        return 2 * images[:, :1] - voices[:, 0] + images[:, 1:] * voices[:, 1]
+
+    results, _ = evaluate(codes, OUTPUTS, measure)
+    distance = measure(codes.images.outputs, codes.voices.outputs)
+    relevant = same_class(codes.images, codes.voices)
+    for direction, table, truth in (
+        ("image_to_voice", distance, relevant),
+        ("voice_to_image", distance.T, relevant.T),
+    ):
+        hist = score_histograms(table, truth)
+        assert results[direction]["mAP"] == pytest.approx(100 * scores(hist).mAP)
+
+
 def test_matching_accuracy_is_over_as_many_pairs_as_strangers_of_another_class() -> None:
     codes = with_outputs(random_codes(2, images=9, voices_each=2))
     places = {name: number for number, name in enumerate(codes.images.names)}
@@ -495,6 +514,17 @@ def test_matching_accuracy_is_over_as_many_pairs_as_strangers_of_another_class()
         results, _ = evaluate(codes, protocol, measure)
         assert results["matching"] == {"accuracy": accuracy, "pairs": 36}
     assert "matching" not in evaluate(codes, OUTPUTS, knows_all)[0]
+
+
+def test_without_labels_there_is_no_matching_accuracy_and_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    codes, blank = with_outputs(random_codes(1)), ("",) * 6
+    bare = Codes(replace(codes.images, labels=blank), replace(codes.voices, labels=blank), {})
+    protocol = replace(ALL, distance="matching", relevance="pair")
+    results, _ = evaluate(bare, protocol, euclidean_distance)
+    assert "matching" not in results
+    assert "note: no matching accuracy" in capsys.readouterr().err
 
 
 def test_outputs_are_needed_to_rank_by_them() -> None:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from safetensors.torch import load_file
 
 from ivr.features.store import open_table, write_table
 from ivr.hashing.distances import measure_of
-from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
+from ivr.hashing.methods import METHODS, ClosedFormMethod, MethodEntry, method_entry
 from ivr.hashing.trainer import TrainConfig
 from ivr.pipeline import train as stage
 from ivr.pipeline.encode import read_codes
@@ -229,6 +231,14 @@ def test_a_distance_that_the_method_does_not_have_is_refused(runs: Path, tmp_pat
         evaluate_run(runs / "scrl", replace(EVERYTHING, distance="matching"), out=tmp_path)
 
 
+def test_a_run_of_a_method_that_is_not_there_is_refused(runs: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(runs / "lsh", tmp_path / "copy"))
+    config = read_config(copy) | {"method": "of tomorrow"}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"config.json of the run: no method 'of tomorrow'; there"):
+        evaluate_run(copy, EVERYTHING)
+
+
 def test_codes_without_outputs_say_how_to_make_them(runs: Path, tmp_path: Path) -> None:
     table = open_table(runs / "scrl" / "codes.h5", "codes")
     columns = {name: table.read(name) for name in table.columns if name != "outputs"}
@@ -310,3 +320,33 @@ def test_a_method_that_was_stopped_goes_on_to_the_same_bits(
         ours, theirs = (load_file(folder / file) for folder in (runs / name, tmp_path / "run"))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def documented() -> str:
+    return (Path(__file__).resolve().parents[1] / "docs" / "methods.md").read_text()
+
+
+def test_the_table_of_methods_in_the_docs_names_all_with_their_distance_and_reconstruction() -> (
+    None
+):
+    rows = [line.split(" | ") for line in documented().splitlines() if line.startswith("| `")]
+    assert [row[0].strip("| `") for row in rows] == list(METHODS)
+    words = {"hamming": "Hamming", "euclidean": "Euclidean", "matching": "matching probability"}
+    for row, entry in zip(rows, METHODS.values(), strict=True):
+        assert row[2] == words[entry.build.distance]
+        assert ("**reconstruction" in row[3]) == bool(entry.build.reconstruction)
+
+
+def test_the_new_method_that_the_docs_show_is_trained_and_evaluated(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = documented().split("```python\n")[1].split("```")[0]
+    module = ModuleType("ivr.hashing.methods.softmax_hash")
+    module.__package__ = "ivr.hashing.methods"
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(text, module.__dict__)
+    entry = MethodEntry(module.SoftmaxHashConfig, module.SoftmaxHash)
+    monkeypatch.setitem(METHODS, "softmax_hash", entry)
+    config = replace(config_of("csq"), method="softmax_hash")
+    run = train_run(features, tmp_path / "run", config)
+    assert evaluate_run(run, EVERYTHING)["image_to_voice"]["mAP"] > 65

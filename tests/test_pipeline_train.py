@@ -494,7 +494,7 @@ def test_validation_is_never_in_training_and_test_is_in_neither(features: Path) 
             item.name for item in data.image_items()
         }
         assert [names[label] for label in pairs.labels] == [item.label for item in items]
-        assert len(pairs.voices) == 2 * len(items)
+        assert len(pairs.frames) == 2 * len(items)
     assert not used["train"] & used["val"]
     assert not (used["train"] | used["val"]) & used["test"]
 
@@ -509,14 +509,13 @@ def test_a_pair_holds_the_voice_of_its_image_whatever_the_order_of_the_rows(
     splits = complete_splits(data.manifest, CONFIG.split)
     names, voices = ("forest", "pond", "river"), data.voice_items()
     pairs = make_pairs(data, splits, "train", names, voices, ("delta", "mfcc"))
-    for row in range(len(pairs.voices)):
+    for row in range(len(pairs.frames)):
+        heard = pairs.voices_of(torch.tensor([row]))[0][0]
         image = int(pairs.voice_image[row])
         (voice,) = (
             item
             for item in voices
-            if np.array_equal(
-                data.voice_vectors([item.name], ("delta", "mfcc"))[0][0], pairs.voices[row]
-            )
+            if np.array_equal(data.voice_vectors([item.name], ("delta", "mfcc"))[0][0], heard)
         )
         assert np.array_equal(data.image_vectors([voice.image])[0], pairs.images[image])
         assert names[int(pairs.labels[image])] == voice.label

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ivr.hashing.networks import Sizes
+from ivr.hashing.pairs import Pairs
 
 Distance = Literal["hamming", "euclidean", "matching"]
 OptimiserName = Literal["adamw", "sgd"]
@@ -24,8 +25,8 @@ class Batch:
 
     Attributes:
         images: [n, image_dim] CNN vectors.
-        voices: [n, streams, coefficients, frames] MFCC streams.
-        frames: [n] true number of frames of each voice.
+        voices: [n, streams, coefficients, frames] MFCC streams, condensed by the method.
+        frames: [n] true number of frames of each voice, condensed too.
         labels: [n] class numbers from 0.
     """
 
@@ -69,13 +70,24 @@ class Method(nn.Module, ABC):
         """Where the weights lie."""
         return next(itertools.chain(self.parameters(), self.buffers())).device
 
+    def condense(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the method keeps of voices, and of their true numbers of frames.
+
+        All that is the same in every epoch: it is done once for the voices that are trained on.
+
+        Args:
+            voices: MFCC streams [m, streams, coefficients, frames] as they are stored.
+            frames: [m] number of frames that each voice really has.
+        """
+        return voices.float(), frames
+
     @abstractmethod
     def encode_images(self, images: Tensor) -> Tensor:
         """Return real outputs [n, width] for CNN vectors [n, image_dim]."""
 
     @abstractmethod
     def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
-        """Return real outputs [m, width] for MFCC streams and their true numbers of frames."""
+        """Return real outputs [m, width] for voices and frames that :meth:`condense` returned."""
 
     def match_odds(self, images: Tensor, voices: Tensor) -> Tensor:
         """Return the log-odds [n, m] that outputs [n, width] and [m, width] belong together.
@@ -95,7 +107,7 @@ class TrainedMethod(Method):
     optimiser: ClassVar[OptimiserName] = "adamw"
 
     @abstractmethod
-    def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
+    def fit_inputs(self, training: Pairs) -> None:
         """Take what the encoders need to know of the training split before the first step."""
 
     @abstractmethod
@@ -115,5 +127,5 @@ class ClosedFormMethod(Method):
     """A method that needs no steps: no optimiser, no epochs, no checkpoint."""
 
     @abstractmethod
-    def fit(self, training: Batch, generator: torch.Generator) -> None:
+    def fit(self, training: Pairs, generator: torch.Generator) -> None:
         """Compute the buffers from all training pairs; ``generator`` decides what is drawn."""

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ivr.hashing.canonical import canonical_correlation, voice_summary
 from ivr.hashing.networks import Sizes, Standardise
+from ivr.hashing.pairs import Pairs
 
-from .base import Batch, ClosedFormMethod
+from .base import ClosedFormMethod
 
 
 class CanonicalMethod(ClosedFormMethod):
@@ -44,10 +45,12 @@ class CanonicalMethod(ClosedFormMethod):
             generator: of what is drawn.
         """
 
-    def fit(self, training: Batch, generator: torch.Generator) -> None:
+    def fit(self, training: Pairs, generator: torch.Generator) -> None:
         """Correlate the training pairs and fold all linear steps into one map a side."""
-        summary = voice_summary(training.voices, training.frames, self.config.segments)
-        images = _standardised(self.image_standardise, training.images.float())
+        chunks = [self.condense(*chunk)[0] for chunk in training.voice_chunks()]
+        summary = torch.cat(chunks).to(training.images.device)
+        paired = training.images.float()[training.voice_image]
+        images = _standardised(self.image_standardise, paired)
         voices = _standardised(self.voice_standardise, summary)
         found = canonical_correlation(images, voices, self.config.regularisation)
         scale = found.correlation**self.config.scale_power
@@ -57,6 +60,10 @@ class CanonicalMethod(ClosedFormMethod):
         self.image_map.copy_(image_map @ to_bits)
         self.voice_map.copy_(voice_map @ to_bits)
 
+    def condense(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return summaries [m, dim] of the voices, and frames."""
+        return voice_summary(voices, frames, self.config.segments), frames
+
     def encode_images(self, images: Tensor) -> Tensor:
         """Return the mapped vectors [n, bits]."""
         outputs: Tensor = self.image_standardise(images) @ self.image_map
@@ -64,8 +71,8 @@ class CanonicalMethod(ClosedFormMethod):
 
     def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
         """Return the mapped summaries [m, bits]."""
-        summary = voice_summary(voices, frames, self.config.segments)
-        outputs: Tensor = self.voice_standardise(summary) @ self.voice_map
+        del frames
+        outputs: Tensor = self.voice_standardise(voices) @ self.voice_map
         return outputs
 
 

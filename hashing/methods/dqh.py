@@ -1,9 +1,10 @@
-r"""DQH: deep quadruplet hashing, two hard triplets with shared items; a reconstruction.
+r"""DQH: deep quadruple-based hashing, two hard triplets with shared items; a reconstruction.
 
 Reference:
-    "Deep Quadruplet Hashing" (DQH) for remote sensing image-audio retrieval, IEEE TGRS 2022.
-    Reconstructed from a description of its terms: two hard triplets, (image; voice+, voice-) and
-    (voice; image+, image-), on codes and on features, a class term and a quantisation term.
+    Chen et al., "Deep Quadruple-Based Hashing for Remote Sensing Image-Sound Retrieval", IEEE TGRS
+    2022, vol. 60. Reconstructed from the abstract, which names its terms: two hard triplets drawn
+    at random, here (image; voice+, voice-) and (voice; image+, image-), on codes and on features,
+    a class term and a quantisation term.
 """
 
 from dataclasses import dataclass, field
@@ -14,12 +15,7 @@ from torch import Tensor, nn
 
 from ivr.hashing.losses import bits_off, same_class, squared_distances
 from ivr.hashing.networks import NetworkConfig, Sizes
-from ivr.hashing.triplets import (
-    hardest_negative,
-    hardest_positive,
-    triplet_likelihood,
-    triplet_margin,
-)
+from ivr.hashing.triplets import drawn, hard_negatives, triplet_likelihood, triplet_margin
 
 from .base import Batch
 from .feature_ends import FeatureEnds
@@ -59,12 +55,15 @@ class DQHConfig:
 
 
 class DQH(FeatureEnds):
-    """Triplets both ways, of the hardest items of the batch, and a classifier."""
+    """Triplets both ways, of hard items drawn from the batch, and a classifier.
+
+    The hardest items of a batch instead of drawn ones do not train: all outputs fall together.
+    """
 
     source = "DQH, IEEE TGRS 2022"
     reconstruction = (
-        "from a description of its terms: their form, margins and weights, the hardest items of a "
-        "batch as the quadruplet, and the networks are ours"
+        "from the abstract: it names the terms; their form, margins and weights, what counts as "
+        "hard, and the networks are ours"
     )
     config: DQHConfig
 
@@ -77,7 +76,8 @@ class DQH(FeatureEnds):
         """Return triplets of codes, triplets of features, class and quantisation of a batch."""
         (image_features, images), (voice_features, voices) = self.features_and_hashes(batch)
         distance = squared_distances(image_features, voice_features).detach()
-        triplets = [hard_triplets(table, batch.labels) for table in (distance, distance.T)]
+        margin = self.config.feature_margin
+        triplets = [hard_triplets(table, batch.labels, margin) for table in (distance, distance.T)]
         codes = [(images, voices), (voices, images)]
         features = [(image_features, voice_features), (voice_features, image_features)]
         code_margin = self.config.code_margin * self.sizes.bits
@@ -86,7 +86,7 @@ class DQH(FeatureEnds):
             for (a, b), (rows, near, far) in zip(codes, triplets, strict=True)
         ]
         on_features = [
-            triplet_margin(a[rows], b[near], b[far], self.config.feature_margin)
+            triplet_margin(a[rows], b[near], b[far], margin)
             for (a, b), (rows, near, far) in zip(features, triplets, strict=True)
         ]
         classes = [
@@ -101,14 +101,17 @@ class DQH(FeatureEnds):
         }
 
 
-def hard_triplets(distance: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return anchors, their farthest positives and their nearest negatives, [t] each.
+def hard_triplets(distance: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return anchors, a positive and a hard negative of each, both drawn at random, [t] each.
 
     Args:
         distance: [n, n] of anchors to items of the other modality.
         labels: [n], of the rows and of the columns; an anchor needs an item of another class.
+        margin: of distances, within which a negative is hard.
     """
     same = same_class(labels, labels)
     rows = (~same).any(1).nonzero()[:, 0]
     distance, same = distance[rows], same[rows]
-    return rows, hardest_positive(distance, same), hardest_negative(distance, ~same)
+    near = drawn(same)
+    positive = distance.gather(1, near[:, None])[:, 0]
+    return rows, near, drawn(hard_negatives(positive, distance, ~same, margin))

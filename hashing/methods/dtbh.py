@@ -1,9 +1,10 @@
 r"""DTBH: deep triplet-based hashing, an image as anchor and two voices; a reconstruction.
 
 Reference:
-    Chen et al., "Deep Cross-Modal Image-Voice Retrieval in Remote Sensing" (the method is called
-    DTBH), Remote Sensing 2020, 12(1), 84. Reconstructed from the abstract and from how later papers
-    describe it: weights, margins and layers are ours.
+    Chen and Lu, "A Deep Hashing Technique for Remote Sensing Image-Sound Retrieval", Remote Sensing
+    2020, 12(1), 84, doi:10.3390/rs12010084. Reconstructed from the abstract: anchor images nearer
+    to positive than to negative voices, selected triplets, similarity of features, and a smooth l1
+    distance between hash-like codes and codes. Weights, margins and layers are ours.
 """
 
 from dataclasses import dataclass, field

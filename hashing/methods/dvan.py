@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ivr.hashing.losses import same_class
 from ivr.hashing.networks import Sizes, Standardise, frame_mask, frame_statistics
+from ivr.hashing.pairs import Pairs
 
 from .base import Batch, TrainedMethod
 
@@ -83,10 +84,11 @@ class DVAN(TrainedMethod):
         """Length of h."""
         return int(self.config.hidden)
 
-    def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
+    def fit_inputs(self, training: Pairs) -> None:
         """Take the statistics that both ends standardise with."""
+        images = training.images
         self.standardise.set(images.mean(0), images.std(0, correction=0))
-        self.audio.fit_inputs(voices, frames)
+        self.audio.standardise.set(*frame_statistics(training.voice_chunks()))
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Return W_I V_I [n, hidden]."""
@@ -154,15 +156,11 @@ class AudioNetwork(nn.Module):
     def forward(self, voices: Tensor, frames: Tensor) -> Tensor:
         """Return V_S [m, audio]; what pads a voice changes nothing."""
         mask = frame_mask(frames, voices.shape[-1])[:, None, None, :] == 0
-        rows = self.standardise(voices.float()).masked_fill(mask, 0).flatten(2)
+        rows = self.standardise(voices).masked_fill(mask, 0).flatten(2)
         if rows.shape[-1] > self.length:
             rows = F.adaptive_avg_pool1d(rows, self.length)
         vectors: Tensor = self.layers(F.pad(rows, (0, self.length - rows.shape[-1])))
         return vectors
-
-    def fit_inputs(self, voices: Tensor, frames: Tensor) -> None:
-        """Take mean and deviation a coefficient from the true frames of the training voices."""
-        self.standardise.set(*frame_statistics(voices, frames))
 
 
 def drawn_strangers(labels: Tensor) -> tuple[Tensor, Tensor]:

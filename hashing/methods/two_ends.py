@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ivr.hashing.networks import ImageHead, Sizes, VoiceRefinement
+from ivr.hashing.pairs import Pairs
 
 from .base import TrainedMethod
 
@@ -28,10 +29,14 @@ class TwoEnds(TrainedMethod):
         self.image = ImageHead(sizes.image_dim, width, config.network)
         self.voice = VoiceRefinement(sizes.voice_shape, width, config.network)
 
-    def fit_inputs(self, images: Tensor, voices: Tensor, frames: Tensor) -> None:
+    def fit_inputs(self, training: Pairs) -> None:
         """Take the statistics that both ends standardise with."""
-        self.image.fit_inputs(images)
-        self.voice.fit_inputs(voices, frames)
+        self.image.fit_inputs(training.images)
+        self.voice.fit_inputs(training.voice_chunks())
+
+    def condense(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means of runs of frames, and how many there are."""
+        return self.voice.pool(voices, frames)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Return the outputs of the image end after :meth:`activation`."""

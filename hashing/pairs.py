@@ -1,0 +1,98 @@
+"""Images and their voices as tensors: what methods learn from, in memory or mapped from a file."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+CHUNK = 256
+
+Condense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class PairsError(ValueError):
+    """Images and voices that do not belong together, in one line."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images and their voices, as tensors.
+
+    Attributes:
+        images: [n, image_dim] CNN vectors.
+        labels: [n] class numbers of the images.
+        voices: [m, streams, coefficients, frames] MFCC streams; with ``voice_rows`` all those of a
+            file that is mapped, and read when they are asked for.
+        frames: [m] true number of frames of each voice.
+        voice_image: [m] row of the image that each voice describes, ascending; every image has one.
+        voice_rows: [m] row of each voice in ``voices``; None where they lie row for row.
+        condensed: voices are as the method takes them (:meth:`condensed_by`).
+    """
+
+    images: Tensor
+    labels: Tensor
+    voices: Tensor
+    frames: Tensor
+    voice_image: Tensor
+    voice_rows: Tensor | None = None
+    condensed: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that rows belong together."""
+        counts = torch.bincount(self.voice_image.cpu(), minlength=len(self.images))
+        if len(counts) != len(self.images) or bool((counts == 0).any()):
+            raise PairsError("every image needs at least one voice to make a pair")
+        if bool((self.voice_image.diff() < 0).any()):
+            raise PairsError("voice_image must ascend")
+
+    def voices_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the voices ``rows`` [b] and their frames, where they lie."""
+        places = rows if self.voice_rows is None else self.voice_rows[rows]
+        return self.voices[places.to(self.voices.device)], self.frames[rows.to(self.frames.device)]
+
+    def voice_chunks(self, size: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield all voices and their frames in order, ``size`` at a time."""
+        for rows in torch.split(torch.arange(len(self.frames)), size):
+            yield self.voices_of(rows)
+
+    def condensed_by(self, condense: Condense, room: float) -> "Pairs":
+        """Return the pairs with what ``condense`` makes of the voices, in memory; one pass.
+
+        Args:
+            condense: of a method, see :meth:`ivr.hashing.methods.Method.condense`.
+            room: bytes that the result may take; the pairs are returned as they are where it would
+                take more, or is there already.
+        """
+        if self.condensed:
+            return self
+        done, voices, frames = 0, torch.empty(0), torch.empty(0)
+        for chunk in self.voice_chunks():
+            some, counts = condense(*chunk)
+            if not done:
+                if some.nbytes / len(some) * len(self.frames) > room:
+                    return self
+                voices = some.new_empty((len(self.frames), *some.shape[1:]))
+                frames = counts.new_empty(len(self.frames))
+            voices[done : done + len(some)] = some
+            frames[done : done + len(some)] = counts
+            done += len(some)
+        return replace(self, voices=voices, frames=frames, voice_rows=None, condensed=True)
+
+    def to(self, device: torch.device) -> "Pairs":
+        """Return the pairs on ``device``; voices that do not fit there stay and move by batches."""
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            voices=self.voices.to(device) if self._fit(device) else self.voices,
+            frames=self.frames.to(device),
+            voice_image=self.voice_image.to(device),
+        )
+
+    def _fit(self, device: torch.device) -> bool:
+        """Return whether the voices are in memory and take at most half of what is free there."""
+        if device.type != "cuda":
+            return True
+        free, _ = torch.cuda.mem_get_info(device)
+        return self.voice_rows is None and self.voices.nbytes <= free / 2
