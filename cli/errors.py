@@ -8,6 +8,11 @@ import click
 
 SKIPPED = 3
 CALL_AGAIN = 75
+NO_ROOM = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "quota used up",
+    errno.EFBIG: "no file may grow so large (ulimit -f)",
+}
 
 
 @contextmanager
@@ -36,10 +41,10 @@ def one_line() -> Iterator[None]:
             "it, or take --device cpu: nothing that was finished is lost"
         ) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_ROOM:
             raise click.ClickException(
-                f"{error.filename or 'disk'}: full; nothing that was finished is lost: "
-                "free some room and call again"
+                f"{error.filename or 'disk'}: {NO_ROOM[error.errno]}; nothing that was finished "
+                "is lost: free some room and call again"
             ) from error
         if error.filename is None:
             raise

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ivr.features.files import replaced
@@ -162,7 +162,8 @@ def write_tensors(
     """Write safetensors; an interrupted write leaves ``path`` as it was."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replaced(path) as partial:
-        save_file(plain, partial, dict(notes or {}))
+        # Not save_file: it has an error of its own for a full disk.
+        partial.write_bytes(save(plain, dict(notes or {})))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

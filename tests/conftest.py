@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from ivr.features.voice import VoiceConfig, voice_vectors
 from ivr.pipeline.feature_set import STREAMS
 from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from tiny_world import World
 
 SAMPLE_RATE = 16_000
 CLASSES = {"forest": 400, "pond": 1000, "river": 2500}  # tone of its voices, Hz
@@ -156,3 +160,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder named by IVR_SHARED, or ../shared beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> "World":
+    """Whole tiny files of every kind; tests read them only (or copy them)."""
+    from tiny_world import made_world
+
+    return made_world(tmp_path_factory.mktemp("world"))

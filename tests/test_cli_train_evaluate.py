@@ -322,6 +322,66 @@ def test_a_damaged_run_is_one_line(features: Path, run: Path, tmp_path: Path, na
         assert_one_line(ivr(*command), name)
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "after", "command", "words"),
+    [
+        (
+            "config.json",
+            '"delta-delta"',
+            '"delta-Delta"',
+            "encode",
+            "no voice stream 'delta-Delta'",
+        ),
+        ("config.json", '"images": {', '"imbges": {', "evaluate", "it lacks images"),
+        ("config.json", '"pond"', '"qond"', "resume", "'pond' is none of the classes of the run"),
+        ("config.json", '"window"', '"Window"', "search", "its features lack window"),
+        ("config.json", '"frames": 40,', '"frames": 48,', "search", "not those of its sizes"),
+        ("splits.json", "images/pond/0", "images/qond/0", "encode", "is None"),
+        ("splits.json", '"val"', '"vam"', "resume", "is 'vam'"),
+    ],
+)
+def test_one_byte_of_a_run_changed_is_one_line(
+    features: Path,
+    run: Path,
+    tmp_path: Path,
+    name: str,
+    before: str,
+    after: str,
+    command: str,
+    words: str,
+) -> None:
+    copy = copied(run, tmp_path / "copy")
+    text = (copy / name).read_text()
+    assert before in text
+    (copy / name).write_text(text.replace(before, after, 1))
+    voice = features.parent / "media/voices/pond/0_0.wav"
+    calls = {
+        "encode": ("encode", copy, "--device", "cpu"),
+        "evaluate": ("evaluate", copy),
+        "resume": ("train-hash", features, "--out", copy, "--resume", "--device", "cpu"),
+        "search": ("search", copy, "--voice", voice, "--device", "cpu"),
+    }
+    assert_one_line(ivr(*calls[command]), words)
+
+
+def test_a_damaged_history_does_not_keep_a_run_from_going_on(
+    features: Path, run: Path, tmp_path: Path
+) -> None:
+    copy = copied(run, tmp_path / "copy")
+    history = (copy / "history.jsonl").read_bytes()
+    (copy / "history.jsonl").write_bytes(b"\xff" + history[1:])
+    succeeded(ivr("train-hash", features, "--out", copy, "--resume", "--device", "cpu"))
+    assert (copy / "history.jsonl").read_bytes() == b"\xff" + history[1:]
+
+
+def test_codes_without_a_column_are_refused(run: Path, tmp_path: Path) -> None:
+    table = open_table(run / "codes.h5", "codes")
+    columns = {name: table.read(name) for name in table.columns if name != "splits"}
+    write_table(tmp_path / "codes.h5", table.kind, table.config, columns)
+    result = ivr("evaluate", run, "--codes", tmp_path / "codes.h5", "--out", tmp_path)
+    assert_one_line(result, "codes.h5: not codes that ivr encode writes; make them again")
+
+
 def test_places_where_nothing_is_are_one_line(features: Path, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     assert_one_line(ivr("train-hash", nowhere, "--out", tmp_path / "run", *SHORT), "no features")

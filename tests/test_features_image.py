@@ -367,6 +367,16 @@ def test_a_damaged_file_ends_in_one_line(
     assert "\n" not in str(info.value)
 
 
+def test_a_file_of_torch_before_1_6_cut_anywhere_ends_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"w": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(WeightsError, match=r"w\.pth: "):
+            load("squeezenet1_0", path)
+
+
 def test_what_is_no_file_of_weights_is_named(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match="holds no state_dict"):

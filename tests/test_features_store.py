@@ -138,6 +138,25 @@ def test_blocks_make_the_bytes_of_the_whole(tmp_path: Path) -> None:
     assert (tmp_path / "blocks.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
+def test_no_error_of_the_disk_is_swallowed_however_few_bytes_it_lacks(tmp_path: Path) -> None:
+    whole = written(tmp_path).read_bytes()
+    script = (
+        "import resource, sys; from pathlib import Path; import numpy as np;"
+        "from test_features_store import written;"
+        "limit = int(sys.argv[2]);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit));"
+        "written(Path(sys.argv[1]))"
+    )
+    for lacking in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        command = [sys.executable, "-c", script, str(tmp_path), str(len(whole) - lacking)]
+        result = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+        assert ("OSError: [Errno 27]" in result.stderr) == bool(lacking), result.stderr
+        assert (tmp_path / "table.h5").read_bytes() == whole
+        assert os.listdir(tmp_path) == ["table.h5"]
+
+
 def flip(path: Path, position: int, mask: int) -> None:
     with path.open("r+b") as file:
         file.seek(position)

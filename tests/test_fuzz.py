@@ -4,78 +4,26 @@
 that is done where a call takes milliseconds, and at a few places elsewhere.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 from child_calls import Call, Outcome, outcomes
-from click.testing import CliRunner
-from conftest import CLASSES, SAMPLE_RATE, drawn, spoken
+from conftest import SAMPLE_RATE, drawn, spoken
 from PIL import Image
-from safetensors.torch import save_file
-from scipy.io import savemat
-from torch import nn
+from tiny_world import SHORT, TINY, World, tiny_nets
 
-from ivr.cli import main
-from ivr.features import image
-from ivr.features.cnn_f import SIZE
-from ivr.features.image import Blueprint
 from ivr.features.store import open_table
-from ivr.pipeline import evaluate
-from ivr.pipeline.extract import IMAGES, VOICES
 from ivr.pipeline.manifest import Manifest, Row, write_manifest
+from ivr.pipeline.verify import KINDS
 
 MANY = 200
 FEW = int(os.environ.get("IVR_FUZZ_OFFSETS", "6"))
 FILES_A_CALL = 100
-PER_CLASS = 4
-TINY = (
-    "--encoder", "tiny", "--weights", "random", "--device", "cpu", "--jobs", "1",
-    "--voice-option", "frames=16", "--voice-option", "coefficients=3", "--voice-option", "mels=8",
-)  # fmt: skip
-SHORT = (
-    "--bits", "8", "--device", "cpu", "--batch-size", "6", "--epochs", "2",
-    "--set", "network.voice_channels=4", "--set", "network.voice_stride=1",
-    "--set", "network.voice_kernel=3",
-)  # fmt: skip
-
-
-def tiny_blueprint() -> Blueprint:
-    """8 x 8 pixels to four numbers, and a classifier."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4), nn.ReLU(), nn.Linear(4, 2))
-    return Blueprint(net, 8, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255", "", "")
-
-
-class AverageColour(nn.Sequential):
-    """A net whose weights MatConvNet could have written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_module("pool", nn.AvgPool2d(SIZE))
-        self.add_module("conv1", nn.Conv2d(3, 4, 1))
-        self.add_module("flatten", nn.Flatten())
-        self.add_module("fc8", nn.Linear(4, 2))
-        self.register_buffer("average", torch.zeros(3, SIZE, SIZE))
-
-
-def matconvnet_blueprint() -> Blueprint:
-    return Blueprint(
-        AverageColour(), SIZE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "none", "", "the authors"
-    )
-
-
-def tiny_nets() -> None:
-    """Have nets whose files of weights are as short as they are read; draw no curves."""
-    image.ENCODERS["tiny"] = tiny_blueprint
-    image.ENCODERS["cnn_f"] = matconvnet_blueprint
-    evaluate.draw_curves = lambda *_: None
 
 
 def damaged(content: bytes, places: int) -> Iterator[tuple[str, bytes]]:
@@ -86,116 +34,6 @@ def damaged(content: bytes, places: int) -> Iterator[tuple[str, bytes]]:
         flipped = bytearray(content)
         flipped[place] ^= 1 << number % 8
         yield f"flipped at {place}", bytes(flipped)
-
-
-@dataclass(frozen=True)
-class World:
-    """Whole files, made once and not written to.
-
-    Attributes:
-        media: images and voices with their manifest.
-        features: what ``ivr extract`` made of them.
-        stopped: the same when the extraction was stopped: shards, no tables.
-        run: what ``ivr train-hash`` made of the features.
-        weights: files of weights.
-        circulating: images and voices with lists, captions and JSON as they circulate.
-    """
-
-    media: Path
-    features: Path
-    stopped: Path
-    run: Path
-    weights: Path
-    circulating: Path
-
-
-def ivr(*arguments: object) -> None:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("world")
-    made = World(*(folder / name for name in World.__dataclass_fields__))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(image.ENCODERS, "tiny", tiny_blueprint)
-        write_world(made)
-    yield made
-
-
-def write_world(world: World) -> None:
-    rng = np.random.default_rng(0)
-    world.media.mkdir()
-    rows = []
-    for label in CLASSES:
-        for number in range(PER_CLASS):
-            name = f"{label}_{number}"
-            Image.fromarray(drawn(label, rng, 8)).save(world.media / f"{name}.png")
-            soundfile.write(world.media / f"{name}.wav", spoken(label, rng, 0.05), SAMPLE_RATE)
-            rows.append(Row(f"{name}.png", f"{name}.wav", label))
-    manifest = world.media / "manifest.csv"
-    write_manifest(manifest, Manifest(tuple(rows)))
-    ivr("extract", manifest, "--out", world.features, *TINY)
-    stop_between(manifest, world)
-    ivr("train-hash", world.features, "--out", world.run, *SHORT)
-    write_weights(world.weights)
-    write_circulating(world.circulating)
-
-
-def stop_between(manifest: Path, world: World) -> None:
-    """Make ``world.stopped`` of shards that hold the first rows, as a killed call leaves them."""
-    from ivr.features.store import Shards
-
-    for name, kind in (("images", IMAGES), ("voices", VOICES)):
-        table = open_table(world.features / f"{name}.h5", kind)
-        shards = Shards(world.stopped / f"{name}.shards", kind)
-        for start in (0, 4):
-            columns = {key: table.read(key)[start : start + 4] for key in table.columns}
-            shards.write(table.config, columns)
-
-
-def write_weights(folder: Path) -> None:
-    folder.mkdir()
-    state = tiny_blueprint().net.state_dict()
-    torch.save(state, folder / "zip.pth")
-    torch.save(state, folder / "old.pth", _use_new_zipfile_serialization=False)
-    save_file(state, folder / "net.safetensors")
-    ones = np.ones((1, 1, 3, 4), np.float32)
-    layers = np.empty((1, 1), dtype=object)
-    layers[0, 0] = {"name": "conv1", "filters": ones, "biases": ones[0, 0, 0]}
-    average = {"averageImage": ones[:1, :1, :, 0]}
-    for name, compressed in (("plain.mat", False), ("compressed.mat", True)):
-        contents = {"layers": layers, "normalization": average}
-        savemat(folder / name, contents, do_compression=compressed)
-
-
-def write_circulating(folder: Path) -> None:
-    """Two classes of six images named by number, five voices each, and every list that is read."""
-    names = [f"{number}" for number in range(12)]
-    for place in ("images", "voices", "lists"):
-        (folder / place).mkdir(parents=True)
-    for name in names:
-        (folder / "images" / f"{name}.jpg").write_bytes(b"")
-        for take in range(5):
-            (folder / "voices" / f"{name}_{take}.wav").write_bytes(b"")
-    for label, some in (("beach", names[:6]), ("farm", names[6:])):
-        lines = "".join(f"{name}.jpg\n" for name in some)
-        (folder / "lists" / f"{label}.txt").write_text(lines)
-    records = [
-        {
-            "filename": f"{name}.jpg",
-            "split": ("train", "val", "test")[int(name) % 3],
-            "sentences": [{"raw": f"scene {name} said {n}", "sentid": n} for n in range(5)],
-        }
-        for name in names
-    ]
-    (folder / "dataset.json").write_text(json.dumps({"dataset": "own", "images": records}))
-    captions = "".join(f"scene {name} said {time}\n" for name in names for time in range(5))
-    (folder / "own_caps.txt").write_text(captions)
-    (folder / "own_filename.txt").write_text("".join(f"{name}.jpg\n" for name in names))
-    lines = [f"{name}.jpg,{name}_{take}.wav,scene" for name in names for take in range(5)]
-    (folder / "table.csv").write_text("\n".join(["image,voice,label", *lines]))
 
 
 def fuzz(
@@ -352,3 +190,47 @@ def test_a_damaged_file_ends_in_a_documented_status(
     ]  # fmt: skip
     found = fuzz(getattr(world, whole), name, commands, folder, FEW)
     assert_documented(found)
+
+
+@pytest.mark.parametrize(
+    ("whole", "name"),
+    [("features", "images.h5"), ("features", "voices.h5"), ("run", "codes.h5")],
+)
+def test_verify_finds_every_flip_that_changes_what_is_read(
+    whole: str, name: str, world: World, tmp_path: Path
+) -> None:
+    folder = tmp_path / "F"
+    found = fuzz(getattr(world, whole), name, [("verify", folder)], folder, MANY)
+    assert_documented(found)
+    expected = content(getattr(world, whole) / name)
+    missed = [one for one in found if one.status == 0]
+    assert len(missed) < len(found) / 2
+    for one in missed:
+        (tmp_path / name).write_bytes(one.call.content)
+        assert content(tmp_path / name) == expected, one.call
+
+
+def content(path: Path) -> dict[str, object]:
+    table = open_table(path, KINDS[path.name])
+    columns = {column: table.read(column).tolist() for column in table.columns}
+    return {**columns, "config of the table": table.config}
+
+
+@pytest.mark.parametrize("name", ["images", "voices"])
+def test_a_damaged_shard_costs_its_rows_and_no_more(
+    name: str, world: World, tmp_path: Path
+) -> None:
+    shard = min((world.stopped / f"{name}.shards").iterdir())
+    calls = []
+    for number, (_, damage) in enumerate(damaged(shard.read_bytes(), FEW)):
+        folder = tmp_path / str(number)
+        command = ("extract", f"{world.media}/manifest.csv", "--out", str(folder), *TINY)
+        calls.append(Call(command, world.stopped, folder, f"{name}.shards/{shard.name}", damage))
+    found = outcomes(calls, tiny_nets)
+    assert_documented(found)
+    for one in found:
+        assert one.status == 0
+        assert "12 rows, 8 of them new" in one.stdout
+        for file in ("images.h5", "voices.h5", "manifest.csv"):
+            whole = (world.features / file).read_bytes()
+            assert (one.call.folder / file).read_bytes() == whole
