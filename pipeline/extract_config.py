@@ -44,7 +44,7 @@ class ExtractConfig:
     strict: bool = False
     time_limit: float = 0.0
     shard_rows: int = 512
-    shard_seconds: float = 30.0
+    shard_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
