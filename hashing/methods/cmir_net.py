@@ -72,8 +72,8 @@ class CMIRNet(TwoEnds):
 
     source = "CMIR-NET, Pattern Recognition Letters 2020, arXiv 1904.04794"
     reconstruction = (
-        "in part: w_a and w_b are read as scales of Z, [V_a, V_b] as rows of one classifier; the "
-        "weights l1 to l5, the share of pretraining and the voice network are ours"
+        "of some parts; ours are w_a and w_b read as scales of Z, [V_a, V_b] as rows of one "
+        "classifier, the weights l1 to l5, the share of pretraining and the voice network"
     )
     distance = "euclidean"
     config: CMIRNetConfig

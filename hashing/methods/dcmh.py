@@ -28,7 +28,8 @@ class DCMHConfig:
     """The choices of DCMH; its terms are taken as means, so that the weights keep their meaning.
 
     Attributes:
-        theta_scale: factor of X V^T, 0.5 in the paper.
+        theta_scale: factor of X V^T; the paper's 0.5 saturates the likelihood of 64 bits before
+            the codes of the classes have come apart.
         gamma: weight of the distance to the shared codes; the paper's 1 is a weight of sums.
         eta: weight of the balance of the bits; the paper's 1 is a weight of sums.
         pair_weights: none is the paper's; balanced gives pairs of one class and pairs of two
@@ -36,7 +37,7 @@ class DCMHConfig:
         network: sizes of the two ends.
     """
 
-    theta_scale: float = 0.5
+    theta_scale: float = 0.2
     gamma: float = 0.01
     eta: float = 0.01
     pair_weights: PairWeights = "balanced"

@@ -62,8 +62,8 @@ class DQH(FeatureEnds):
 
     source = "DQH, IEEE TGRS 2022"
     reconstruction = (
-        "from the abstract: it names the terms; their form, margins and weights, what counts as "
-        "hard, and the networks are ours"
+        "from the abstract, which names the terms; ours are their form, margins and weights, what "
+        "counts as hard, and the networks"
     )
     config: DQHConfig
 

@@ -55,8 +55,8 @@ class DTBH(FeatureEnds):
 
     source = "DTBH, Remote Sensing 2020, 12(1), 84"
     reconstruction = (
-        "from the abstract: triplet and log cosh terms follow it; margins, weights, semi-hard "
-        "selection on the features and the networks are ours"
+        "from the abstract, which names the terms; ours are margins, weights, the semi-hard "
+        "selection on the features and the networks"
     )
     config: DTBHConfig
 

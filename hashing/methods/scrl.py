@@ -54,8 +54,8 @@ class SCRL(TwoEnds):
 
     source = "SCRL, IEEE TGRS 2021, arXiv 2103.05302"
     reconstruction = (
-        "from the abstract: its three relations as supervised contrastive terms, its dilated voice "
-        "encoder; the form of the loss, weights and layers are ours"
+        "from the abstract, which names three relations and a dilated voice encoder; ours are the "
+        "supervised contrastive form, the weights and the layers"
     )
     distance = "euclidean"
     config: SCRLConfig
