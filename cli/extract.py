@@ -40,6 +40,17 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option("--before-relu", is_flag=True, help="Take fc7 before its ReLU.")
 @click.option(
+    "--pooling",
+    type=click.Choice(["vector", "stages"]),
+    default="vector",
+    show_default=True,
+    help="vector: what the last layer sees; stages: statistics of the last five stages.",
+)
+@click.option("--views", type=click.Choice(["1", "2", "4", "8"]), default="1", show_default=True,
+              help="Mean over so many turned and mirrored views.")  # fmt: skip
+@click.option("--image-size", type=click.IntRange(0), default=0,
+              help="Side of the input, pixels  [default: the network's own].")  # fmt: skip
+@click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16"]),
     default="float32",
@@ -88,6 +99,9 @@ def extract(
     encoder: str,
     weights: str,
     before_relu: bool,
+    pooling: str,
+    views: str,
+    image_size: int,
     precision: str,
     stored: str,
     voice_options: tuple[str, ...],
@@ -122,7 +136,9 @@ def extract(
 
         with settings():
             config = ExtractConfig(
-                image=ImageConfig(encoder, weights, not before_relu, precision),
+                image=ImageConfig(
+                    encoder, weights, not before_relu, precision, pooling, int(views), image_size
+                ),
                 voice=configured(VoiceConfig, voice_options),
                 stored=stored,  # type: ignore[arg-type]
                 batch_size=batch_size,

@@ -18,7 +18,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlparse
@@ -32,8 +32,18 @@ from torch import Tensor, nn
 from .cnn_f import SIZE as CNN_F_SIZE
 from .cnn_f import CnnF, read_matconvnet
 from .files import file_digest
+from .stages import StageStatistics
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+POOLINGS = ("vector", "stages")
+# Quarter turns, and whether the picture is mirrored after them. Two of four are mirrored, and all
+# four turns are among four.
+VIEWS = {
+    1: ((0, False),),
+    2: ((0, False), (1, True)),
+    4: ((0, False), (1, True), (2, False), (3, True)),
+    8: tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
+}
 SEED = 0
 # Networks that a file of weights is compared with when it does not fit the one asked for.
 COMMON = ("alexnet", "vgg16", "squeezenet1_0", "resnet18", "resnet50")
@@ -80,12 +90,20 @@ class ImageConfig:
         relu: take the vector after its ReLU, as the network does; before it where false (only for
             networks whose vector comes from a ReLU: ``vgg16``, ``alexnet``, ``cnn_f``, ...).
         precision: ``float32``, or ``bfloat16`` or ``float16`` where the device gains from it.
+        pooling: ``vector`` takes what the last layer would have seen, ``stages`` the statistics of
+            the last five stages (:mod:`ivr.features.stages`).
+        views: the vector is the mean over so many of the eight ways in which a picture can be
+            turned and mirrored: 1, 2, 4 or 8. Scenes from above have no upright.
+        size: side of the input, pixels; 0 for that of the network's own training.
     """
 
     encoder: str = "vgg16"
     weights: str = "imagenet"
     relu: bool = True
     precision: str = "float32"
+    pooling: str = "vector"
+    views: int = 1
+    size: int = 0
 
     def __post_init__(self) -> None:
         """Refuse an encoder, weights or a precision that do not exist."""
@@ -100,6 +118,12 @@ class ImageConfig:
             raise ValueError(
                 f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
             )
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling must be {' or '.join(POOLINGS)}, got {self.pooling!r}")
+        if self.views not in VIEWS:
+            raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, got {self.views}")
+        if self.size and not 32 <= self.size <= 4096:
+            raise ValueError(f"size must be 0 or from 32 to 4096 pixels, got {self.size}")
 
 
 @dataclass(frozen=True)
@@ -147,6 +171,7 @@ class Encoder(nn.Module):
         self.name = config.encoder
         self.dim = dim
         self.size = blueprint.size
+        self.views = VIEWS[config.views]
         self.provenance = dict(provenance)
         self.dtype = PRECISIONS[config.precision]
         self.net = blueprint.net
@@ -175,8 +200,13 @@ class Encoder(nn.Module):
         scaled = (images.float() - self.mean) / self.std
         lower = self.dtype != torch.float32
         with _exact_float32(), torch.autocast(images.device.type, self.dtype, enabled=lower):
-            vectors: Tensor = self.net(scaled.contiguous(memory_format=torch.channels_last))
-        return vectors.float()
+            vectors = [self.net(self._viewed(scaled, *view)).float() for view in self.views]
+        return vectors[0] if len(vectors) == 1 else torch.stack(vectors).mean(0)
+
+    def _viewed(self, images: Tensor, turns: int, mirrored: bool) -> Tensor:
+        turned = torch.rot90(images, turns, (2, 3)) if turns else images
+        view = turned.flip(3) if mirrored else turned
+        return view.contiguous(memory_format=torch.channels_last)
 
 
 def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
@@ -186,15 +216,18 @@ def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
         WeightsError: the weights cannot be had, cannot be read or belong to another network.
         ValueError: the network does not give one vector an image, or has no ReLU to leave out.
     """
-    blueprint = _build(config.encoder)
+    blueprint = _build(config.encoder, config.size)
     last = _cut(blueprint.net)
     if not config.relu:
         _leave_out_relu(blueprint.net, last, config.encoder)
-    dim = _dim(blueprint, config.encoder)
     source, sha256 = _load(config, blueprint, last)
+    layer = f"input of {last}"
+    if config.pooling == "stages":
+        blueprint, layer = _of_stages(blueprint, config.encoder)
+    dim = _dim(blueprint, config.encoder)
     provenance = {
         "encoder": config.encoder,
-        "layer": f"input of {last}",
+        "layer": layer,
         "relu": config.relu,
         "weights": source,
         "sha256": sha256,
@@ -202,6 +235,9 @@ def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
         "mean": list(blueprint.mean),
         "std": list(blueprint.std),
         "precision": config.precision,
+        "pooling": config.pooling,
+        "views": config.views,
+        "size": blueprint.size,
         "resize": f"whole image squashed to {blueprint.size} x {blueprint.size}, "
         "bilinear, antialias, uint8",
     }
@@ -255,11 +291,29 @@ def _of_255(values: tuple[float, float, float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _build(name: str) -> Blueprint:
-    """Return the network ``name``; its random weights are the same in every process."""
+def _build(name: str, size: int = 0) -> Blueprint:
+    """Return the network ``name``; its random weights are the same in every process.
+
+    Raises:
+        ValueError: a network that takes pictures of one size only, and another size.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)
-        return ENCODERS[name]() if name in ENCODERS else torchvision_blueprint(name)
+        blueprint = ENCODERS[name]() if name in ENCODERS else torchvision_blueprint(name)
+    if not size or size == blueprint.size:
+        return blueprint
+    if name in ENCODERS or name.startswith("vit_"):
+        raise ValueError(f"{name} takes pictures of {blueprint.size} pixels only, not {size}")
+    return replace(blueprint, size=size)
+
+
+def _of_stages(blueprint: Blueprint, name: str) -> tuple[Blueprint, str]:
+    """Return the blueprint with the statistics of stages for its vector, and these in words."""
+    try:
+        net = StageStatistics(blueprint.net, blueprint.size)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
+    return replace(blueprint, net=net), f"mean and deviation over {', '.join(net.stages)}"
 
 
 def _cut(net: nn.Module) -> str:

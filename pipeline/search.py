@@ -1,7 +1,7 @@
 """Stage: one voice or image in, the nearest items of a codes file out."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ from .progress import say
 from .runs import CODES, CONFIG, MODEL, RunError, load_model, read_config
 
 Value = TypeVar("Value")
+# What of the image encoder's choices stands in its settings, the weights apart.
+KEPT = tuple(field.name for field in fields(ImageConfig) if field.name != "weights")
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,9 @@ def _chosen(run: Path, settings: Mapping[str, Any], names: Iterable[str]) -> dic
 
 def _encoder(run: Path, settings: Mapping[str, Any], weights: str, place: torch.device) -> Encoder:
     """Return the encoder that the features of ``run`` were made with."""
-    chosen = _chosen(run, settings, ("encoder", "relu", "precision", "sha256"))
+    chosen = _chosen(run, settings, (*KEPT, "sha256"))
     try:
-        config = ImageConfig(chosen["encoder"], weights, chosen["relu"], chosen["precision"])
+        config = ImageConfig(weights=weights, **{name: chosen[name] for name in KEPT})
         return load_encoder(config, place)
     except WeightsError:
         raise
