@@ -70,7 +70,8 @@ def test_a_training_without_room_is_one_line_and_goes_on_to_the_same_model(
     assert_no_room(stopped)
     (rest,) = outcomes([resume if (tmp_path / "run/config.json").exists() else begin], tiny_nets)
     assert rest.status == 0, rest
-    for name in ("model.safetensors", "checkpoint.safetensors", "codes.h5"):
+    # Not the checkpoint: safetensors writes several notes in any order.
+    for name in ("model.safetensors", "codes.h5", "splits.json"):
         assert (tmp_path / "run" / name).read_bytes() == (world.run / name).read_bytes()
 
 
