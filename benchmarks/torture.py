@@ -36,7 +36,8 @@ from PIL import Image
 from ivr.cli import main as ivr
 from ivr.features.files import file_digest
 from ivr.features.store import SHARD, StoreError, Table, open_table
-from ivr.pipeline import extract as stage
+from ivr.pipeline import extract_config
+from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.manifest import Manifest, Row, write_manifest
 
 OPTIONS = (
@@ -44,7 +45,7 @@ OPTIONS = (
     "--voice-option", "frames=40", "--voice-option", "coefficients=5", "--voice-option", "mels=20",
 )  # fmt: skip
 SHARD_ROWS = 4
-KINDS = {"images": stage.IMAGES, "voices": stage.VOICES}
+KINDS = {"images": IMAGES, "voices": VOICES}
 OPERATIONS = frozenset(
     ("open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.utime")
 )
@@ -229,7 +230,9 @@ def begun(manifest: Path, out: Path, jobs: int, prepare: Callable[[], None] | No
     log = os.open(out.with_name("log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    stage.ExtractConfig = partial(stage.ExtractConfig, shard_rows=SHARD_ROWS)  # type: ignore[misc,assignment]
+    extract_config.ExtractConfig = partial(  # type: ignore[misc,assignment]
+        extract_config.ExtractConfig, shard_rows=SHARD_ROWS
+    )
     status = 70
     try:
         if prepare:

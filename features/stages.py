@@ -17,7 +17,7 @@ class StageStatistics(nn.Module):
     """A network whose output is the mean and deviation over space of its last five stages.
 
     A stage is a part of the network's trunk that has weights and gives maps [n, channels, height,
-    width]: a block of SqueezeNet or ResNet, a convolution of AlexNet or VGG, with the ReLU after it.
+    width]: a block of SqueezeNet or ResNet, a convolution of AlexNet or VGG and the ReLU after it.
 
     Attributes:
         stages: names of the stages, in order.
@@ -39,10 +39,10 @@ class StageStatistics(nn.Module):
             shapes = {name: tensor.to("meta") for name, tensor in _tensors(net)}
             images = torch.empty(2, 3, size, size, device="meta")
             torch.func.functional_call(net.eval(), shapes, images)
-        maps = [name for name, _ in self._watched if self._maps[name].ndim == 4]
-        self.stages = tuple(maps[-STAGES:])
-        if not self.stages:
-            raise ValueError("has no stages that give maps of the image: take another --pooling")
+        self.stages = tuple(name for name, _ in self._watched if _is_map(self._maps.get(name)))
+        self.stages = self.stages[-STAGES:]
+        if len(self.stages) < STAGES:
+            raise ValueError(f"has no {STAGES} stages that give maps: take --pooling vector")
         for name, hook in self._watched:
             if name not in self.stages:
                 hook.remove()
@@ -74,6 +74,11 @@ def _trunk_parts(net: nn.Module) -> list[tuple[str, nn.Module]]:
             follower = parts[place + 1] if place + 1 < len(parts) else (name, part)
             found.append(follower if isinstance(follower[1], nn.ReLU) else (name, part))
     return [(prefix + name, part) for name, part in found]
+
+
+def _is_map(output: object) -> bool:
+    """Return whether ``output`` is [n, channels, height, width] of a square picture."""
+    return isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]
 
 
 def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:

@@ -6,7 +6,9 @@ Every HDF5 file that `ivr` writes has the same plain shape, whatever it holds:
   fixed-length UTF-8 bytes, so that a row never points elsewhere in the file;
 * attributes ``kind`` (what the table is), ``config`` (JSON: everything that decided the values),
   ``sha256`` (of kind, config and, for each column, the sha256 of its chunks) and ``format``, all
-  fixed-length UTF-8 bytes too. Chunks are digested in threads, while others are written or read.
+  fixed-length UTF-8 bytes too. Chunks are digested in threads, while others are written or read;
+* a user block of 512 bytes before all that, with the sha256 of what lies beside the columns, so
+  that no byte of the file can change unnoticed.
 
 While rows are being made they live in shards beside the file (:class:`Shards`): small tables whose
 names carry the sha256 of their own bytes. A table or shard is written beside its place, flushed to
@@ -39,6 +41,8 @@ CHUNK_BYTES = 1 << 22  # of rows that are digested, and moved, together
 FLUSH_BYTES = 1 << 25  # written before the disk is asked to hold them
 THREADS = 4  # that digest
 FORMAT = "2"
+USER_BLOCK = 512  # bytes before those of HDF5
+MOST_BESIDE = 1 << 20  # bytes beside the columns that a file of this project may have
 MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
 SHARD = re.compile(r"[0-9]{6}-[0-9a-f]{64}\.h5")
 
@@ -125,7 +129,9 @@ class Table:
         """
         with ThreadPoolExecutor(THREADS) as pool:
             digests = {name: self._digest(name, pool) for name in self.columns}
-        if _sha256(self.kind, self.config, self.columns, digests) != self.sha256:
+        with self._opened() as file:
+            whole = file.read(USER_BLOCK) == _user_block(file, self.columns)
+        if not whole or _sha256(self.kind, self.config, self.columns, digests) != self.sha256:
             raise StoreError(f"{self.path}: damaged, its content does not match its sha256")
 
     def _digest(self, name: str, pool: ThreadPoolExecutor) -> str:
@@ -187,7 +193,7 @@ def write_table_blocks(
         ThreadPoolExecutor(THREADS) as pool,
     ):
         frame = _Frame()
-        with h5py.File(frame, "w") as file:
+        with h5py.File(frame, "w", userblock_size=USER_BLOCK) as file:
             layout = {name: _allocated(file, name, *shapes[name]) for name in shapes}
             written = {
                 name: _write_column(target, name, layout[name], blocks[name], pool)
@@ -205,6 +211,11 @@ def write_table_blocks(
             for name, text in attributes.items():
                 file.attrs[name] = np.bytes_(text.encode())
         frame.write_to(target)
+        target.flush()
+        with partial.open("rb") as written_file:
+            block = _user_block(written_file, layout)
+        target.seek(0)
+        target.write(block)
 
 
 def open_table(path: Path, kind: str) -> Table:
@@ -485,6 +496,31 @@ def _sha256(
     }
     content = json.dumps([kind, canonical_json(config), parts], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _user_block(file: BinaryIO, columns: Mapping[str, Column]) -> bytes:
+    """Return what the first bytes of ``file`` have to be: the digest of all beside the columns.
+
+    Raises:
+        StoreError: there is more beside them than a file of this project has.
+    """
+    taken = sorted(
+        (column.offset, column.offset + math.prod(column.shape) * column.dtype.itemsize)
+        for column in columns.values()
+        if 0 not in column.shape
+    )
+    size = file.seek(0, os.SEEK_END)
+    digest, place, beside = hashlib.sha256(), USER_BLOCK, 0
+    for start, stop in [*taken, (size, size)]:
+        length = max(0, start - place)
+        beside += length
+        if beside > MOST_BESIDE:
+            raise StoreError(f"{file.name}: damaged, too much lies beside its columns")
+        file.seek(place)
+        digest.update(file.read(length))
+        place = stop
+    text = f"ivr table\nsha256 beside the columns: {digest.hexdigest()}\n"
+    return text.encode().ljust(USER_BLOCK, b"\0")
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

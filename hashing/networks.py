@@ -6,11 +6,15 @@ with the weights) and end in one linear layer of the width the method asks for.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .voice_augmentation import mask_streams, stretched, tilted, warped
+
+VoiceMean = Literal["kept", "removed"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,12 @@ class NetworkConfig:
 
     Attributes:
         image_hidden: width of the hidden layer of the image head, 0 for a single linear layer.
-        voice_pool: frames averaged into one before the first layer; 4 x 5 ms = 20 ms.
+        voice_pool: frames averaged into one before the first layer; 8 x 5 ms = 40 ms.
+        voice_mean: kept, or removed: subtract the mean over its frames from each coefficient of a
+            voice, which takes microphone and some of the speaker out of it.
+        voice_warp: largest logarithm of the factor by which frequencies are changed in training.
+        voice_stretch: largest logarithm of the factor by which voices are slowed down or sped up.
+        voice_tilt: deviation of the logarithm of the factor of each coefficient.
         voice_channels: channels of the convolutions over time, one number a layer.
         voice_kernel: frames that each convolution sees.
         voice_stride: step of each convolution, one number a layer.
@@ -40,11 +49,15 @@ class NetworkConfig:
     """
 
     image_hidden: int = 512
-    voice_pool: int = 4
+    voice_pool: int = 8
     voice_channels: tuple[int, ...] = (128, 192, 256)
     voice_kernel: int = 5
     voice_stride: tuple[int, ...] = (2, 2, 2)
     voice_dilation: int = 1
+    voice_mean: VoiceMean = "removed"
+    voice_warp: float = 0.2
+    voice_stretch: float = 0.3
+    voice_tilt: float = 0.2
     output_norm: bool = True
     dropout: float = 0.2
     image_dropout: float = 0.2
@@ -74,7 +87,16 @@ class NetworkConfig:
             raise ValueError(
                 f"channels, strides, kernel and dilation must be at least 1, got {positive}"
             )
-        for name in ("image_hidden", "time_masks", "frequency_masks"):
+        if self.voice_mean not in get_args(VoiceMean):
+            raise ValueError(f"voice_mean must be kept or removed, got {self.voice_mean!r}")
+        for name in (
+            "image_hidden",
+            "time_masks",
+            "frequency_masks",
+            "voice_warp",
+            "voice_stretch",
+            "voice_tilt",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("dropout", "image_dropout", "time_mask_share", "frequency_mask_share"):
@@ -91,12 +113,16 @@ class Sizes:
         voice_shape: streams (MFCC, delta, delta-delta), coefficients and frames of a voice.
         bits: length of the code.
         classes: number of classes in the training split.
+        mels: mel bands that the MFCC were made of.
+        sample_rate: of the voices, Hz.
     """
 
     image_dim: int
     voice_shape: tuple[int, int, int]
     bits: int
     classes: int
+    mels: int = 64
+    sample_rate: int = 16_000
 
 
 class Standardise(nn.Module):
@@ -153,13 +179,11 @@ class VoiceRefinement(nn.Module):
     padded frames, as is usual.)
     """
 
-    def __init__(
-        self, voice_shape: tuple[int, int, int], width: int, config: NetworkConfig
-    ) -> None:
+    def __init__(self, sizes: Sizes, width: int, config: NetworkConfig) -> None:
         """Build the layers; the weights are torch's default initialisation."""
         super().__init__()
-        streams, coefficients, _ = voice_shape
-        self.config = config
+        streams, coefficients, _ = sizes.voice_shape
+        self.sizes, self.config = sizes, config
         self.standardise = Standardise(streams, coefficients, 1)
         widths = (streams * coefficients, *config.voice_channels)
         self.convolutions = nn.ModuleList(
@@ -183,6 +207,8 @@ class VoiceRefinement(nn.Module):
             frames: [m] number of runs that each voice really has.
         """
         count = frames
+        if self.training:
+            voices, count = self._changed(voices, count)
         mask = frame_mask(count, voices.shape[-1])
         hidden = self.standardise(voices) * mask[:, None, None, :]
         if self.training:
@@ -206,11 +232,20 @@ class VoiceRefinement(nn.Module):
             voices: [m, streams, coefficients, frames], padded with anything.
             frames: [m] number of frames that each voice really has.
         """
-        return pool_frames(voices.float(), frames, self.config.voice_pool)
+        pooled, count = pool_frames(voices.float(), frames, self.config.voice_pool)
+        if self.config.voice_mean == "removed":
+            pooled = remove_mean(pooled, count)
+        return pooled, count
 
     def fit_inputs(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Take mean and deviation a coefficient from the true frames of the training voices."""
-        self.standardise.set(*frame_statistics(chunks))
+        """Take mean and deviation a coefficient from what the training voices are pooled to."""
+        self.standardise.set(*frame_statistics(self.pool(*chunk) for chunk in chunks))
+
+    def _changed(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return voices as another speaker might have spoken them, and their numbers of runs."""
+        config, sizes = self.config, self.sizes
+        voices = warped(voices, config.voice_warp, sizes.mels, sizes.sample_rate)
+        return stretched(tilted(voices, config.voice_tilt), frames, config.voice_stretch)
 
 
 def frame_statistics(chunks: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -258,41 +293,21 @@ def pool_frames(voices: Tensor, frames: Tensor, size: int) -> tuple[Tensor, Tens
     return _sum_of_runs(kept, size) / filled[:, None, None, :], (count + size - 1) // size
 
 
+def remove_mean(voices: Tensor, frames: Tensor) -> Tensor:
+    """Return ``voices`` less the mean of each coefficient over the frames that a voice has.
+
+    Args:
+        voices: [m, streams, coefficients, frames], 0 where a voice has no frame, as in the result.
+        frames: [m] number of frames that each voice really has.
+    """
+    mean = voices.sum(-1, keepdim=True) / frames[:, None, None, None]
+    return (voices - mean) * frame_mask(frames, voices.shape[-1])[:, None, None, :]
+
+
 def _sum_of_runs(values: Tensor, size: int) -> Tensor:
     """Return the sum of each run of ``size`` entries of the last axis, the last run filled up."""
     padded = F.pad(values, (0, -values.shape[-1] % size))
     return padded.reshape(*values.shape[:-1], -1, size).sum(-1)
-
-
-def mask_streams(values: Tensor, frames: Tensor, config: NetworkConfig) -> Tensor:
-    """Hide random stretches of frames and runs of coefficients (zero: the training mean).
-
-    Reference:
-        Park et al., "SpecAugment", Interspeech 2019, without time warping; on MFCC, not on the
-        spectrogram.
-
-    Args:
-        values: [m, streams, coefficients, frames], standardised.
-        frames: [m] number of frames that each voice really has.
-        config: how many masks and how long.
-    """
-    count, _, coefficients, length = values.shape
-    for _ in range(config.time_masks):
-        hidden = _runs(count, frames.float(), config.time_mask_share, length, values.device)
-        values = values.masked_fill(hidden[:, None, None, :], 0)
-    for _ in range(config.frequency_masks):
-        whole = torch.full((count,), float(coefficients), device=values.device)
-        hidden = _runs(count, whole, config.frequency_mask_share, coefficients, values.device)
-        values = values.masked_fill(hidden[:, None, :, None], 0)
-    return values
-
-
-def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.device) -> Tensor:
-    """Return booleans [count, length]: one random run a row, at most ``share`` of its extent."""
-    width = (torch.rand(count, device=device) * (share * extent + 1)).floor()
-    start = (torch.rand(count, device=device) * (extent - width + 1)).floor()
-    position = torch.arange(length, device=device)
-    return (position >= start[:, None]) & (position < (start + width)[:, None])
 
 
 def _convolution(before: int, after: int, stride: int, dilation: int, kernel: int) -> nn.Conv1d:

@@ -281,7 +281,15 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
         raise RunError(f"{data.folder}: training needs images and voices")
     _, coefficients, frames = data.voice_settings()["shape"]
     shape = (len(config.streams), coefficients, frames)
-    sizes = Sizes(data.image_settings()["shape"][0], shape, config.bits, len(names))
+    voice = data.voice_settings()
+    sizes = Sizes(
+        data.image_settings()["shape"][0],
+        shape,
+        config.bits,
+        len(names),
+        voice.get("mels", Sizes.mels),
+        voice.get("sample_rate", Sizes.sample_rate),
+    )
     entry = method_entry(config.method)
     options = configured(entry.config, config.options)
     try:

@@ -705,3 +705,66 @@ def test_cnn_f_has_no_weights_to_download(monkeypatch: pytest.MonkeyPatch, offli
     with pytest.raises(WeightsError, match=r"imagenet-vgg-f.mat .* --weights FILE") as info:
         load("cnn_f", "imagenet")
     assert "\n" not in str(info.value)
+
+
+class TestStages:
+    """Vectors of mean and deviation of the last stages, over turned views."""
+
+    def test_they_are_those_of_the_maps_of_squeezenet(self) -> None:
+        config = ImageConfig("squeezenet1_0", "random", pooling="stages")
+        encoder = load_encoder(config, CPU)
+        images = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+        bare = load_encoder(ImageConfig("squeezenet1_0", "random"), CPU)
+        maps, expected = (images.float() - bare.mean) / bare.std, []
+        with torch.inference_mode():
+            for number, part in enumerate(bare.net.features):  # type: ignore[arg-type]
+                maps = part(maps)
+                if number in (7, 8, 9, 10, 12):
+                    mean = maps.mean((2, 3))
+                    deviation = (maps.square().mean((2, 3)) - mean.square()).clamp(min=0).sqrt()
+                    expected.append(torch.cat([mean, deviation], 1).sqrt())
+        found = encoder(images)
+        assert found.shape == (2, encoder.dim) == (2, 4096)
+        torch.testing.assert_close(found, torch.cat(expected, 1), rtol=1e-3, atol=1e-3)
+        assert "features.7" in str(encoder.provenance["layer"])
+
+    @pytest.mark.parametrize("views", [1, 2, 4, 8])
+    def test_a_vector_is_the_mean_over_views(self, views: int) -> None:
+        options = {"pooling": "stages", "size": 64}
+        one = load_encoder(ImageConfig("resnet18", "random", **options), CPU)  # type: ignore[arg-type]
+        many = load_encoder(ImageConfig("resnet18", "random", views=views, **options), CPU)  # type: ignore[arg-type]
+        images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+        turned = [images.rot90(n, (2, 3)) for n in range(4)]
+        all_views = [*turned, *(view.flip(3) for view in turned)]
+        chosen = {1: (0,), 2: (0, 5), 4: (0, 5, 2, 7), 8: range(8)}[views]
+        expected = torch.stack([one(all_views[view].contiguous()) for view in chosen]).mean(0)
+        torch.testing.assert_close(many(images), expected, rtol=1e-4, atol=1e-4)
+
+    def test_eight_views_do_not_tell_how_a_picture_lies(self) -> None:
+        encoder = load_encoder(ImageConfig("resnet18", "random", views=8, size=64), CPU)
+        images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+        for other in (images.rot90(1, (2, 3)), images.flip(2)):
+            torch.testing.assert_close(
+                encoder(images), encoder(other.contiguous()), rtol=1e-3, atol=1e-3
+            )
+
+    @pytest.mark.parametrize("name", ["vit_b_16", "swin_t"])
+    def test_a_network_without_maps_is_refused(self, name: str) -> None:
+        with pytest.raises(ValueError, match=f"{name} has no 5 stages that give maps"):
+            load_encoder(ImageConfig(name, "random", pooling="stages"), CPU)
+
+    def test_a_network_of_one_size_is_not_given_another(self) -> None:
+        with pytest.raises(ValueError, match="cnn_f takes pictures of 224 pixels only, not 256"):
+            load_encoder(ImageConfig("cnn_f", "random", size=256), CPU)
+
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            ({"pooling": "max"}, "pooling must be vector or stages, got 'max'"),
+            ({"views": 3}, "views must be one of 1, 2, 4, 8, got 3"),
+            ({"size": 8}, "size must be 0 or from 32 to 4096 pixels, got 8"),
+        ],
+    )
+    def test_what_there_is_not_is_refused(self, values: dict[str, object], words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            ImageConfig(weights="random", **values)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from child_calls import Call, Outcome, outcomes
 from tiny_world import SHORT, TINY, World, tiny_nets
 
-from ivr.pipeline import extract as stage
+from ivr.pipeline import extract_config
 
 # Below the size of the first shard, between a shard and the whole file, and just below that.
 LIMITS = (1_000, 3_000, 3_600, 9_000, 9_300)
@@ -19,7 +19,7 @@ LIMITS = (1_000, 3_000, 3_600, 9_000, 9_300)
 def few_rows() -> None:
     """Tiny nets, and shards of four rows."""
     tiny_nets()
-    stage.ExtractConfig = partial(stage.ExtractConfig, shard_rows=4)  # type: ignore[misc,assignment]
+    extract_config.ExtractConfig = partial(extract_config.ExtractConfig, shard_rows=4)  # type: ignore[misc,assignment]
 
 
 def no_file_above(size: int) -> None:

@@ -8,16 +8,23 @@ from torch import Tensor
 from ivr.hashing.networks import (
     ImageHead,
     NetworkConfig,
+    Sizes,
     VoiceRefinement,
     activate,
     frame_mask,
-    mask_streams,
     pool_frames,
+    remove_mean,
 )
+from ivr.hashing.voice_augmentation import mask_streams
 
 # Every size is given, so that no test depends on a default.
 PLAIN = NetworkConfig(
     image_hidden=0,
+    voice_pool=4,
+    voice_mean="kept",
+    voice_warp=0.0,
+    voice_stretch=0.0,
+    voice_tilt=0.0,
     voice_channels=(6, 5),
     voice_kernel=5,
     voice_stride=(2, 3),
@@ -29,6 +36,7 @@ PLAIN = NetworkConfig(
     frequency_mask_share=0.5,
 )
 STREAMS, COEFFICIENTS, FRAMES = 2, 3, 40
+SIZES = Sizes(2, (STREAMS, COEFFICIENTS, FRAMES), 4, 2)
 
 
 def random_voices(count: int, seed: int = 0) -> Tensor:
@@ -45,7 +53,7 @@ def heard(network: VoiceRefinement, voices: Tensor, frames: Tensor) -> Tensor:
 def awkward_refinement(config: NetworkConfig = PLAIN) -> VoiceRefinement:
     """A network in which a padded frame that slips through changes the outputs."""
     torch.manual_seed(1)
-    network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, config)
+    network = VoiceRefinement(SIZES, 4, config)
     network.standardise.set(
         torch.randn(STREAMS, COEFFICIENTS, 1), torch.rand(STREAMS, COEFFICIENTS, 1) + 0.5
     )
@@ -150,7 +158,7 @@ def test_voices_are_standardised_by_their_true_frames_alone() -> None:
     joined = torch.cat(true, dim=-1).numpy()
     for row in range(300):
         voices[row, :, :, int(frames[row]) :] = 1e4
-    network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, PLAIN)
+    network = VoiceRefinement(SIZES, 4, replace(PLAIN, voice_pool=1))
     network.fit_inputs([(voices[:1], frames[:1]), (voices[1:], frames[1:])])
     mean, deviation = network.standardise.mean[..., 0], network.standardise.deviation[..., 0]
     np.testing.assert_allclose(mean.numpy(), joined.mean(-1), rtol=1e-5)
@@ -171,14 +179,14 @@ def test_a_constant_entry_is_centred_and_not_divided_by_zero() -> None:
     head.fit_inputs(torch.tensor([[7.0, 1.0], [7.0, 3.0]]))
     assert head.standardise(torch.tensor([[7.0, 3.0], [9.0, 3.0]])).tolist() == [[0, 1], [2, 1]]
     voices = torch.full((2, STREAMS, COEFFICIENTS, FRAMES), 4.0)
-    network = VoiceRefinement((STREAMS, COEFFICIENTS, FRAMES), 4, PLAIN)
+    network = VoiceRefinement(SIZES, 4, PLAIN)
     network.fit_inputs([(voices, torch.tensor([10, 40]))])
     assert network.standardise(voices).abs().max() == 0
     assert heard(network, voices, torch.tensor([10, 40])).isfinite().all()
 
 
 def test_the_statistics_travel_with_the_weights() -> None:
-    head, network = ImageHead(2, 4, PLAIN), VoiceRefinement((2, 3, 40), 4, PLAIN)
+    head, network = ImageHead(2, 4, PLAIN), VoiceRefinement(SIZES, 4, PLAIN)
     for module in (head, network):
         names = set(module.state_dict())
         assert {"standardise.mean", "standardise.deviation"} <= names
@@ -326,4 +334,21 @@ def test_what_pads_a_voice_changes_no_output_of_dilated_layers() -> None:
         heard(network, voices[..., :17].clone(), count),
         rtol=1e-5,
         atol=1e-6,
+    )
+
+
+def test_removing_the_mean_takes_what_is_the_same_in_all_frames_away() -> None:
+    voices = random_voices(3)
+    frames = torch.tensor([40, 7, 1])
+    voices = voices * frame_mask(frames, FRAMES)[:, None, None, :]
+    louder = (voices + 3) * frame_mask(frames, FRAMES)[:, None, None, :]
+    removed = remove_mean(louder, frames)
+    torch.testing.assert_close(removed, remove_mean(voices, frames), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        removed.sum(-1), torch.zeros(3, STREAMS, COEFFICIENTS), atol=1e-4, rtol=0
+    )
+    assert (removed[1, ..., 7:] == 0).all()
+    network = awkward_refinement(replace(PLAIN, voice_mean="removed"))
+    torch.testing.assert_close(
+        heard(network, voices, frames), heard(network, louder, frames), rtol=1e-3, atol=1e-4
     )

@@ -39,6 +39,11 @@ from ivr.hashing.trainer import (
 # Every number is given, so that no test depends on a default.
 NETWORK = NetworkConfig(
     image_hidden=0,
+    voice_pool=4,
+    voice_mean="kept",
+    voice_warp=0.0,
+    voice_stretch=0.0,
+    voice_tilt=0.0,
     voice_channels=(12,),
     voice_kernel=3,
     voice_stride=(1,),

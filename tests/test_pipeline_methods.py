@@ -25,7 +25,10 @@ from ivr.pipeline.tables import results_table
 from ivr.pipeline.train import RunConfig, describe_run, resume_run, train_run
 
 SMALL = ("network.voice_channels=8", "network.voice_stride=1", "network.voice_kernel=3",
-         "network.image_hidden=16")  # fmt: skip
+         "network.image_hidden=16",
+         # The classes of the made-up voices are tones, which are nothing but their means.
+         "network.voice_mean=kept", "network.voice_warp=0", "network.voice_stretch=0",
+         "network.voice_tilt=0", "network.voice_pool=4")  # fmt: skip
 OPTIONS = {
     "dvan": ("hidden=64", "audio=16", "length=256"),
     "cmir_net": (*SMALL, "features=16"),

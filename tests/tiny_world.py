@@ -21,7 +21,7 @@ from ivr.features.cnn_f import SIZE
 from ivr.features.image import Blueprint
 from ivr.features.store import Shards, open_table
 from ivr.pipeline import evaluate
-from ivr.pipeline.extract import IMAGES, VOICES
+from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.manifest import Manifest, Row, write_manifest
 
 PER_CLASS = 4

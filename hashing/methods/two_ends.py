@@ -27,7 +27,7 @@ class TwoEnds(TrainedMethod):
         super().__init__(config, sizes)
         width = ends_width or sizes.bits
         self.image = ImageHead(sizes.image_dim, width, config.network)
-        self.voice = VoiceRefinement(sizes.voice_shape, width, config.network)
+        self.voice = VoiceRefinement(sizes, width, config.network)
 
     def fit_inputs(self, training: Pairs) -> None:
         """Take the statistics that both ends standardise with."""

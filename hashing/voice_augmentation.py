@@ -1,0 +1,154 @@
+"""How voices are changed while a model is trained, so that it hears other speakers in them.
+
+All of it acts on cepstra: no recording is read again, and every step hears another change.
+"""
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .networks import NetworkConfig
+
+WARPS = 33  # factors that the range is cut into, evenly in their logarithm; the middle one is 1
+UNWARPED = 0.2  # share of the voices that keep their vocal tract
+
+
+def warped(values: Tensor, largest: float, mels: int, sample_rate: int) -> Tensor:
+    """Return cepstra as of speakers with longer or shorter vocal tracts.
+
+    Frequencies are multiplied by a factor drawn for each voice, evenly in its logarithm; a fifth
+    of the voices keep theirs. The mel bands that the cepstra came from are resampled: with the
+    cosine transform D and the resampling S that is the matrix D S D^T, a map of the coefficients.
+
+    Reference:
+        Jaitly and Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech recognition",
+        ICML workshop 2013; here on the cepstra, up to what the coefficients left out held.
+
+    Args:
+        values: [m, streams, coefficients, frames], zero where a voice has no frame.
+        largest: of the logarithm of the factor; 0 changes nothing.
+        mels: number of mel bands.
+        sample_rate: Hz.
+    """
+    if not largest:
+        return values
+    matrices = _warp_matrices(largest, values.shape[2], mels, sample_rate).to(values.device)
+    drawn = torch.randint(WARPS, (len(values),), device=values.device)
+    kept = torch.rand(len(values), device=values.device) < UNWARPED
+    chosen = torch.where(kept, torch.full_like(drawn, WARPS // 2), drawn)
+    return torch.einsum("mij,msjt->msit", matrices[chosen], values)
+
+
+def stretched(values: Tensor, frames: Tensor, largest: float) -> tuple[Tensor, Tensor]:
+    """Return voices that speak faster or more slowly, and how many frames they have now.
+
+    Args:
+        values: [m, streams, coefficients, frames].
+        frames: [m] number of frames that each voice really has.
+        largest: of the logarithm of the factor, drawn for each voice; 0 changes nothing. What gets
+            longer than the array is cut.
+    """
+    if not largest:
+        return values, frames
+    length = values.shape[-1]
+    factor = torch.exp((2 * torch.rand(len(values), device=values.device) - 1) * largest)
+    count = (frames * factor).round().long().clamp(1, length)
+    place = torch.arange(length, device=values.device) / factor[:, None]
+    place = torch.minimum(place, (frames.clamp(1, length) - 1)[:, None].float())
+    before = place.floor().long()
+    after = torch.minimum(before + 1, (frames.clamp(1, length) - 1)[:, None])
+    share = (place - before)[:, None, None]
+    first, second = (_taken(values, index) for index in (before, after))
+    return first + share * (second - first), count
+
+
+def tilted(values: Tensor, deviation: float) -> Tensor:
+    """Return cepstra whose coefficients are louder or softer, each by a factor a voice.
+
+    Args:
+        values: [m, streams, coefficients, frames].
+        deviation: of the logarithm of the factor, normally distributed; 0 changes nothing.
+    """
+    if not deviation:
+        return values
+    drawn = torch.randn(len(values), 1, values.shape[2], 1, device=values.device)
+    return values * torch.exp(deviation * drawn)
+
+
+def mask_streams(values: Tensor, frames: Tensor, config: "NetworkConfig") -> Tensor:
+    """Hide random stretches of frames and runs of coefficients (zero: the training mean).
+
+    Reference:
+        Park et al., "SpecAugment", Interspeech 2019, without time warping; on MFCC, not on the
+        spectrogram.
+
+    Args:
+        values: [m, streams, coefficients, frames], standardised.
+        frames: [m] number of frames that each voice really has.
+        config: how many masks and how long.
+    """
+    count, _, coefficients, length = values.shape
+    for _ in range(config.time_masks):
+        hidden = _runs(count, frames.float(), config.time_mask_share, length, values.device)
+        values = values.masked_fill(hidden[:, None, None, :], 0)
+    for _ in range(config.frequency_masks):
+        whole = torch.full((count,), float(coefficients), device=values.device)
+        hidden = _runs(count, whole, config.frequency_mask_share, coefficients, values.device)
+        values = values.masked_fill(hidden[:, None, :, None], 0)
+    return values
+
+
+def _taken(values: Tensor, index: Tensor) -> Tensor:
+    """Return the frames ``index`` [m, length] of each voice."""
+    whole = index[:, None, None, :].expand(-1, values.shape[1], values.shape[2], -1)
+    return values.gather(3, whole)
+
+
+def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.device) -> Tensor:
+    """Return booleans [count, length]: one random run a row, at most ``share`` of its extent."""
+    width = (torch.rand(count, device=device) * (share * extent + 1)).floor()
+    start = (torch.rand(count, device=device) * (extent - width + 1)).floor()
+    position = torch.arange(length, device=device)
+    return (position >= start[:, None]) & (position < (start + width)[:, None])
+
+
+@lru_cache(maxsize=8)
+def _warp_matrices(largest: float, coefficients: int, mels: int, sample_rate: int) -> Tensor:
+    """Return the maps [WARPS, coefficients, coefficients] of the factors, ascending."""
+    top = _mel(np.array(sample_rate / 2))
+    centres = np.linspace(0, top, mels + 2)[1:-1]
+    cosines = _cosine_transform(mels)[:coefficients]
+    step = centres[1] - centres[0] if mels > 1 else 1.0
+    matrices = []
+    for factor in np.exp(np.linspace(-largest, largest, WARPS)):
+        source = _mel(np.minimum(_hertz(centres) * factor, sample_rate / 2))
+        place = np.clip((source - centres[0]) / step, 0, mels - 1)
+        below = np.minimum(place.astype(int), max(0, mels - 2))
+        resample = np.zeros((mels, mels))
+        resample[np.arange(mels), below] = 1 - (place - below)
+        resample[np.arange(mels), np.minimum(below + 1, mels - 1)] += place - below
+        matrices.append(cosines @ resample @ cosines.T)
+    return torch.from_numpy(np.array(matrices, np.float32))
+
+
+def _cosine_transform(size: int) -> np.ndarray:
+    """Return the orthonormal cosine transform (type II) [size, size], frequencies first."""
+    angles = np.pi * np.outer(np.arange(size), np.arange(size) + 0.5) / size
+    transform: np.ndarray = np.cos(angles) * math.sqrt(2 / size)
+    transform[0] /= math.sqrt(2)
+    return transform
+
+
+def _mel(hertz: np.ndarray) -> np.ndarray:
+    """Return Slaney's mel: 3 a 200 Hz up to 1000 Hz, from there 27 for each factor of 6.4."""
+    above = 15 + 27 * np.log(np.maximum(hertz, 1e-9) / 1000) / math.log(6.4)
+    return np.where(hertz < 1000, 3 * hertz / 200, above)
+
+
+def _hertz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < 15, 200 * mel / 3, 1000 * np.exp((mel - 15) * math.log(6.4) / 27))
