@@ -168,9 +168,9 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     if not size and not finished.issuperset(modality.names):
         size = modality.usual_batch()
     batches = _missing(modality.names, finished, max(1, size))
-    modality = modality.recording(batch_size=size)
     go_on = batches and not stop.acted_on
-    new, skipped = _fill(modality, batches, config, stop) if go_on else (0, [])
+    noted = modality.recording(batch_size=size)
+    new, skipped = _fill(noted, batches, config, stop) if go_on else (0, [])
     left = sum(map(len, batches)) - new - len(skipped)
     if left:
         return Extracted(modality.path, 0, new, tuple(skipped), left)
