@@ -41,8 +41,8 @@ def _choices_given(context: click.Context) -> bool:
     "--method",
     default="divh",
     show_default=True,
-    help="divh, dvan, cmir_net, scrl, dtbh, dqh, dcmh, hashnet, csq, ortho_hash, greedy_hash, "
-    "cca_sign, cca_itq or lsh.",
+    help="divh, nested_codebook, dvan, cmir_net, scrl, dtbh, dqh, dcmh, hashnet, csq, "
+    "ortho_hash, greedy_hash, cca_sign, cca_itq or lsh.",
 )
 @click.option(
     "--bits",

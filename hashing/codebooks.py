@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 CANDIDATES = 256
+BLOCK = 16
+DRAWS = 1000
 
 
 def codebook(classes: int, bits: int, generator: torch.Generator) -> Tensor:
@@ -47,6 +49,40 @@ def spread_codes(classes: int, bits: int, generator: torch.Generator) -> Tensor:
         if nearest[best] > 0:
             codes = torch.cat([codes, candidates[best : best + 1]])
     return codes
+
+
+def nested_codes(classes: int, bits: int, generator: torch.Generator) -> Tensor:
+    """Return a code a class [classes, bits] whose first 16, 32, 48 ... bits are good codes too.
+
+    Blocks of 16 bits one after the other. Up to 32 classes a block is made of the words of the
+    first-order Reed-Muller code (rows of a Hadamard matrix and their negatives), which differ in
+    8 or in 16 bits; with more classes, of :func:`spread_codes`. Of :data:`DRAWS` ways to give words
+    to classes the one is taken that brings the nearest two codes, so far, farthest apart, then the
+    one with fewest such pairs and the best balanced bits.
+
+    Raises:
+        ValueError: more classes than there are codes of this length.
+    """
+    codes = codebook(classes, min(BLOCK, bits), generator)
+    while codes.shape[1] < bits:
+        block = min(BLOCK, bits - codes.shape[1])
+        words = torch.cat([hadamard(block), -hadamard(block)])
+        if classes > len(words):
+            words = spread_codes(classes, block, generator)
+        drawn = [
+            words[torch.randperm(len(words), generator=generator)[:classes]] for _ in range(DRAWS)
+        ]
+        best = max(drawn, key=lambda chosen: _spread_of(torch.cat([codes, chosen], 1)))
+        codes = torch.cat([codes, best], 1)
+    return codes
+
+
+def _spread_of(codes: Tensor) -> tuple[float, float, float]:
+    """Return least distance of two codes, pairs that have it (negative), and balance (negative)."""
+    distance = (codes.shape[1] - codes @ codes.T) / 2
+    distance.fill_diagonal_(torch.inf)
+    least = distance.min()
+    return float(least), -float((distance == least).sum()), -float(codes.mean(0).abs().max())
 
 
 def has_hadamard(order: int) -> bool:

@@ -21,6 +21,7 @@ from .dvan import DVAN, DVANConfig
 from .greedy_hash import GreedyHash, GreedyHashConfig
 from .hashnet import HashNet, HashNetConfig
 from .lsh import LSH
+from .nested_codebook import NestedCodebook, NestedCodebookConfig
 from .ortho_hash import OrthoHash, OrthoHashConfig
 from .scrl import SCRL, SCRLConfig
 
@@ -53,6 +54,7 @@ class MethodEntry:
 
 METHODS = {
     "divh": MethodEntry(DIVHConfig, DIVH),
+    "nested_codebook": MethodEntry(NestedCodebookConfig, NestedCodebook),
     "dvan": MethodEntry(DVANConfig, DVAN),
     "cmir_net": MethodEntry(CMIRNetConfig, CMIRNet),
     "scrl": MethodEntry(SCRLConfig, SCRL),

@@ -1,0 +1,118 @@
+r"""Nested codebook hashing: our own method, whose codes can be cut to any length.
+
+Both ends learn one fixed code a class, bit by bit. The codes are nested: their first 16, 32, 48 ...
+bits are good codes by themselves, so one model serves all lengths. Two terms for either end, with
+outputs u, the class's code c and lengths l = 16, 32, ...:
+
+* each bit: the cross-entropy :math:`\log(1 + e^{-c_k u_k})` (as CSQ without tanh);
+* each length: the cross-entropy of the cosines of u's and the codes' first l entries, with scale s
+  and margin m for the right class (as OrthoHash, which has no lengths).
+
+Neither term joins the ends: what joins them is the codebook, so an image and a voice need not be a
+pair, and nothing has to be balanced between pairs that attract and pairs that repel.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ivr.hashing.codebooks import BLOCK, nested_codes
+from ivr.hashing.networks import NetworkConfig, Sizes
+
+from .base import Batch
+from .two_ends import TwoEnds
+
+
+@dataclass(frozen=True)
+class NestedCodebookConfig:
+    """The choices of nested codebook hashing; the defaults were measured (docs/results.md).
+
+    Attributes:
+        bit_weight: of the term of each bit.
+        cosine_weight: of the term of each length.
+        scale: s, of the cosines.
+        margin: m, taken from the cosine of the right class.
+        network: sizes of the two ends.
+    """
+
+    bit_weight: float = 1.0
+    cosine_weight: float = 1.0
+    scale: float = 8.0
+    margin: float = 0.2
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse negative weights."""
+        for name in ("bit_weight", "cosine_weight", "margin"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not self.scale > 0:
+            raise ValueError(f"scale must be positive, got {self.scale}")
+
+
+class NestedCodebook(TwoEnds):
+    """Both ends trained towards the code of the class; the sign of an output is a bit."""
+
+    source = "nested codebook hashing, of this project"
+    config: NestedCodebookConfig
+    codes: Tensor
+
+    def __init__(self, config: NestedCodebookConfig, sizes: Sizes) -> None:
+        """Draw the codes, which are kept with the weights."""
+        super().__init__(config, sizes)
+        self.register_buffer(
+            "codes", nested_codes(sizes.classes, sizes.bits, torch.default_generator)
+        )
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return both terms of a batch, both ends added."""
+        ends = self.image(batch.images), self.voice(batch.voices, batch.frames)
+        bits = torch.stack([bit_cross_entropy(end, self.codes[batch.labels]) for end in ends])
+        cosines = torch.stack([self._over_lengths(end, batch.labels) for end in ends])
+        return {
+            "bits": self.config.bit_weight * bits.sum(),
+            "cosines": self.config.cosine_weight * cosines.sum(),
+        }
+
+    def _over_lengths(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        lengths = [*range(BLOCK, self.sizes.bits, BLOCK), self.sizes.bits]
+        terms = [
+            cosine_cross_entropy(
+                outputs[:, :length],
+                self.codes[:, :length],
+                labels,
+                self.config.scale,
+                self.config.margin,
+            )
+            for length in lengths
+        ]
+        return torch.stack(terms).mean()
+
+
+def bit_cross_entropy(outputs: Tensor, codes: Tensor) -> Tensor:
+    r"""Return the mean of :math:`\log(1 + e^{-c u})`, a scalar.
+
+    Args:
+        outputs: u [n, bits].
+        codes: c [n, bits], entries -1 or +1.
+    """
+    return F.softplus(-codes * outputs).mean()
+
+
+def cosine_cross_entropy(
+    outputs: Tensor, codes: Tensor, labels: Tensor, scale: float, margin: float
+) -> Tensor:
+    r"""Return the mean cross-entropy of :math:`s (\cos(u, c_j) - m [j = y])`, a scalar.
+
+    Args:
+        outputs: u [n, bits].
+        codes: c [classes, bits], entries -1 or +1.
+        labels: y [n].
+        scale: s.
+        margin: m.
+    """
+    cosines = F.normalize(outputs) @ F.normalize(codes).T
+    right = F.one_hot(labels, len(codes)).to(cosines.dtype)
+    return F.cross_entropy(scale * (cosines - margin * right), labels)
