@@ -23,11 +23,9 @@ import json
 import math
 import os
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from io import RawIOBase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,11 +33,11 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from .digest import THREADS, ColumnDigest, chunk_rows, chunks
 from .files import file_digest, flush, replaced
+from .frame import Frame
 
-CHUNK_BYTES = 1 << 22  # of rows that are digested, and moved, together
 FLUSH_BYTES = 1 << 25  # written before the disk is asked to hold them
-THREADS = 4  # that digest
 FORMAT = "2"
 USER_BLOCK = 512  # bytes before those of HDF5
 MOST_BESIDE = 1 << 20  # bytes beside the columns that a file of this project may have
@@ -135,8 +133,8 @@ class Table:
             raise StoreError(f"{self.path}: damaged, its content does not match its sha256")
 
     def _digest(self, name: str, pool: ThreadPoolExecutor) -> str:
-        digest = _Digest(pool)
-        for chunk in _chunks(iter((self.map(name),))):
+        digest = ColumnDigest(pool)
+        for chunk in chunks(iter((self.map(name),))):
             digest.add(chunk)
         return digest.hexdigest()
 
@@ -192,7 +190,7 @@ def write_table_blocks(
         partial.open("wb") as target,
         ThreadPoolExecutor(THREADS) as pool,
     ):
-        frame = _Frame()
+        frame = Frame()
         with h5py.File(frame, "w", userblock_size=USER_BLOCK) as file:
             layout = {name: _allocated(file, name, *shapes[name]) for name in shapes}
             written = {
@@ -327,7 +325,7 @@ def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[
     """Yield chunks of column ``name``, row for row from ``where`` [n, (source, row)]."""
     column = sources[0].columns[name]
     maps = {number: sources[number].map(name) for number in np.unique(where[:, 0]).tolist()}
-    step = _chunk_rows(column.dtype, column.shape)
+    step = chunk_rows(column.dtype, column.shape)
     for start in range(0, len(where), step):
         block = where[start : start + step]
         values = np.empty((len(block), *column.shape[1:]), column.dtype)
@@ -337,113 +335,6 @@ def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[
             number, row = block[first].tolist()
             values[first:last] = maps[number][row : row + last - first]
         yield values
-
-
-class _Digest:
-    """The sha256 of the chunks of a column, one after the other, computed in threads."""
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._pending = deque[Future[bytes]]()
-        self._digest = hashlib.sha256()
-
-    def add(self, chunk: np.ndarray) -> None:
-        """Take the next chunk, which must not change any more; wait when many are taken."""
-        if len(self._pending) >= 2 * THREADS:
-            self._digest.update(self._pending.popleft().result())
-        self._pending.append(self._pool.submit(_chunk_sha256, chunk))
-
-    def hexdigest(self) -> str:
-        while self._pending:
-            self._digest.update(self._pending.popleft().result())
-        return self._digest.hexdigest()
-
-
-def _chunk_sha256(chunk: np.ndarray) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(chunk).view(np.uint8).data).digest()
-
-
-def _chunk_rows(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    return max(1, CHUNK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
-
-
-def _chunks(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the rows of ``blocks`` cut into chunks of one size, wherever the blocks begin."""
-    held: list[np.ndarray] = []
-    for block in blocks:
-        step = _chunk_rows(block.dtype, block.shape)
-        start = 0
-        if held:
-            start = step - sum(map(len, held))
-            held.append(block[:start])
-            if sum(map(len, held)) < step:
-                continue
-            yield np.concatenate(held)
-            held = []
-        for first in range(start, len(block) - step + 1, step):
-            yield block[first : first + step]
-            start = first + step
-        if start < len(block):
-            held = [block[start:]]
-    if held:
-        yield held[0] if len(held) == 1 else np.concatenate(held)
-
-
-class _Frame(RawIOBase):
-    """A file in memory for what libhdf5 writes around the columns; holes take no memory.
-
-    libhdf5 (2.0) must not meet a full disk: it swallows the error of what was left in its buffers,
-    so that a spoilt file passes for a whole one, or ends the process later. What it writes stays
-    here, the columns go to the disk past it, and so does the frame when it is complete.
-    """
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._written: list[tuple[int, bytes]] = []
-        self._place, self._end = 0, 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to ``offset`` and return the place."""
-        self._place = (
-            offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
-        )
-        return self._place
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._place
-
-    def truncate(self, size: int | None = None) -> int:
-        """End the file at ``size`` bytes."""
-        self._end = self._place if size is None else size
-        return self._end
-
-    def write(self, data: Any) -> int:
-        """Take ``data`` and return its length."""
-        content = bytes(data)
-        self._written.append((self._place, content))
-        self._place += len(content)
-        self._end = max(self._end, self._place)
-        return len(content)
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill ``buffer`` and return its length."""
-        view = memoryview(buffer).cast("B")
-        view[:] = bytes(len(view))
-        for place, content in self._written:
-            start = max(place, self._place)
-            end = min(place + len(content), self._place + len(view))
-            if start < end:
-                view[start - self._place : end - self._place] = content[start - place : end - place]
-        self._place += len(view)
-        return len(view)
-
-    def write_to(self, target: BinaryIO) -> None:
-        """Write all of it to its place in ``target``, and end that where this ends."""
-        for place, content in self._written:
-            target.seek(place)
-            target.write(content)
-        target.truncate(self._end)
 
 
 def _allocated(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Column:
@@ -462,14 +353,14 @@ def _write_column(
     column: Column,
     blocks: Iterator[np.ndarray],
     pool: ThreadPoolExecutor,
-) -> _Digest:
+) -> ColumnDigest:
     """Write ``blocks`` to their place in ``target`` and return the digest of their bytes."""
-    digest, row = _Digest(pool), 0
+    digest, row = ColumnDigest(pool), 0
     # The disk works while the next rows are digested and handed over.
     flushing: Future[Any] = pool.submit(int)
     unflushed = 0
     target.seek(column.offset)
-    for chunk in _chunks(blocks):
+    for chunk in chunks(blocks):
         values = np.ascontiguousarray(chunk, column.dtype)
         digest.add(values)
         if len(values):

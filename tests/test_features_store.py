@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ivr.features import store
+from ivr.features import digest, store
 from ivr.features.store import (
     Shards,
     StoreError,
@@ -76,7 +76,7 @@ def test_the_digest_is_that_of_the_docstring(tmp_path: Path) -> None:
 def test_a_digest_does_not_depend_on_the_blocks_that_rows_came_in(
     tmp_path: Path, cuts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "CHUNK_BYTES", 3 * 4 * 4)  # three rows
+    monkeypatch.setattr(digest, "CHUNK_BYTES", 3 * 4 * 4)  # three rows
     monkeypatch.setattr(store, "FLUSH_BYTES", 16)
     values = np.arange(40, dtype=np.float32).reshape(10, 4)
     shapes = {"vectors": (values.dtype, values.shape)}
@@ -88,8 +88,8 @@ def test_a_digest_does_not_depend_on_the_blocks_that_rows_came_in(
     write_table(tmp_path / "whole.h5", "rows", {}, {"vectors": values})
     assert table.sha256 == open_table(tmp_path / "whole.h5", "rows").sha256
     chunks = [values[start : start + 3].tobytes() for start in (0, 3, 6, 9)]
-    digest = hashlib.sha256(b"".join(hashlib.sha256(c).digest() for c in chunks)).hexdigest()
-    content = json.dumps(["rows", "{}", {"vectors": ["<f4", [10, 4], digest]}], sort_keys=True)
+    of_chunks = hashlib.sha256(b"".join(hashlib.sha256(c).digest() for c in chunks)).hexdigest()
+    content = json.dumps(["rows", "{}", {"vectors": ["<f4", [10, 4], of_chunks]}], sort_keys=True)
     assert table.sha256 == hashlib.sha256(content.encode()).hexdigest()
 
 
