@@ -14,8 +14,8 @@ PRESETS = {
     "compare": "Methods side by side: mAP, P@1 and P@10",
     "divh-comparison": "DIVH, Tables II-IV: mAP, P@1, P@5 and P@10 of the methods of its tables",
     "divh-ablation": "DIVH, Table V: with and without the terms L2 (gamma) and L3 (eta)",
-    "divh-parameters": "DIVH, Fig. 4: mAP over gamma and eta, 0.001 to 1, with a picture",
-    "divh-curves": "DIVH, Figs. 5-12: precision over retrieved items, as CSV and one picture",
+    "divh-parameters": "DIVH, Fig. 4: mAP over gamma and eta",
+    "divh-curves": "DIVH, Figs. 5-12: precision over retrieved items",
     "divh-query-time": "DIVH, Table VI: milliseconds of one query, "
     "to code it and to rank the test split",
     "divh-choices": "DIVH, what the paper leaves open, measured on the validation split",

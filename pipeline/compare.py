@@ -28,12 +28,13 @@ from .evaluate import Protocol, completed, evaluate_run
 from .feature_set import open_features
 from .lock import BusyError
 from .progress import clock, progress, say
-from .queries import QueryFigures, read_queries
+from .queries import DIRECTIONS, QueryFigures, read_queries
 from .runs import CODES, CONFIG, QUERIES, RESULTS, read_config, read_json
 from .stop import interrupted_by_termination
 from .train import RunConfig, check_runs, describe_run, resume_run, train_run
 
 RUNS, EVALUATIONS = "runs", "evaluations"
+FIGURES = {"mAP", *(f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10))}
 State = Literal["new", "begun", "trained", "finished"]
 
 
@@ -208,7 +209,7 @@ def read_lines(out: Path, grid: Grid) -> list[Line]:
     """Return the figures of all finished runs of ``grid`` in ``out``, in the order of its rows.
 
     Raises:
-        RunError, StoreError: damaged figures.
+        CompareError, RunError, StoreError: damaged figures.
     """
     found: dict[tuple[Row, str], dict[int, Evaluation]] = {}
     for task in tasks(grid, out):
@@ -237,7 +238,7 @@ def state(task: Task) -> State:
 
 
 def _checked(features: Path, out: Path, grid: Grid) -> list[Task]:
-    """Return a task a folder; folders that hold other runs are refused before anything is trained."""
+    """Return a task a folder; other runs in their place are refused before any training."""
     asked = list({task.run: task for task in tasks(grid, out)}.values())
     data = open_features(features)
     check_runs(data, {task.run: task.config for task in asked if state(task) != "new"})
@@ -337,13 +338,18 @@ def _is_judged(task: Task, name: str) -> bool:
 
 
 def _read_evaluation(folder: Path) -> Evaluation:
-    return Evaluation(folder, read_json(folder / RESULTS), read_queries(folder / QUERIES))
+    results = read_json(folder / RESULTS)
+    for found in (results, results.get("chance")):
+        for direction in DIRECTIONS:
+            if not isinstance(found, dict) or not set(found.get(direction, ())) >= FIGURES:
+                raise CompareError(f"{folder / RESULTS}: damaged; remove {folder} and call again")
+    return Evaluation(folder, results, read_queries(folder / QUERIES))
 
 
 def _outcome_text(outcome: Outcome) -> str:
     if outcome.busy:
         return f"{outcome.name}: left to another process that is at it"
     if outcome.figures is None:
-        return f"failed: {outcome.name}: {outcome.failure}"
+        return f"{outcome.name}: failed"
     image_to_voice, voice_to_image = outcome.figures
     return f"{outcome.name}: mAP {image_to_voice:.2f} / {voice_to_image:.2f}"

@@ -109,10 +109,10 @@ def draw_grid(
             if isinstance(cell, Spread):
                 row, column = places[line.heads["method"]]
                 values[rows.index(row), columns.index(column)] = cell.mean
-        axes.imshow(values, origin="lower", cmap="viridis")
+        axes.imshow(values, origin="lower", alpha=0.6)
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                axes.text(column, row, f"{value:.1f}", ha="center", va="center", color="w")
+                axes.text(column, row, f"{value:.1f}", ha="center", va="center")
         axes.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
         axes.set_yticks(range(len(rows)), [f"{value:g}" for value in rows])
         axes.set(xlabel=names[1], ylabel=names[0])

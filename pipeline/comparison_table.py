@@ -93,8 +93,10 @@ class Gap:
         """Return difference, interval, p and seeds."""
         found = self.difference
         p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
-        interval = f"[{found.low:+.2f}, {found.high:+.2f}]"
-        return f"{found.mean:+.2f} {interval}, {p}, ahead {self.ahead}/{self.seeds}"
+        mean, low, high = (
+            f"{round(value, 2) + 0.0:+.2f}" for value in (found.mean, found.low, found.high)
+        )
+        return f"{mean} [{low}, {high}], {p}, ahead {self.ahead}/{self.seeds}"
 
     def values(self) -> dict[str, float | None]:
         """Return what CSV and JSON hold, by the end of the name."""
@@ -181,6 +183,7 @@ def comparison_table(
     reference: str | None = None,
     differences: bool = True,
     published: bool = True,
+    unit: str = "Percent",
     notes: Sequence[str] = (),
 ) -> Table:
     """Return the table of ``lines``.
@@ -195,6 +198,7 @@ def comparison_table(
             of each number of bits.
         differences: show how far the mAP of each row is from that of the reference.
         published: print the published rows of a known data set.
+        unit: of the figures.
         notes: more of them.
     """
     heads = _heads(lines)
@@ -221,7 +225,7 @@ def comparison_table(
     if dataset:
         rows += [_published_line(figure, columns) for figure in PUBLISHED[dataset]]
         notes = (*notes, f"† {RECORDED}: {PUBLISHED[dataset][0].source}")
-    about = (*_about(grid, lines), *_settings_notes(lines), *_lacking_notes(grid, lines))
+    about = (*_about(grid, lines, unit), *_settings_notes(lines), *_lacking_notes(grid, lines))
     return Table(title, heads, tuple(columns), tuple(rows), (*about, *notes))
 
 
@@ -406,21 +410,17 @@ def _reconstruction(line: Line) -> str:
     return f"{line.row.variant.method} is a reconstruction, {text}" if text else ""
 
 
-def _about(grid: Grid, lines: Sequence[Line]) -> list[str]:
+def _about(grid: Grid, lines: Sequence[Line], unit: str) -> list[str]:
     results = next((e.results for line in lines for e in line.evaluations.values()), None)
     streams = {line.row.streams for line in lines}
     voices = {line.row.voices for line in lines}
-    told = (
-        []
-        if streams == {STREAMS} or len(streams) > 1
-        else [f"streams {streams_name(next(iter(streams)))}"]
-    )
-    told += [f"trained on {next(iter(voices))} voices" if voices == {"all"} else
-             "trained on one voice an image"] if len(voices) == 1 else []  # fmt: skip
-    about = [
-        f"Protocol {grid.protocol}, split {grid.share()}, {', '.join(told)}; mean ± standard "
-        "deviation (n - 1) over seeds; percent."
-    ]
+    told = [f"protocol {grid.protocol}", f"split {grid.share()}"]
+    if len(streams) == 1 and streams != {STREAMS}:
+        told.append(f"voices by {streams_name(streams.pop())}")
+    if len(voices) == 1:
+        trained = {"one": "one voice an image", "all": "all voices"}
+        told.append(f"trained on {trained[voices.pop()]}")
+    about = [f"{unit}; {', '.join(told)}; mean ± standard deviation (n - 1) over seeds."]
     if results:
         queries = ", ".join(
             f"{results[d]['queries']} queries on {results[d]['gallery']} ({ARROWS[d]})"
@@ -432,28 +432,33 @@ def _about(grid: Grid, lines: Sequence[Line]) -> list[str]:
 
 
 def _settings_notes(lines: Sequence[Line]) -> list[str]:
-    """Return the settings that no label says, with the rows that have them."""
+    """Return every setting that a label does not say, with the rows that have it."""
+    labels = dict.fromkeys(line.row.variant.label for line in lines)
     rows: dict[str, dict[str, None]] = {}
     for line in lines:
         variant = line.row.variant
-        settings = variant.last_settings()
-        if any(setting not in variant.label for setting in settings):
-            rows.setdefault(", ".join(settings), {})[variant.label] = None
-    return [f"{', '.join(labels)}: {settings}." for settings, labels in rows.items()]
+        for setting in variant.last_settings():
+            if setting not in variant.label:
+                rows.setdefault(setting, {})[variant.label] = None
+    return [
+        f"{setting}: {'all rows' if len(found) == len(labels) else '; '.join(found)}."
+        for setting, found in rows.items()
+    ]
 
 
 def _lacking_notes(grid: Grid, lines: Sequence[Line]) -> list[str]:
     lacking = [line for line in lines if len(line.evaluations) < len(grid.seeds)]
     names = dict.fromkeys(f"{line_name(line, lines)}, {line.row.bits} bits" for line in lacking)
-    return [f"Not all {len(grid.seeds)} seeds are there: {'; '.join(names)}."] if names else []
+    asked = len(grid.seeds)
+    return [f"Fewer finished seeds than asked for ({asked}): {'; '.join(names)}."] if names else []
 
 
 def _gap_notes(names: Mapping[int, str]) -> list[str]:
     references = ", ".join(f"{name} ({bits} bits)" for bits, name in names.items())
     return [
-        f"Differences are those of mAP from {references}, in points, with the 95 % interval and the "
-        f"two-sided p of a paired bootstrap ({RESAMPLES} resamples): a query is paired with itself "
-        "in the same seed, all queries of an image are drawn together. It says what other queries "
-        "might have given, not what other trainings might: for that, in how many seeds a row is "
-        "ahead. p is not corrected for the number of comparisons."
+        f"Differences are those of mAP from {references}, in points, with the 95 % interval and "
+        f"the two-sided p of a paired bootstrap of {RESAMPLES} resamples: a query is paired with "
+        "itself in the same seed, all queries of an image are drawn together. That is what other "
+        "queries might have given; for other trainings, see in how many seeds a row is ahead. "
+        "p is not corrected for the number of comparisons."
     ]

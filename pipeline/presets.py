@@ -86,6 +86,7 @@ class Preset:
         differences: show how far the mAP of each row is from that of the reference.
         figures: makes the figures of a line by seed, of features and the folder of the comparison.
         draws: what is written beside the table, of folder, name, table and lines.
+        unit: of the figures.
         notes: below the table.
     """
 
@@ -100,6 +101,7 @@ class Preset:
     differences: bool = True
     figures: Figures = lambda _, line, columns: figures_of(line, columns)
     draws: Callable[[Path, str, Table, Sequence[Line]], list[Path]] = lambda *_: []
+    unit: str = "Percent"
     notes: tuple[str, ...] = ()
 
 
@@ -176,6 +178,7 @@ def write_comparison(
         reference=reference,
         differences=preset.differences,
         published=preset.published,
+        unit=preset.unit,
         notes=preset.notes,
     )
     paths = write_table_files(out, name, table)
@@ -254,7 +257,7 @@ PRESETS = {
         variants=ABLATION,
     ),
     "divh-parameters": Preset(
-        "DIVH, Fig. 4: mAP over gamma and eta, 0.001 to 1, with a picture",
+        "DIVH, Fig. 4: mAP over gamma and eta",
         retrieval_columns(("mAP",)) + VALIDATION,
         variants=PARAMETERS,
         published=False,
@@ -267,7 +270,7 @@ PRESETS = {
         ),
     ),
     "divh-curves": Preset(
-        "DIVH, Figs. 5-12: precision over retrieved items, as CSV and one picture",
+        "DIVH, Figs. 5-12: precision over retrieved items",
         retrieval_columns(("mAP", "P@1", "P@10")),
         draws=_curves,
     ),
@@ -278,10 +281,11 @@ PRESETS = {
         published=False,
         differences=False,
         figures=_query_times,
+        unit="Milliseconds",
         notes=(
-            "Milliseconds, not percent: one thread of the CPU, features of the query and codes of "
-            "the gallery in memory, every item ranked; neither CNN nor MFCC is counted. Published: "
-            "DIVH 0.28 ms a query against the test images of Sydney, on hardware of its own.",
+            "One thread of the CPU; features of the query and codes of the gallery in memory; "
+            "every item is ranked; neither CNN nor MFCC is counted. Published: DIVH 0.28 ms a "
+            "query against the test images of Sydney, on other hardware.",
         ),
     ),
     "divh-choices": Preset(

@@ -80,7 +80,7 @@ def as_latex(table: Table) -> str:
             lines.append(_latex_row(_latex_cells(table, line, columns, footnotes)))
         lines += [r"\bottomrule", r"\end{tabular}", ""]
     notes = _notes(table, footnotes, "[{}]".format)
-    lines += [r"\footnotesize", *(f"{_escaped(note)}\\\\" for note in notes), r"\end{table}"]
+    lines += [r"\footnotesize", *(f"{_escaped(note)}\\par" for note in notes), r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
