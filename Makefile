@@ -60,8 +60,8 @@ torture: $(STAMP)
 	$(BIN)/python benchmarks/torture.py --kills 300
 
 figures: $(STAMP)
-	$(BIN)/python benchmarks/retrieval_figures.py $(FEATURES) $(RUNS) --table ablation --seeds 5
-	$(BIN)/python benchmarks/retrieval_figures.py $(FEATURES) $(RUNS) --table choices --seeds 2
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-ablation --seeds 5
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-choices --seeds 2
 
 clean:
 	rm -rf $(VENV) build demo

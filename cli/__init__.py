@@ -19,6 +19,7 @@ COMMANDS = {
     "train-hash": "Train image and voice hash functions on feature files.",
     "encode": "Turn features into packed codes with a trained run.",
     "evaluate": "Rank by Hamming distance and print the figures.",
+    "compare": "Train and judge many methods, into one table.",
     "search": "Find the images of a voice, or the voices of an image.",
     "verify": "Find any byte that is not as it was written.",
     "demo": "Draw, speak, extract, train and evaluate a small set.",

@@ -54,8 +54,8 @@ def evaluate(
 ) -> None:
     """Rank by the method's distance and print mAP, P@K, R@K and F@K of RUN, both directions.
 
-    Queries are the images and voices of the test split. Writes results.json, curves.csv and
-    curves.png.
+    Queries are the images and voices of the test split. Writes results.json, queries.h5 (average
+    precision of every query), curves.csv and curves.png.
 
     \b
     Example:

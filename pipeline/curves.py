@@ -11,6 +11,10 @@ import numpy as np
 from ivr.hashing.metrics import PrecisionRecall
 
 
+class CurvesError(ValueError):
+    """A file of curves that cannot be read, in one line."""
+
+
 @dataclass(frozen=True, eq=False)
 class Curves:
     """The curves of one direction.
@@ -45,6 +49,24 @@ def write_curves(path: Path, curves: Mapping[str, Curves]) -> None:
             ):
                 values = f"{100 * precision:.4f}", f"{100 * recall:.4f}"
                 writer.writerow([direction, curve.within, radius, *values])
+
+
+def read_retrieved(path: Path) -> dict[str, dict[int, float]]:
+    """Return by direction the precision, percent, at each number of retrieved items in ``path``.
+
+    Raises:
+        CurvesError: not a file that :func:`write_curves` wrote.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["curve"] == "retrieved":
+                    curve = curves.setdefault(row["direction"], {})
+                    curve[int(row["at"])] = float(row["precision"])
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise CurvesError(f"{path}: damaged, not curves that ivr evaluate writes") from error
+    return curves
 
 
 def draw_curves(path: Path, curves: Mapping[str, Curves], title: str) -> None:

@@ -35,11 +35,22 @@ from .curves import Curves, draw_curves, write_curves
 from .encode import CodedItems, Codes, read_codes
 from .progress import say
 from .published import known_dataset
-from .runs import CODES, MODEL, RESULTS, RunError, load_model, read_config, run_method, write_json
+from .queries import DIRECTIONS, QueryFigures, write_queries
+from .runs import (
+    CODES,
+    CURVES,
+    MODEL,
+    QUERIES,
+    RESULTS,
+    RunError,
+    load_model,
+    read_config,
+    run_method,
+    write_json,
+)
 from .tables import run_title
 from .voices import one_voice_an_image
 
-DIRECTIONS = ("image_to_voice", "voice_to_image")
 QUERIES_AT_ONCE = 16_384
 CELLS_AT_ONCE = 1 << 22
 CURVE_POINTS = 200
@@ -111,10 +122,27 @@ PROTOCOLS = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """All that an evaluation finds.
+
+    Attributes:
+        results: in percent, as they stand in ``results.json``.
+        curves: of either direction.
+        queries: average precision of every query, of either direction.
+    """
+
+    results: dict[str, Any]
+    curves: dict[str, Curves]
+    queries: dict[str, QueryFigures]
+
+
 def evaluate_run(
     run: Path, protocol: Protocol, *, codes: Path | None = None, out: Path | None = None
 ) -> dict[str, Any]:
-    """Write ``results.json``, ``curves.csv`` and ``curves.png`` and return the results, in percent.
+    """Return the results, in percent, and write them with curves and average precisions.
+
+    The files are ``results.json``, ``queries.h5``, ``curves.csv`` and ``curves.png``.
 
     Args:
         run: a run folder.
@@ -132,14 +160,15 @@ def evaluate_run(
     path = codes or run / CODES
     if not path.is_file():
         raise RunError(f"{path}: no codes; make them with ivr encode {run}")
-    protocol = _completed(protocol, config)
+    protocol = completed(protocol, config)
     coded = read_codes(path)
     if coded.config["model"] != file_digest(run / MODEL):
         raise EvaluateError(f"{path}: not made with the model of {run}; make it with ivr encode")
     if protocol.distance != "hamming" and coded.images.outputs is None:
         raise EvaluateError(f"{path}: has no outputs to rank by; make it anew with ivr encode")
     measure = _measure(run, config, protocol)
-    results, curves = evaluate(coded, protocol, measure)
+    found = judge(coded, protocol, measure)
+    results = found.results
     method = run_method(config).build
     results["run"] = {
         "method": config["method"],
@@ -147,16 +176,21 @@ def evaluate_run(
         "reconstruction": method.reconstruction,
     } | {name: config[name] for name in ("bits", "voices", "seed", "split", "options")}
     results["features"] = config["features"]
-    results["codes"] = {"file": str(path), "features_sha256": coded.config["features"]}
+    results["codes"] = {
+        "file": str(path),
+        "model_sha256": coded.config["model"],
+        "features_sha256": coded.config["features"],
+    }
     folder = out or run
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RESULTS, results)
-    write_curves(folder / "curves.csv", curves)
-    draw_curves(folder / "curves.png", curves, run_title(results))
+    write_queries(folder / QUERIES, {"protocol": asdict(protocol)}, found.queries)
+    write_curves(folder / CURVES, found.curves)
+    draw_curves(folder / "curves.png", found.curves, run_title(results))
+    write_json(folder / RESULTS, results)  # last: where it is whole, the others are
     return results
 
 
-def _completed(protocol: Protocol, config: Mapping[str, Any]) -> Protocol:
+def completed(protocol: Protocol, config: Mapping[str, Any]) -> Protocol:
     """Return ``protocol`` with the run's seed and the method's distance where it names none."""
     own = run_method(config).build.distance
     if protocol.distance not in (None, "hamming", own):
@@ -178,7 +212,13 @@ def _measure(run: Path, config: Mapping[str, Any], protocol: Protocol) -> Measur
 def evaluate(
     codes: Codes, protocol: Protocol, measure: Measure | None = None
 ) -> tuple[dict[str, Any], dict[str, Curves]]:
-    """Return results in percent and curves of both directions.
+    """Return results in percent and curves of both directions, see :func:`judge`."""
+    found = judge(codes, protocol, measure)
+    return found.results, found.curves
+
+
+def judge(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> Judgement:
+    """Return results, curves and average precisions of both directions.
 
     Args:
         codes: coded items, with outputs where there is a measure.
@@ -205,6 +245,7 @@ def evaluate(
     results: dict[str, Any] = {}
     chance: dict[str, Any] = {}
     curves: dict[str, Curves] = {}
+    judged: dict[str, QueryFigures] = {}
     for direction in DIRECTIONS:
         query, gallery = queries[direction], galleries[direction]
         ranker = _Ranker(protocol, numbers, _outputs_distance(direction, measure))
@@ -216,6 +257,11 @@ def evaluate(
             "queries_with_nothing_relevant": found.empty_queries,
         }
         chance[direction] = random.to_percent()
+        judged[direction] = QueryFigures(
+            query.names,
+            tuple(image or name for image, name in zip(query.images, query.names, strict=True)),
+            found.average_precision,
+        )
     results["chance"] = chance
     if measure is not None and protocol.distance == "matching":
         results |= _matching(
@@ -223,7 +269,7 @@ def evaluate(
         )
     results["protocol"] = asdict(protocol)
     results["dataset"] = known_dataset({*images.labels, *voices.labels} - {""})
-    return results, curves
+    return Judgement(results, curves, judged)
 
 
 def _drawn(codes: Codes, protocol: Protocol) -> tuple[CodedItems, CodedItems]:

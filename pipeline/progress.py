@@ -36,13 +36,14 @@ def progress(values: Iterable[Value], total: int, what: str) -> Generator[Value,
             last = now
             rate = done / (now - began)
             left = (total - done) / rate
-            say(f"{what}: {done} of {total}, {rate:.1f} a second, {_clock(left)} left")
+            say(f"{what}: {done} of {total}, {rate:.1f} a second, {clock(left)} left")
     took = time.monotonic() - began
     if total:
-        say(f"{what}: {done} of {total} in {_clock(took)}")
+        say(f"{what}: {done} of {total} in {clock(took)}")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return ``seconds`` as minutes and seconds, with hours where there are any."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

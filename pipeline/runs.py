@@ -2,7 +2,7 @@
 
 ``config.json`` (everything that was chosen, the seed, the versions), ``splits.json``,
 ``model.safetensors`` (best on validation), ``checkpoint.safetensors`` (to go on from),
-``history.jsonl``, ``tensorboard/``, ``codes.h5``, ``results.json`` and the curves.
+``history.jsonl``, ``tensorboard/``, ``codes.h5``, ``results.json``, ``queries.h5`` and the curves.
 """
 
 import json
@@ -24,7 +24,7 @@ from .options import from_json
 
 CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
-SPLITS = "splits.json"
+SPLITS, QUERIES, CURVES = "splits.json", "queries.h5", "curves.csv"
 IN_CONFIG = {
     "method": str,
     "bits": int,

@@ -56,7 +56,6 @@ from .voices import one_voice_an_image
 
 Voices = Literal["one", "all"]
 BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
-CHOICES = ("method", "bits", "voices", "streams", "seed", "split", "options", "training")
 VERSIONS = ("image-voice-hashing", "torch", "numpy")
 
 
@@ -183,18 +182,28 @@ def resume_run(
     """
     chosen = read_config(run)
     data = open_features(features or Path(chosen["features"]["folder"]))
-    began_with = chosen["features"]["sha256"], chosen["features"].get("manifest_sha256")
-    if (data.digests(), _manifest_digest(data)) != began_with:
-        raise RunError(f"{data.folder}: not the features that {run} began with; start a new run")
+    _require_same_features(run, chosen, data, _manifest_digest(data))
     if expected is not None:
-        splits = complete_splits(data.manifest, expected.split)
-        _require_same_choices(run, chosen, _describe(data, splits, expected))
+        _require_same_choices(run, chosen, _choices(expected))
     with only_writer(run):
         splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
         pairs = _training_and_validation(data, splits, chosen)
         prepared = Prepared(data, splits, chosen, pairs, choose_device(device))
         _learn(run, prepared)
     return run
+
+
+def check_runs(data: FeatureSet, wanted: Mapping[Path, RunConfig]) -> None:
+    """Refuse run folders that are not what is wanted of them; only their configs are read.
+
+    Raises:
+        RunError: not a run folder, begun with other features, or with other choices.
+    """
+    digest = _manifest_digest(data)
+    for run, config in wanted.items():
+        chosen = read_config(run)
+        _require_same_features(run, chosen, data, digest)
+        _require_same_choices(run, chosen, _choices(config))
 
 
 def remove_run(run: Path) -> None:
@@ -300,13 +309,7 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
         "method": config.method,
         "source": entry.build.source,
         "reconstruction": entry.build.reconstruction,
-        "bits": config.bits,
-        "voices": config.voices,
-        "streams": list(config.streams),
-        "seed": config.seed,
-        "split": asdict(config.split),
-        "options": asdict(options),
-        "training": _training(entry.build, config.training),
+        **_choices(config),
         "sizes": asdict(sizes),
         "classes": list(names),
         "features": {
@@ -318,6 +321,21 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
             "voices": data.voice_settings(),
         },
         "versions": {name: version(name) for name in VERSIONS},
+    }
+
+
+def _choices(config: RunConfig) -> dict[str, Any]:
+    """Return what a run must have in common with one that goes on with it, as JSON values."""
+    entry = method_entry(config.method)
+    return {
+        "method": config.method,
+        "bits": config.bits,
+        "voices": config.voices,
+        "streams": list(config.streams),
+        "seed": config.seed,
+        "split": asdict(config.split),
+        "options": asdict(configured(entry.config, config.options)),
+        "training": _training(entry.build, config.training),
     }
 
 
@@ -412,15 +430,22 @@ def _training(method: type[Method], config: TrainConfig) -> dict[str, Any]:
     return asdict(resolved(config, method)) if issubclass(method, TrainedMethod) else {}
 
 
+def _require_same_features(
+    run: Path, chosen: Mapping[str, Any], data: FeatureSet, manifest_digest: str
+) -> None:
+    began_with = chosen["features"]["sha256"], chosen["features"].get("manifest_sha256")
+    if (data.digests(), manifest_digest) != began_with:
+        raise RunError(f"{data.folder}: not the features that {run} began with; start a new run")
+
+
 def _require_same_choices(
     run: Path, chosen: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> None:
-    asked = json.loads(json.dumps(expected))
-    for name in CHOICES:
-        if asked[name] != chosen[name]:
+    for name, asked in json.loads(json.dumps(expected)).items():
+        if asked != chosen[name]:
             raise RunError(
                 f"{run}: was begun with {name} {json.dumps(chosen[name])}, now asked for "
-                f"{json.dumps(asked[name])}; go on with --resume and no other option, "
+                f"{json.dumps(asked)}; go on with --resume and no other option, "
                 "or start a new run"
             )
 

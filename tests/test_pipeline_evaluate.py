@@ -688,7 +688,7 @@ def test_results_can_go_elsewhere(run: Path, tmp_path: Path) -> None:
     before = {path.name for path in run.iterdir()}
     evaluate_run(run, PROTOCOLS["pair"], out=tmp_path / "new" / "pair")
     assert {path.name for path in (tmp_path / "new" / "pair").iterdir()} == {
-        "results.json", "curves.csv", "curves.png",
+        "results.json", "queries.h5", "curves.csv", "curves.png",
     }  # fmt: skip
     assert {path.name for path in run.iterdir()} == before
 

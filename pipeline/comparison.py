@@ -1,0 +1,213 @@
+"""What is compared: methods x bits x voice streams x voices, each trained with every seed."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
+from ivr.hashing.trainer import TrainConfig
+
+from .evaluate import PROTOCOLS, Protocol
+from .feature_set import STREAMS
+from .options import OptionError, configured
+from .splits import splits_of_cut
+from .train import RunConfig, Voices
+
+LOOP = "training"
+EACH_STREAM = (*((stream,) for stream in STREAMS), STREAMS)
+CUTS = {"dvan": "80/10/10"}  # of protocols that name another one than 80/20
+LONGEST = 60  # characters of settings in the name of a run
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with its settings, as one line of a table names it.
+
+    Attributes:
+        label: in the table.
+        method: of :data:`ivr.hashing.methods.METHODS`.
+        settings: ``NAME=VALUE`` of the method, ``training.NAME=VALUE`` of its training; of two with
+            one name the last holds.
+    """
+
+    label: str
+    method: str
+    settings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a method that is not there."""
+        method_entry(self.method)
+
+    def last_settings(self) -> tuple[str, ...]:
+        """Return the settings that hold, in alphabetical order."""
+        by_name = {setting.partition("=")[0]: setting for setting in self.settings}
+        return tuple(by_name[name] for name in sorted(by_name))
+
+    def departs(self, setting: str) -> bool:
+        """Return whether ``setting`` is another than the default."""
+        kind, rest = method_entry(self.method).config, setting
+        if setting.startswith(f"{LOOP}."):
+            kind, rest = TrainConfig, setting.removeprefix(f"{LOOP}.")
+        try:
+            return bool(configured(kind, [rest]) != kind())
+        except OptionError:  # it needs others beside it
+            return True
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is trained with every seed.
+
+    Attributes:
+        variant: method and settings.
+        bits: length of the codes.
+        streams: of MFCC, delta and delta-delta.
+        voices: that are trained on, one an image or all.
+    """
+
+    variant: Variant
+    bits: int
+    streams: tuple[str, ...]
+    voices: Voices
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Everything that is compared.
+
+    Attributes:
+        variants: methods with their settings.
+        bits: lengths of the codes.
+        streams: what voice ends see.
+        voices: that are trained on.
+        seeds: of splits, drawn voices, weights and batches.
+        protocol: of :data:`ivr.pipeline.evaluate.PROTOCOLS`, for all.
+        cut: of the images, 80/20 or 80/10/10; ``""`` for that of the protocol.
+        device: to train on.
+    """
+
+    variants: tuple[Variant, ...]
+    bits: tuple[int, ...] = (64,)
+    streams: tuple[tuple[str, ...], ...] = (STREAMS,)
+    voices: tuple[Voices, ...] = ("one",)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    protocol: str = "divh"
+    cut: str = ""
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the choices, those of every run among them."""
+        for name in ("variants", "bits", "streams", "voices", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be given, each once, got {_listed(values)}")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"no protocol {self.protocol!r}; there are {', '.join(PROTOCOLS)}")
+        for row in self.rows():
+            self.config(row, self.seeds[0])
+
+    def rows(self) -> list[Row]:
+        """Return the rows, those of one number of bits together."""
+        return [
+            Row(variant, bits, streams, voices)
+            for bits in self.bits
+            for voices in self.voices
+            for streams in self.streams
+            for variant in self.variants
+        ]
+
+    def share(self) -> str:
+        """Return the cut of the images."""
+        return self.cut or CUTS.get(self.protocol, "80/20")
+
+    def config(self, row: Row, seed: int) -> RunConfig:
+        """Return what is trained for ``row`` with ``seed``."""
+        settings = row.variant.last_settings()
+        loop = [setting for setting in settings if setting.startswith(f"{LOOP}.")]
+        return RunConfig(
+            method=row.variant.method,
+            bits=row.bits,
+            voices=row.voices,
+            streams=row.streams,
+            seed=seed,
+            split=splits_of_cut(self.share(), seed),
+            options=tuple(setting for setting in settings if setting not in loop),
+            training=configured(TrainConfig, [s.removeprefix(f"{LOOP}.") for s in loop]),
+            device=self.device,
+        )
+
+    def name(self, row: Row, seed: int) -> str:
+        """Return the name of the run folder, which says all that is not a default."""
+        settings = ",".join(filter(row.variant.departs, row.variant.last_settings()))
+        if len(settings) > LONGEST or not re.fullmatch(r"[\w=.,+-]*", settings):
+            settings = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        cut = "" if self.share() == "80/20" else self.share().replace("/", "+")
+        parts = (row.variant.method, row.bits, streams_name(row.streams), row.voices, settings, cut)
+        return "-".join(str(part) for part in (*parts, seed) if part != "")
+
+    def protocols(self, row: Row) -> dict[str, Protocol]:
+        """Return how runs of ``row`` are judged: by their own distance, and after sign."""
+        own = PROTOCOLS[self.protocol]
+        chosen = {"own": own}
+        if method_entry(row.variant.method).build.distance != "hamming":
+            chosen["hamming"] = Protocol(**{**vars(own), "distance": "hamming"})
+        return chosen
+
+
+def plain_variants(methods: Sequence[str]) -> tuple[Variant, ...]:
+    """Return ``methods`` as they are; ``all`` stands for every method.
+
+    Raises:
+        ValueError: no such method.
+    """
+    names = tuple(METHODS) if tuple(methods) == ("all",) else tuple(methods)
+    return tuple(Variant(name, name) for name in names)
+
+
+def with_settings(variants: Sequence[Variant], given: Sequence[str]) -> tuple[Variant, ...]:
+    """Return ``variants`` with what the user sets, which a variant's own settings override.
+
+    Args:
+        variants: methods with their settings.
+        given: ``METHOD.NAME=VALUE`` for one method, ``training.NAME=VALUE`` for how all those are
+            trained that are trained at all.
+
+    Raises:
+        OptionError: of no method that is compared.
+    """
+    compared = {variant.method for variant in variants}
+    for setting in given:
+        head, dot, rest = setting.partition(".")
+        if not dot or "=" in head or "=" not in rest:
+            raise OptionError(
+                f"{setting!r} is not of the form METHOD.NAME=VALUE or {LOOP}.NAME=VALUE"
+            )
+        if head != LOOP and head not in compared:
+            raise OptionError(
+                f"{setting}: {head} is not compared; compared are {', '.join(sorted(compared))}"
+            )
+    return tuple(
+        Variant(
+            variant.label,
+            variant.method,
+            (*_of_method(variant.method, given), *variant.settings),
+        )
+        for variant in variants
+    )
+
+
+def streams_name(streams: Sequence[str]) -> str:
+    """Return ``stack`` for all three streams, else their names."""
+    return "stack" if tuple(streams) == STREAMS else "+".join(streams)
+
+
+def _of_method(method: str, given: Sequence[str]) -> list[str]:
+    trained = not issubclass(method_entry(method).build, ClosedFormMethod)
+    own = [s.removeprefix(f"{method}.") for s in given if s.startswith(f"{method}.")]
+    loop = [s for s in given if s.startswith(f"{LOOP}.")]
+    return [*(loop if trained else []), *own]
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(str(getattr(value, "label", value)) for value in values) or "nothing"

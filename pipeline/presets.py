@@ -1,0 +1,318 @@
+"""What ``ivr compare --preset`` prints: the papers' own tables and figures, from the same runs."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .compare import EVALUATIONS, Line
+from .comparison import EACH_STREAM, Grid, Variant, plain_variants, with_settings
+from .comparison_figures import draw_grid, draw_retrieved, write_retrieved
+from .comparison_table import (
+    Column,
+    Table,
+    comparison_table,
+    figures_of,
+    retrieval_columns,
+)
+from .feature_set import STREAMS
+from .query_time import query_milliseconds
+from .runs import HISTORY, RunError
+from .table_formats import write_table_files
+
+MEASURES = ("mAP", "P@1", "P@10")
+ALL_MEASURES = ("mAP", *(f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10)))
+VALIDATION = retrieval_columns(("validation mAP",))
+TIMES = tuple(
+    Column(name, direction, lowest=True)
+    for direction in ("image_to_voice", "voice_to_image")
+    for name in ("code", "rank", "query")
+)
+WEIGHTS = (0.001, 0.01, 0.1, 1.0)
+PLAIN = "network.output_norm=false"
+LETTER = (
+    "reduction=sum",
+    "pair_weights=none",
+    "theta_scale=1",
+    "gamma=1",
+    "eta=1",
+    PLAIN,
+    "training.learning_rate=0.0001",
+)
+ABLATION = (
+    Variant("DIVH", "divh"),
+    Variant("without L2", "divh", ("gamma=0",)),
+    Variant("without L3", "divh", ("eta=0",)),
+    Variant("without L2 and L3", "divh", ("gamma=0", "eta=0")),
+)
+CHOICES = (
+    Variant("DIVH", "divh"),
+    Variant("optimiser=adamw", "divh", ("training.optimiser=adamw",)),
+    Variant("theta_scale=1 (eq. 8)", "divh", ("theta_scale=1",)),
+    Variant("theta_scale=0.5 (eq. 7)", "divh", ("theta_scale=0.5",)),
+    Variant("activation=linear", "divh", ("activation=linear",)),
+    Variant("pair_weights=none (eq. 8)", "divh", ("pair_weights=none",)),
+    Variant("balance=separate", "divh", ("balance=separate",)),
+    Variant("balance_on=straight-through", "divh", ("balance_on=straight-through",)),
+    Variant("gamma=1, eta=1", "divh", ("gamma=1", "eta=1")),
+    Variant("no masks", "divh", ("network.time_masks=0", "network.frequency_masks=0")),
+    Variant("image_hidden=0", "divh", ("network.image_hidden=0",)),
+    Variant("output_norm=false", "divh", (PLAIN,)),
+    Variant("eq. 8-11 to the letter, sums", "divh", LETTER),
+)
+GRID = {f"gamma={gamma:g}, eta={eta:g}": (gamma, eta) for gamma in WEIGHTS for eta in WEIGHTS}
+PARAMETERS = tuple(
+    Variant(label, "divh", (f"gamma={gamma:g}", f"eta={eta:g}"))
+    for label, (gamma, eta) in GRID.items()
+)
+
+
+Figures = Callable[[Path, Line, Sequence[Column]], dict[int, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A table of a paper.
+
+    Attributes:
+        text: what it prints, in a line.
+        columns: its figures.
+        methods: that it compares where the user names none.
+        variants: of one method, in the place of methods; the user cannot choose others.
+        streams: what the voice ends see, where the user does not say.
+        protocol: where the user names none.
+        published: print the published rows.
+        by_sign: show real-valued methods after sign too.
+        differences: show how far the mAP of each row is from that of the reference.
+        figures: makes the figures of a line by seed, of features and the folder of the comparison.
+        draws: what is written beside the table, of folder, name, table and lines.
+        unit: of the figures.
+        notes: below the table.
+    """
+
+    text: str
+    columns: tuple[Column, ...]
+    methods: tuple[str, ...] = ("all",)
+    variants: tuple[Variant, ...] = ()
+    streams: tuple[tuple[str, ...], ...] = (STREAMS,)
+    protocol: str = "divh"
+    published: bool = True
+    by_sign: bool = True
+    differences: bool = True
+    figures: Figures = lambda _, line, columns: figures_of(line, columns)
+    draws: Callable[[Path, str, Table, Sequence[Line]], list[Path]] = lambda *_: []
+    unit: str = "Percent"
+    notes: tuple[str, ...] = ()
+
+
+def preset_grid(
+    name: str,
+    *,
+    methods: Sequence[str] | None,
+    streams: Sequence[str],
+    given: Sequence[str],
+    bits: tuple[int, ...],
+    voices: tuple[str, ...],
+    seeds: tuple[int, ...],
+    protocol: str | None,
+    cut: str,
+    device: str,
+    reference: str | None,
+) -> Grid:
+    """Return what the preset ``name`` compares, with what the user chose in its place.
+
+    Args:
+        name: of the preset.
+        methods: names of methods, None for the preset's.
+        streams: streams that commas part, or ``each``; none for the preset's.
+        given: settings, see :func:`ivr.pipeline.comparison.with_settings`.
+        bits: lengths of the codes.
+        voices: that are trained on.
+        seeds: of the runs.
+        protocol: that all are judged by, None for the preset's.
+        cut: of the images, ``""`` for the protocol's.
+        device: to train on.
+        reference: label of a row, only checked.
+
+    Raises:
+        ValueError: a choice that cannot be made.
+    """
+    preset = PRESETS[name]
+    if preset.variants and methods:
+        raise ValueError(f"the preset {name} is of {preset.variants[0].method}: give no methods")
+    variants = preset.variants or plain_variants(methods or preset.methods)
+    labels = [variant.label for variant in variants]
+    if reference is not None and reference not in labels:
+        raise ValueError(f"no row {reference!r} to refer to; there are {', '.join(labels)}")
+    chosen: list[tuple[str, ...]] = []
+    for text in streams:
+        chosen += EACH_STREAM if text == "each" else (tuple(text.split(",")),)
+    return Grid(
+        with_settings(variants, given),
+        bits,
+        tuple(chosen) or preset.streams,
+        voices,  # type: ignore[arg-type]
+        seeds,
+        protocol or preset.protocol,
+        cut,
+        device,
+    )
+
+
+def write_comparison(
+    features: Path, out: Path, grid: Grid, lines: Sequence[Line], name: str, reference: str | None
+) -> tuple[Table, list[Path]]:
+    """Write the table of the preset ``name`` in every form; return it and the files.
+
+    Raises:
+        RunError, CurvesError: damaged files of a run.
+    """
+    preset = PRESETS[name]
+    shown = [line for line in lines if preset.by_sign or not line.by_sign]
+    table = comparison_table(
+        preset.text,
+        grid,
+        shown,
+        preset.columns,
+        [preset.figures(features, line, preset.columns) for line in shown],
+        reference=reference,
+        differences=preset.differences,
+        published=preset.published,
+        unit=preset.unit,
+        notes=preset.notes,
+    )
+    paths = write_table_files(out, name, table)
+    return table, [*paths, *preset.draws(out, name, table, shown)]
+
+
+def _validation_figures(
+    _: Path, line: Line, columns: Sequence[Column]
+) -> dict[int, dict[str, float]]:
+    """Return the figures of the epoch that was kept; the test split is not looked at."""
+    return {
+        seed: {
+            f"{column.direction}.{column.name}": 100 * best[column.direction] for column in columns
+        }
+        for seed, evaluation in line.evaluations.items()
+        if (best := _kept_epoch(_run(evaluation.folder)))
+    }
+
+
+def _merged(
+    one: Mapping[int, Mapping[str, float]], other: Mapping[int, Mapping[str, float]]
+) -> dict[int, dict[str, float]]:
+    return {seed: {**found, **other.get(seed, {})} for seed, found in one.items()}
+
+
+def _kept_epoch(run: Path) -> Mapping[str, float]:
+    try:
+        epochs = [json.loads(text) for text in (run / HISTORY).read_text().splitlines()]
+        looked = [epoch for epoch in epochs if epoch["image_to_voice"] is not None]
+        best: Mapping[str, float] = max(
+            reversed(looked), key=lambda epoch: epoch["image_to_voice"] + epoch["voice_to_image"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run / HISTORY}: damaged, not the history of a run") from error
+    return best
+
+
+def _query_times(features: Path, line: Line, _: Sequence[Column]) -> dict[int, dict[str, float]]:
+    return {
+        seed: query_milliseconds(features, _run(evaluation.folder), by_sign=line.by_sign)
+        for seed, evaluation in line.evaluations.items()
+    }
+
+
+def _run(folder: Path) -> Path:
+    """Return the run folder that the evaluation in ``folder`` belongs to."""
+    assert folder.parent.name == EVALUATIONS
+    return folder.parent.parent
+
+
+def _curves(out: Path, name: str, table: Table, lines: Sequence[Line]) -> list[Path]:
+    return [
+        write_retrieved(out / f"{name}-points.csv", lines),
+        draw_retrieved(out / f"{name}.png", lines, table.title),
+    ]
+
+
+def _heat(out: Path, name: str, table: Table, lines: Sequence[Line]) -> list[Path]:
+    del lines
+    return [draw_grid(out / f"{name}.png", table, GRID, ("gamma", "eta"))]
+
+
+PRESETS = {
+    "compare": Preset(
+        "Methods side by side: mAP, P@1 and P@10",
+        retrieval_columns(MEASURES),
+    ),
+    "divh-comparison": Preset(
+        "DIVH, Tables II-IV: mAP, P@1, P@5 and P@10 of the methods of its tables",
+        retrieval_columns(("mAP", "P@1", "P@5", "P@10")),
+        methods=("dvan", "cmir_net", "dtbh", "divh"),
+    ),
+    "divh-ablation": Preset(
+        "DIVH, Table V: with and without the terms L2 (gamma) and L3 (eta)",
+        retrieval_columns(MEASURES),
+        variants=ABLATION,
+    ),
+    "divh-parameters": Preset(
+        "DIVH, Fig. 4: mAP over gamma and eta",
+        retrieval_columns(("mAP",)) + VALIDATION,
+        variants=PARAMETERS,
+        published=False,
+        figures=lambda features, line, columns: _merged(
+            figures_of(line, columns), _validation_figures(features, line, VALIDATION)
+        ),
+        draws=_heat,
+        notes=(
+            "Choose weights by the validation split; that of the test split is shown as drawn.",
+        ),
+    ),
+    "divh-curves": Preset(
+        "DIVH, Figs. 5-12: precision over retrieved items",
+        retrieval_columns(("mAP", "P@1", "P@10")),
+        draws=_curves,
+    ),
+    "divh-query-time": Preset(
+        "DIVH, Table VI: milliseconds of one query, to code it and to rank the test split",
+        TIMES,
+        methods=("dvan", "cmir_net", "dtbh", "divh"),
+        published=False,
+        differences=False,
+        figures=_query_times,
+        unit="Milliseconds",
+        notes=(
+            "One thread of the CPU; features of the query and codes of the gallery in memory; "
+            "every item is ranked; neither CNN nor MFCC is counted. Published: DIVH 0.28 ms a "
+            "query against the test images of Sydney, on other hardware.",
+        ),
+    ),
+    "divh-choices": Preset(
+        "DIVH, what the paper leaves open, measured on the validation split",
+        VALIDATION,
+        variants=CHOICES,
+        published=False,
+        differences=False,  # they are of the test split, which nothing is to be chosen by
+        figures=_validation_figures,
+    ),
+    "dvan-matching": Preset(
+        "DVAN, Table II: matching accuracy with MFCC, delta, delta-delta and their stack",
+        (Column("accuracy"),),
+        methods=("dvan",),
+        streams=EACH_STREAM,
+        protocol="dvan",
+        published=False,
+        by_sign=False,
+        differences=False,
+        notes=("The paper's SPEC (spectrogram) variant is not among the features.",),
+    ),
+    "dvan-features": Preset(
+        "DVAN, Tables III-V: mAP, P@K, R@K and F@K with MFCC, delta, delta-delta and their stack",
+        retrieval_columns(ALL_MEASURES),
+        methods=("dvan",),
+        streams=EACH_STREAM,
+        protocol="dvan",
+        notes=("The paper's SPEC (spectrogram) variant is not among the features.",),
+    ),
+}

@@ -1,0 +1,75 @@
+"""Average precision of every query, by name: what two methods are compared on pair by pair."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivr.features.store import StoreError, open_table, text_column, write_table
+
+KIND = "average precision of queries"
+COLUMNS = {
+    "names": ("S", 1),
+    "images": ("S", 1),
+    "directions": ("u", 1),
+    "average_precision": ("f", 1),
+}
+DIRECTIONS = ("image_to_voice", "voice_to_image")
+
+
+@dataclass(frozen=True, eq=False)
+class QueryFigures:
+    """The queries of one direction, row for row.
+
+    Attributes:
+        names: of the queries.
+        images: the image that each query is or belongs to; its own name where it has none.
+        average_precision: [n], from 0 to 1, NaN for a query that is left out.
+    """
+
+    names: tuple[str, ...]
+    images: tuple[str, ...]
+    average_precision: np.ndarray
+
+
+def write_queries(
+    path: Path, config: Mapping[str, Any], queries: Mapping[str, QueryFigures]
+) -> None:
+    """Write the queries of both directions to ``path``; ``config`` says what made them."""
+    parts = [queries[direction] for direction in DIRECTIONS]
+    write_table(
+        path,
+        KIND,
+        config,
+        {
+            "names": text_column(name for part in parts for name in part.names),
+            "images": text_column(image for part in parts for image in part.images),
+            "directions": np.repeat(
+                np.arange(len(parts), dtype=np.uint8), [len(part.names) for part in parts]
+            ),
+            "average_precision": np.concatenate([part.average_precision for part in parts]),
+        },
+    )
+
+
+def read_queries(path: Path) -> dict[str, QueryFigures]:
+    """Return the queries in ``path`` by direction.
+
+    Raises:
+        StoreError: not a file that ``ivr evaluate`` writes.
+    """
+    table = open_table(path, KIND)
+    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
+    if found != COLUMNS:
+        raise StoreError(f"{path}: not a file that ivr evaluate writes; make it again")
+    directions = table.read("directions")
+    values = table.read("average_precision")
+    queries = {}
+    for number, direction in enumerate(DIRECTIONS):
+        rows = directions == number
+        names, images = (tuple(compress(table.text(n), rows)) for n in ("names", "images"))
+        queries[direction] = QueryFigures(names, images, values[rows])
+    return queries

@@ -1,0 +1,488 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from ivr.cli import main
+from ivr.cli.compare import PRESETS as HELP
+from ivr.features.store import open_table, write_table
+from ivr.hashing.methods import METHODS
+from ivr.pipeline.lock import only_writer
+from ivr.pipeline.presets import PRESETS
+from ivr.pipeline.queries import KIND, read_queries
+
+DIRECTIONS = ("image_to_voice", "voice_to_image")
+SHORT = ("--epochs", "2", "--bits", "16", "--seeds", "2", "--device", "cpu")
+
+
+def ivr(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def succeeded(result: Result) -> Result:
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def assert_one_line(result: Result, words: str, status: int = 1) -> None:
+    """The last line, and it alone, is the error; the call ended with ``status``."""
+    assert isinstance(result.exception, SystemExit), result.exc_info
+    assert result.exit_code == status
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert errors == result.stderr.splitlines()[-1:]
+    assert words in errors[0]
+    assert result.stdout == ""
+
+
+def lines_of(table: Path, kind: str = "measured") -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return [line for line in csv.DictReader(file) if line["kind"] == kind]
+
+
+def results_of(out: Path, run: str, how: str) -> dict:  # type: ignore[type-arg]
+    path = out / "runs" / run / "evaluations" / how / "results.json"
+    return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def compared(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished comparison, read only: divh, scrl and lsh, 16 bits, two seeds."""
+    out = tmp_path_factory.mktemp("compared") / "out"
+    succeeded(ivr("compare", features, "--out", out, "--methods", "divh,scrl,lsh", *SHORT))
+    return out
+
+
+def again(features: Path, out: Path, *more: object) -> Result:
+    return ivr("compare", features, "--out", out, "--methods", "divh,scrl,lsh", *SHORT, *more)
+
+
+def test_a_cell_is_mean_and_deviation_of_the_results_of_the_seeds(compared: Path) -> None:
+    divh, scrl, signs, lsh = lines_of(compared / "compare.csv")
+    names = [line["method"] for line in (divh, scrl, signs, lsh)]
+    assert names == ["divh", "scrl", "scrl", "lsh"]
+    assert [scrl["ranked by"], signs["ranked by"]] == ["Euclidean", "codes, after sign"]
+    for line, run, how in (
+        (divh, "divh-16-stack-one-training.epochs=2", "divh-own"),
+        (scrl, "scrl-16-stack-one-training.epochs=2", "divh-own"),
+        (signs, "scrl-16-stack-one-training.epochs=2", "divh-hamming"),
+        (lsh, "lsh-16-stack-one", "divh-own"),
+    ):
+        found = [results_of(compared, f"{run}-{seed}", how) for seed in (0, 1)]
+        for direction in DIRECTIONS:
+            for figure in ("mAP", "P@1", "P@10"):
+                values = [results[direction][figure] for results in found]
+                key = f"{direction}.{figure}"
+                assert float(line[key]) == pytest.approx(statistics.mean(values), abs=1e-3)
+                deviation = statistics.stdev(values)
+                assert float(line[f"{key}.deviation"]) == pytest.approx(deviation, abs=1e-3)
+    (chance,) = lines_of(compared / "compare.csv", "chance")
+    # Three images of three classes: one relevant item of three.
+    assert float(chance["image_to_voice.mAP"]) == pytest.approx(100 * (1 + 1 / 2 + 1 / 3) / 3)
+
+
+def test_a_difference_is_that_of_the_mean_average_precisions(compared: Path) -> None:
+    lines = lines_of(compared / "compare.csv")
+    means = [sum(float(line[f"{d}.mAP"]) for d in DIRECTIONS) for line in lines]
+    best = lines[int(np.argmax(means))]
+    for line in lines:
+        for direction in DIRECTIONS:
+            told = line[f"{direction}.difference"]
+            if line is best:
+                assert told == ""
+                continue
+            gap = float(line[f"{direction}.mAP"]) - float(best[f"{direction}.mAP"])
+            assert float(told) == pytest.approx(gap, abs=1e-3)
+            low, high = (float(line[f"{direction}.difference.{end}"]) for end in ("low", "high"))
+            assert low <= gap + 1e-3 and gap - 1e-3 <= high
+            assert 0 < float(line[f"{direction}.difference.p"]) <= 1
+
+
+def test_a_reference_can_be_named(features: Path, compared: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    result = succeeded(again(features, out, "--reference", "lsh"))
+    assert "Differences are those of mAP from lsh (16 bits)" in result.stdout
+    told = {line["method"]: line["image_to_voice.difference"] for line in lines_of(
+        out / "compare.csv")}  # fmt: skip
+    assert told["lsh"] == "" and told["divh"] != ""
+
+
+def test_the_table_is_printed_and_written_in_four_forms(features: Path, compared: Path) -> None:
+    result = succeeded(again(features, compared))
+    first, _, head = result.stdout.splitlines()[:3]
+    assert first == "Methods side by side: mAP, P@1 and P@10"
+    assert head.split()[:4] == ["method", "bits", "ranked", "by"]
+    reconstruction = METHODS["scrl"].build.reconstruction
+    printed = " ".join(result.stdout.split())
+    assert f"[1] scrl is a reconstruction, {reconstruction}." in printed
+    markdown = (compared / "compare.md").read_text()
+    assert "| scrl [1] | 16 | codes, after sign | 2 |" in markdown
+    best = max(
+        lines_of(compared / "compare.csv"), key=lambda line: float(line["image_to_voice.mAP"])
+    )
+    assert f"| **{float(best['image_to_voice.mAP']):.2f} ±" in markdown
+    latex = (compared / "compare.tex").read_text()
+    assert r"\textbf{" in latex and r"mAP I$\to$V" in latex and "&" in latex
+    assert "_" not in latex.replace(r"\_", "")
+    kept = json.loads((compared / "compare.json").read_text())
+    assert json.loads(succeeded(again(features, compared, "--json")).stdout) == kept
+    assert kept["lines"][0]["figures"]["image_to_voice.mAP"] == pytest.approx(
+        float(lines_of(compared / "compare.csv")[0]["image_to_voice.mAP"]), abs=1e-3
+    )
+
+
+def test_figures_do_not_depend_on_how_many_are_trained_at_once(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    succeeded(again(features, tmp_path, "--jobs", "2"))
+    assert (tmp_path / "compare.csv").read_bytes() == (compared / "compare.csv").read_bytes()
+
+
+def test_a_plan_says_what_is_there_what_is_left_and_trains_nothing(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    shutil.rmtree(out / "runs" / "lsh-16-stack-one-0")
+    (out / "runs" / "lsh-16-stack-one-1" / "codes.h5").unlink()
+    shutil.rmtree(out / "runs" / "divh-16-stack-one-training.epochs=2-0" / "evaluations")
+    before = sorted(out.rglob("*"))
+    text = succeeded(again(features, out, "--plan")).stdout.splitlines()
+    assert text[0] == "trained  divh-16-stack-one-training.epochs=2-0"
+    assert text[1].startswith("new      lsh-16-stack-one-0, about 0:0")
+    assert text[2].startswith("begun    lsh-16-stack-one-1, about 0:0")
+    assert text[3].startswith("6 runs: 1 new, 1 begun, 1 trained, 3 finished; about 0:0")
+    found = json.loads(succeeded(again(features, out, "--plan", "--json")).stdout)
+    states = {run["name"]: run["state"] for run in found}
+    assert states["lsh-16-stack-one-0"] == "new"
+    assert states["scrl-16-stack-one-training.epochs=2-1"] == "finished"
+    assert not any(run["measured"] for run in found)
+    assert sorted(out.rglob("*")) == before
+
+
+def test_a_plan_takes_its_time_from_the_history_of_other_seeds(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    for seed, seconds in ((0, (10.0, 20.0)), (1, (30.0, 40.0))):
+        history = out / "runs" / f"divh-16-stack-one-training.epochs=2-{seed}" / "history.jsonl"
+        epochs = [json.loads(line) for line in history.read_text().splitlines()]
+        lines = [json.dumps(e | {"seconds": s}) for e, s in zip(epochs, seconds, strict=True)]
+        history.write_text("\n".join(lines) + "\n")
+    found = json.loads(succeeded(again(features, out, "--plan", "--json", "--seeds", "3")).stdout)
+    (new,) = (run for run in found if run["name"].startswith("divh") and run["state"] == "new")
+    assert new["seconds"] == pytest.approx(2 * 25.0)
+    text = succeeded(again(features, out, "--plan", "--seeds", "3", "--jobs", "3")).stdout
+    assert "divh-16-stack-one-training.epochs=2-2, about 0:50" in text
+    assert "9 runs: 3 new, 6 finished; about 0:17 with 3 at once" in text
+
+
+def test_a_plan_without_any_history_measures_a_few_steps(features: Path, tmp_path: Path) -> None:
+    arguments = ("--methods", "divh,cca_itq", *SHORT, "--plan")
+    found = json.loads(
+        succeeded(ivr("compare", features, "--out", tmp_path, *arguments, "--json")).stdout
+    )
+    assert [run["state"] for run in found] == ["new"] * 4
+    assert all(run["measured"] and run["seconds"] > 0 for run in found)
+    text = succeeded(ivr("compare", features, "--out", tmp_path, *arguments)).stdout
+    assert "by a few steps on this machine" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_missing_or_half_done_is_done_and_the_rest_is_kept(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    runs = out / "runs"
+    shutil.rmtree(runs / "divh-16-stack-one-training.epochs=2-1")
+    half = runs / "scrl-16-stack-one-training.epochs=2-0"
+    (half / "codes.h5").unlink()
+    (runs / "lsh-16-stack-one-1" / "evaluations" / "divh-own" / "results.json").unlink()
+    kept = runs / "divh-16-stack-one-training.epochs=2-0" / "model.safetensors"
+    before = kept.stat().st_mtime_ns
+    said = succeeded(again(features, out)).stderr
+    assert "runs: 3 of 3" in said
+    assert (out / "compare.csv").read_bytes() == (compared / "compare.csv").read_bytes()
+    assert kept.stat().st_mtime_ns == before
+    assert "runs: " not in succeeded(again(features, out)).stderr
+
+
+def test_a_terminated_comparison_is_75_and_goes_on_to_the_same_table(
+    features: Path, tmp_path: Path
+) -> None:
+    arguments = ("compare", features, "--methods", "divh,csq", "--epochs", 12, "--bits", 16,
+                 "--seeds", 1, "--device", "cpu")  # fmt: skip
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    succeeded(ivr(*arguments, "--out", whole))
+    command = [sys.executable, "-m", "ivr.cli", *map(str, arguments), "--out", str(stopped)]
+    history = stopped / "runs" / "divh-16-stack-one-training.epochs=12-0" / "history.jsonl"
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not history.exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 75, said
+    assert said.splitlines()[-1] == "stopped; nothing that was finished is lost: call again"
+    assert "Traceback" not in said
+    assert not (stopped / "compare.csv").exists()
+    succeeded(ivr(*arguments, "--out", stopped))
+    assert (stopped / "compare.csv").read_bytes() == (whole / "compare.csv").read_bytes()
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(features: Path, tmp_path: Path) -> None:
+    result = ivr("compare", features, "--out", tmp_path, "--methods", "divh,lsh", "--epochs", 3,
+                 "--bits", 16, "--seeds", 1,
+                 "--set", "divh.training.learning_rate=1e30")  # fmt: skip
+    assert result.exit_code == 3
+    (failed,) = (line for line in result.stderr.splitlines() if line.startswith("failed: "))
+    assert (
+        "divh-16-stack-one-training.epochs=3,training.learning_rate=1e30-0: the loss is" in failed
+    )
+    assert "Fewer finished seeds than asked for (1): divh, 16 bits." in result.stdout
+    divh, lsh = lines_of(tmp_path / "compare.csv")
+    assert (divh["seeds"], divh["image_to_voice.mAP"], lsh["seeds"]) == ("0", "", "1")
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(features: Path, tmp_path: Path) -> None:
+    arguments = ("compare", features, "--out", tmp_path, "--methods", "lsh", *SHORT)
+    with only_writer(tmp_path / "runs" / "lsh-16-stack-one-0"):
+        result = ivr(*arguments)
+    assert result.exit_code == 75
+    assert result.stderr.splitlines()[-1] == (
+        "another process is at some runs: call again when it is done"
+    )
+    assert lines_of(tmp_path / "compare.csv")[0]["seeds"] == "1"
+    succeeded(ivr(*arguments))
+    assert lines_of(tmp_path / "compare.csv")[0]["seeds"] == "2"
+
+
+def test_a_folder_with_another_run_is_refused_before_anything_is_trained(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    config = out / "runs" / "lsh-16-stack-one-1" / "config.json"
+    chosen = json.loads(config.read_text())
+    config.write_text(json.dumps(chosen | {"options": chosen["options"] | {"segments": 9}}))
+    shutil.rmtree(out / "runs" / "lsh-16-stack-one-0")
+    assert_one_line(again(features, out), "was begun with options")
+    assert not (out / "runs" / "lsh-16-stack-one-0").exists()
+    config.write_text(json.dumps(chosen | {"features": chosen["features"] | {"sha256": {}}}))
+    assert_one_line(again(features, out, "--plan"), "not the features that")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("evaluations/divh-own/results.json", "damaged"),
+        ("evaluations/divh-own/queries.h5", "not a file that ivr evaluate writes"),
+        ("config.json", "damaged, not JSON"),
+        ("codes.h5", "codes.h5"),
+    ],
+)
+def test_a_damaged_run_is_one_line(
+    features: Path, compared: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    path = out / "runs" / "lsh-16-stack-one-1" / name
+    if path.name == "queries.h5":
+        write_table(path, KIND, {}, {"names": np.array([b"a"])})
+    elif path.name == "results.json":
+        found = json.loads(path.read_text())
+        path.write_text(json.dumps({name: found[name] for name in ("protocol", "codes")}))
+    else:
+        path.write_text("nonsense")
+    assert_one_line(again(features, out), words)
+
+
+def test_codes_that_were_made_anew_are_judged_anew(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    path = out / "runs" / "lsh-16-stack-one-1" / "codes.h5"
+    table = open_table(path, "codes")
+    columns = {name: table.read(name) for name in table.columns}
+    write_table(path, "codes", {**table.config, "model": "another"}, columns)
+    result = again(features, out)
+    assert result.exit_code == 3
+    assert "not made with the model of" in result.stderr
+
+
+def test_settings_are_of_one_method_or_of_all_training_and_in_the_name(
+    features: Path, tmp_path: Path
+) -> None:
+    result = ivr(
+        "compare", features, "--out", tmp_path, "--methods", "divh,csq", *SHORT, "--plan", "--json",
+        "--set", "divh.gamma=0.5", "--set", "divh.eta=0.01", "--set", "training.batch_size=6",
+        "--set", "csq.network.voice_channels=8,16,8", "--streams", "mfcc",
+        "--voices", "one,all", "--first-seed", 3, "--seeds", 1, "--split", "80/10/10",
+    )  # fmt: skip
+    names = [run["name"] for run in json.loads(succeeded(result).stdout)]
+    # eta=0.01 is the default; what is too long for a name is a digest.
+    assert names[0] == (
+        "divh-16-mfcc-one-gamma=0.5,training.batch_size=6,training.epochs=2-80+10+10-3"
+    )
+    assert names[1].startswith("csq-16-mfcc-one-") and len(names[1]) < 50
+    assert [name.split("-")[3] for name in names] == ["one", "one", "all", "all"]
+
+
+def test_each_stands_for_every_stream_and_their_stack(features: Path, tmp_path: Path) -> None:
+    result = ivr("compare", features, "--out", tmp_path, "--methods", "lsh", "--seeds", 1,
+                 "--streams", "each", "--bits", "16,32", "--plan", "--json")  # fmt: skip
+    names = [run["name"] for run in json.loads(succeeded(result).stdout)]
+    streams = ("mfcc", "delta", "delta-delta", "stack")
+    assert names == [f"lsh-{bits}-{stream}-one-0" for bits in (16, 32) for stream in streams]
+
+
+PRESET_LINES = {
+    "compare": ["divh", "lsh"],
+    "divh-comparison": ["divh", "lsh"],
+    "divh-ablation": ["DIVH", "without L2", "without L3", "without L2 and L3"],
+    "divh-parameters": [f"gamma={gamma}, eta={eta}" for gamma in ("0.001", "0.01", "0.1", "1")
+                        for eta in ("0.001", "0.01", "0.1", "1")],
+    "divh-curves": ["divh", "lsh"],
+    "divh-query-time": ["divh", "scrl", "scrl", "lsh"],
+    "divh-choices": [variant.label for variant in PRESETS["divh-choices"].variants],
+    "dvan-matching": ["dvan"] * 4,
+    "dvan-features": ["dvan"] * 8,
+}  # fmt: skip
+PRESET_FILES = {
+    "divh-parameters": {"divh-parameters.png"},
+    "divh-curves": {"divh-curves.png", "divh-curves-points.csv"},
+}
+
+
+@pytest.fixture(scope="module")
+def presets(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every preset, one seed of one epoch; runs are shared."""
+    out = tmp_path_factory.mktemp("presets")
+    for name, lines in PRESET_LINES.items():
+        methods = ",".join(dict.fromkeys(lines)) if lines[-1] == "lsh" else ""
+        more = ("--methods", methods) if methods else ()
+        small = ("--set", "dvan.length=256", "--set", "dvan.audio=8") if "dvan" in name else ()
+        succeeded(
+            ivr("compare", features, "--out", out, "--preset", name, *more, *small, "--epochs", 1,
+                "--bits", 16, "--seeds", 1, "--device", "cpu")
+        )  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_prints_its_lines_and_writes_its_files(presets: Path, name: str) -> None:
+    lines = lines_of(presets / f"{name}.csv")
+    assert [line["method"] for line in lines] == PRESET_LINES[name]
+    for column in PRESETS[name].columns:
+        assert all(line[column.key] for line in lines), column
+    assert PRESETS[name].text in (presets / f"{name}.md").read_text()
+    for extra in PRESET_FILES.get(name, set()):
+        assert (presets / extra).stat().st_size > 0
+
+
+def test_presets_share_their_runs(presets: Path) -> None:
+    # The plain DIVH of five presets, and gamma = eta = 0.01 of the grid, are one run.
+    names = [path.name for path in (presets / "runs").iterdir() if path.name.startswith("divh-")]
+    plain = [name for name in names if "gamma" not in name and "eta=" not in name]
+    assert "divh-16-stack-one-training.epochs=1-0" in plain
+    assert not any("gamma=0.01" in name and "eta=0.01" in name for name in names)
+
+
+def test_what_the_paper_leaves_open_is_compared_on_the_validation_split_alone(
+    presets: Path,
+) -> None:
+    (first, *_) = lines_of(presets / "divh-choices.csv")
+    history = presets / "runs" / "divh-16-stack-one-training.epochs=1-0" / "history.jsonl"
+    (epoch,) = map(json.loads, history.read_text().splitlines())
+    for direction in DIRECTIONS:
+        told = float(first[f"{direction}.validation mAP"])
+        assert told == pytest.approx(100 * epoch[direction], abs=1e-3)
+    assert "difference" not in (presets / "divh-choices.csv").read_text()
+    assert lines_of(presets / "divh-choices.csv", "chance") == []
+
+
+def test_matching_accuracy_is_that_of_the_results(presets: Path) -> None:
+    lines = lines_of(presets / "dvan-matching.csv")
+    assert [line["streams"] for line in lines] == ["mfcc", "delta", "delta-delta", "stack"]
+    for line in lines:
+        (run,) = (presets / "runs").glob(f"dvan-16-{line['streams']}-one-*")
+        results = results_of(presets, run.name, "dvan-own")
+        assert float(line["accuracy"]) == pytest.approx(results["matching"]["accuracy"], abs=1e-3)
+        assert results["protocol"]["test"] == 0.1
+
+
+def test_curves_hold_the_precision_of_every_method_at_every_number(presets: Path) -> None:
+    with (presets / "divh-curves-points.csv").open(newline="") as file:
+        points = list(csv.DictReader(file))
+    at = {(p["method"], p["direction"], p["retrieved"]): float(p["precision"]) for p in points}
+    assert {(method, n) for method, _, n in at} == {(m, str(n)) for m in ("divh", "lsh")
+                                                    for n in (1, 2, 3)}  # fmt: skip
+    for line in lines_of(presets / "divh-curves.csv"):
+        for direction in DIRECTIONS:
+            first = at[line["method"], direction, "1"]
+            assert first == pytest.approx(float(line[f"{direction}.P@1"]), abs=1e-3)
+        assert at[line["method"], "image_to_voice", "3"] == pytest.approx(100 / 3, abs=1e-3)
+
+
+def test_help_lists_the_presets_in_a_line_each() -> None:
+    assert {name: preset.text for name, preset in PRESETS.items()} == HELP
+    text = " ".join(succeeded(ivr("compare", "--help")).stdout.replace("-\n", "-").split())
+    for name in PRESETS:
+        assert f" {name} " in text
+    for parameter in main.get_command(None, "compare").params:  # type: ignore[arg-type,union-attr]
+        if parameter.param_type_name == "option":
+            assert getattr(parameter, "help", None), parameter.name
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--methods", "dvih"), "no method 'dvih'; there are divh"),
+        (("--methods", "lsh,lsh"), "variants must be given, each once, got lsh, lsh"),
+        (("--bits", "16;32"), "'16;32' is not of the form 16,32,64"),
+        (("--bits", "12"), "bits must be one of"),
+        (("--streams", "mel"), "streams must be of mfcc, delta, delta-delta"),
+        (("--voices", "two"), "voices must be one or all, got 'two'"),
+        (("--set", "gamma=1"), "'gamma=1' is not of the form METHOD.NAME=VALUE"),
+        (("--methods", "lsh", "--set", "divh.gamma=1"), "divh is not compared; compared are lsh"),
+        (("--set", "divh.gama=1"), "no option 'gama'; did you mean gamma"),
+        (("--set", "lsh.training.epochs=2"), "lsh is not trained in steps"),
+        (("--epochs", "0"), "epochs must be at least 1, got 0"),
+        (("--reference", "svm"), "no row 'svm' to refer to; there are divh"),
+        (("--preset", "divh-ablation", "--methods", "csq"), "the preset divh-ablation is of divh"),
+        (("--preset", "table-2"), "'table-2' is not one of"),
+        (("--seeds", "0"), "0 is not in the range"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error_before_anything_is_written(
+    features: Path, tmp_path: Path, options: Sequence[str], words: str
+) -> None:
+    result = ivr("compare", features, "--out", tmp_path / "out", *options)
+    assert_one_line(result, words, status=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_features_that_are_not_there_are_one_line(tmp_path: Path) -> None:
+    result = ivr("compare", tmp_path, "--out", tmp_path / "out", "--methods", "lsh")
+    assert_one_line(result, "no features here")
+
+
+def test_queries_of_a_method_are_paired_by_name(compared: Path) -> None:
+    runs = ("lsh-16-stack-one-0", "divh-16-stack-one-training.epochs=2-0")
+    ours, theirs = (
+        read_queries(compared / "runs" / run / "evaluations" / "divh-own" / "queries.h5")
+        for run in runs
+    )
+    for direction in DIRECTIONS:
+        assert set(ours[direction].names) == set(theirs[direction].names)
