@@ -28,6 +28,7 @@ class Pairs:
         voice_image: [m] row of the image that each voice describes, ascending; every image has one.
         voice_rows: [m] row of each voice in ``voices``; None where they lie row for row.
         condensed: voices are as the method takes them (:meth:`condensed_by`).
+        stored_frames: [m] frames as they are stored, where ``frames`` are condensed.
     """
 
     images: Tensor
@@ -37,6 +38,7 @@ class Pairs:
     voice_image: Tensor
     voice_rows: Tensor | None = None
     condensed: bool = False
+    stored_frames: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check that rows belong together."""
@@ -77,7 +79,18 @@ class Pairs:
             voices[done : done + len(some)] = some
             frames[done : done + len(some)] = counts
             done += len(some)
-        return replace(self, voices=voices, frames=frames, voice_rows=None, condensed=True)
+        return replace(
+            self,
+            voices=voices,
+            frames=frames,
+            voice_rows=None,
+            condensed=True,
+            stored_frames=self.frames,
+        )
+
+    def lengths(self) -> Tensor:
+        """Return the frames [m] as they are stored: the same, condensed or not."""
+        return self.frames if self.stored_frames is None else self.stored_frames
 
     def to(self, device: torch.device) -> "Pairs":
         """Return the pairs on ``device``; voices that do not fit there stay and move by batches."""

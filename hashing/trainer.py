@@ -24,6 +24,8 @@ from .ranking import class_histograms, score_histograms
 
 # Distances of images to voices held at once.
 CELLS = 1 << 22
+# Batches among which voices are sorted by their length.
+NEIGHBOURS = 8
 LEARNING_RATES: dict[OptimiserName, float] = {"adamw": 3e-3, "sgd": 0.5}
 WEIGHT_DECAYS: dict[OptimiserName, float] = {"adamw": 1e-2, "sgd": 5e-4}
 
@@ -126,9 +128,9 @@ def make_optimiser(model: TrainedMethod, config: TrainConfig) -> torch.optim.Opt
     rate, decay = chosen.learning_rate, chosen.weight_decay
     assert rate is not None and decay is not None  # resolved fills them in
     if chosen.optimiser == "adamw":
-        return torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
+        return torch.optim.AdamW(model.parameters(), rate, weight_decay=decay, fused=True)
     return torch.optim.SGD(
-        model.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True
+        model.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True, fused=True
     )
 
 
@@ -293,7 +295,8 @@ def _one_epoch(
     rng: np.random.Generator,
 ) -> tuple[dict[str, float], float]:
     """Take the steps of epoch ``number``; return mean losses and the last learning rate."""
-    batches = epoch_batches(training.voice_image.cpu().numpy(), config.batch_size, rng)
+    voice_image, frames = training.voice_image.cpu().numpy(), training.lengths().cpu().numpy()
+    batches = epoch_batches(voice_image, frames, config.batch_size, rng)
     total: dict[str, Tensor] = {}
     rate = 0.0
     for step, batch in enumerate(_selected(model, training, batches)):
@@ -318,12 +321,16 @@ def _one_epoch(
 
 
 def epoch_batches(
-    voice_image: np.ndarray, batch_size: int, rng: np.random.Generator
+    voice_image: np.ndarray, frames: np.ndarray, batch_size: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
     """Return voice rows [<= batch_size] a batch: every image once, with one of its voices.
 
+    Voices of one length stand in one batch, as far as those of :data:`NEIGHBOURS` batches allow:
+    what pads the shorter ones is computed too.
+
     Args:
         voice_image: [m] image row of each voice, ascending.
+        frames: [m] number of frames of each voice.
         batch_size: pairs in a batch; batches differ by at most one pair.
         rng: decides order and voices.
     """
@@ -331,7 +338,14 @@ def epoch_batches(
     first = np.cumsum(counts) - counts
     order = rng.permutation(len(counts))
     voices = first[order] + rng.integers(counts[order])
-    return np.array_split(voices, math.ceil(len(voices) / batch_size))
+    batches = np.array_split(voices, math.ceil(len(voices) / batch_size))
+    sorted_batches = []
+    for start in range(0, len(batches), NEIGHBOURS):
+        some = batches[start : start + NEIGHBOURS]
+        together = np.concatenate(some)
+        together = together[np.argsort(frames[together], kind="stable")]
+        sorted_batches += np.split(together, np.cumsum([len(batch) for batch in some])[:-1])
+    return [sorted_batches[place] for place in rng.permutation(len(sorted_batches))]
 
 
 def _selected(model: TrainedMethod, pairs: Pairs, batches: Sequence[np.ndarray]) -> Iterator[Batch]:

@@ -117,7 +117,9 @@ def tensors(model: Method) -> list[Tensor]:
 @pytest.mark.parametrize("batch_size", [2, 5, 7, 100])
 def test_an_epoch_has_every_image_once_with_a_voice_of_its_own(batch_size: int) -> None:
     voice_image = np.repeat(np.arange(23), np.random.default_rng(0).integers(1, 6, 23))
-    batches = epoch_batches(voice_image, batch_size, np.random.default_rng(1))
+    batches = epoch_batches(
+        voice_image, np.ones(len(voice_image)), batch_size, np.random.default_rng(1)
+    )
     images = voice_image[np.concatenate(batches)]
     assert sorted(images) == list(range(23))
     assert list(images) != sorted(images)
@@ -127,11 +129,20 @@ def test_an_epoch_has_every_image_once_with_a_voice_of_its_own(batch_size: int) 
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_voices_of_one_length_share_a_batch() -> None:
+    frames = np.random.default_rng(0).integers(10, 1000, 400)
+    batches = epoch_batches(np.arange(400), frames, 20, np.random.default_rng(1))
+    spread = np.mean([frames[batch].max() - frames[batch].min() for batch in batches])
+    assert spread < 200  # of 990; eight batches sorted: about an eighth each
+    lengths = [frames[batch].mean() for batch in batches]
+    assert lengths != sorted(lengths)
+
+
 def test_every_voice_of_an_image_is_drawn_about_as_often() -> None:
     voice_image = np.array([0, 1, 1, 1, 1, 2, 2])
     rng = np.random.default_rng(0)
     drawn = np.concatenate(
-        [np.concatenate(epoch_batches(voice_image, 2, rng)) for _ in range(2000)]
+        [np.concatenate(epoch_batches(voice_image, np.ones(7), 2, rng)) for _ in range(2000)]
     )
     counts = np.bincount(drawn, minlength=7)
     assert counts[0] == 2000
@@ -302,7 +313,9 @@ def test_a_loss_that_is_not_finite_stops_with_what_to_do() -> None:
 def test_no_batch_is_left_with_a_single_pair_which_has_no_batch_statistics() -> None:
     for images in range(2, 40):
         for batch_size in range(3, 12):
-            batches = epoch_batches(np.arange(images), batch_size, np.random.default_rng(0))
+            batches = epoch_batches(
+                np.arange(images), np.ones(images), batch_size, np.random.default_rng(0)
+            )
             assert min(map(len, batches)) >= 2
     training, validation = separable(4, 1, 0), separable(4, 1, 1)
     trained(training, validation, replace(TRAINING, batch_size=3, epochs=1))
