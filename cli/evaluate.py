@@ -31,6 +31,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
               help="A query with nothing relevant.")  # fmt: skip
 @click.option("--distance", type=click.Choice(["own", "hamming"]), default="own", show_default=True,
               help="The method's own, or Hamming distance of the sign codes.")  # fmt: skip
+@click.option("--bits", type=int, help="Rank by the first so many bits of the codes.")
+@click.option("--speaker", metavar="NAME", help="Use the voices of this speaker only.")
 @click.option("--seed", type=click.IntRange(0), help="Of the drawn voices  [default: the run's].")
 @click.option("--codes", type=click.Path(dir_okay=False, path_type=Path),
               help="Codes file  [default: RUN/codes.h5].")  # fmt: skip
@@ -47,6 +49,8 @@ def evaluate(
     ties: str | None,
     empty: str | None,
     distance: str,
+    bits: int | None,
+    speaker: str | None,
     seed: int | None,
     codes: Path | None,
     out: Path | None,
@@ -62,6 +66,7 @@ def evaluate(
       ivr evaluate run
       ivr evaluate run --protocol pair --json
       ivr evaluate run --distance hamming --out run/codes-alone
+      ivr evaluate run --bits 16 --out run/16-bits
       ivr evaluate run --database all --voices all --out run/all
     """
     with one_line():
@@ -79,6 +84,8 @@ def evaluate(
             "ties": ties,
             "empty": empty,
             "distance": None if distance == "own" else distance,
+            "bits": bits,
+            "speaker": speaker,
             "seed": seed,
         }
         with settings():

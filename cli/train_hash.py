@@ -87,6 +87,10 @@ def _choices_given(context: click.Context) -> bool:
 @click.option("--learning-rate", type=float, help="At the top of the schedule.")
 @click.option("--weight-decay", type=float, help="Decoupled for adamw, L2 for sgd.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--without-speaker", "without_speakers", multiple=True, metavar="NAME",
+              help="Train without this speaker, repeatable; see evaluate --speaker.")  # fmt: skip
+@click.option("--unseen-captions", is_flag=True,
+              help="Train without any sentence that the test split speaks.")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Go on from the last checkpoint of --out, with its own options.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Remove the run in --out first.")
@@ -110,6 +114,8 @@ def train_hash(
     learning_rate: float | None,
     weight_decay: float | None,
     device: str,
+    without_speakers: tuple[str, ...],
+    unseen_captions: bool,
     resume: bool,
     overwrite: bool,
     dry_run: bool,
@@ -155,6 +161,8 @@ def train_hash(
                 split=split,
                 options=tuple(option for option in options if option not in loop),
                 training=configured(TrainConfig, training),
+                without_speakers=without_speakers,
+                unseen_captions=unseen_captions,
                 device=device,
             )
         if dry_run:

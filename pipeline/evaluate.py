@@ -77,6 +77,8 @@ class Protocol:
         empty: a query with nothing relevant counts as zero, is left out, or is an error.
         distance: what is ranked by: hamming, by the codes, or the method's own euclidean or
             matching, by its outputs; None for the method's own.
+        bits: rank by the first so many bits of the codes, None for all.
+        speaker: use the voices of this speaker only, None for those of all.
         test: share of the images that the protocol tests on, None for any; only compared.
         seed: of the drawn voices, None for the run's.
     """
@@ -89,6 +91,8 @@ class Protocol:
     ties: Literal["expectation", "file-order"] = "expectation"
     empty: Literal["zero", "skip", "error"] = "zero"
     distance: Distance | None = None
+    bits: int | None = None
+    speaker: str | None = None
     test: float | None = 0.2
     seed: int | None = None
 
@@ -109,6 +113,8 @@ class Protocol:
             raise ValueError(
                 f"distance must be {', '.join(get_args(Distance))}, got {self.distance!r}"
             )
+        if self.bits is not None and (self.bits < 8 or self.bits % 8):
+            raise ValueError(f"bits must be a multiple of 8, got {self.bits}")
         if self.cutoff is not None and self.cutoff < 1:
             raise ValueError(f"cutoff must be at least 1, got {self.cutoff}")
 
@@ -164,6 +170,8 @@ def evaluate_run(
     coded = read_codes(path)
     if coded.config["model"] != file_digest(run / MODEL):
         raise EvaluateError(f"{path}: not made with the model of {run}; make it with ivr encode")
+    if protocol.distance != "hamming" and protocol.bits is not None:
+        raise EvaluateError(f"{config['method']} does not rank by bits; take --distance hamming")
     if protocol.distance != "hamming" and coded.images.outputs is None:
         raise EvaluateError(f"{path}: has no outputs to rank by; make it anew with ivr encode")
     measure = _measure(run, config, protocol)
@@ -272,8 +280,33 @@ def judge(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> J
     return Judgement(results, curves, judged)
 
 
+def _cut(items: CodedItems, bits: int | None) -> CodedItems:
+    """Return ``items`` with the first ``bits`` of their codes."""
+    if bits is None:
+        return items
+    if bits > 8 * items.codes.shape[1]:
+        raise EvaluateError(f"the codes have {8 * items.codes.shape[1]} bits, not {bits}")
+    return replace(items, codes=np.ascontiguousarray(items.codes[:, : bits // 8]))
+
+
+def _spoken(voices: CodedItems, speaker: str | None) -> CodedItems:
+    """Return the voices of ``speaker``, all for None."""
+    if speaker is None:
+        return voices
+    rows = [row for row, name in enumerate(voices.speakers) if name == speaker]
+    if not rows:
+        known = ", ".join(sorted({name for name in voices.speakers if name})) or "nobody"
+        raise EvaluateError(f"no voice of {speaker!r}; there are voices of {known}")
+    return voices.select(rows)
+
+
 def _drawn(codes: Codes, protocol: Protocol) -> tuple[CodedItems, CodedItems]:
-    """Return images, and the voices that the protocol uses."""
+    """Return images, and the voices that the protocol uses, with the bits that it uses."""
+    codes = replace(
+        codes,
+        images=_cut(codes.images, protocol.bits),
+        voices=_spoken(_cut(codes.voices, protocol.bits), protocol.speaker),
+    )
     if protocol.voices == "all":
         return codes.images, codes.voices
     seed = protocol.seed or 0

@@ -40,7 +40,9 @@ def run_title(results: Mapping[str, Any]) -> str:
     """Return what was evaluated in one line: method, bits, and what was ranked by."""
     run, distance = results["run"], results["protocol"]["distance"]
     mark = " (reconstruction)" if run["reconstruction"] else ""
-    return f"{run['method']}{mark}, {run['bits']} bits, ranked by {DISTANCES[distance]}"
+    bits = results["protocol"].get("bits")
+    length = f"the first {bits} of {run['bits']} bits" if bits else f"{run['bits']} bits"
+    return f"{run['method']}{mark}, {length}, ranked by {DISTANCES[distance]}"
 
 
 def _run_lines(results: Mapping[str, Any]) -> list[str]:
@@ -59,6 +61,8 @@ def _protocol_line(results: Mapping[str, Any]) -> str:
         for direction, arrow in ARROWS.items()
     )
     voices = {"one": "one voice", "all": "all voices"}[protocol["voices"]]
+    if protocol.get("speaker"):
+        voices += f" of {protocol['speaker']}"
     return (
         f"{protocol['relevance']} relevance, database {protocol['database']}, "
         f"{voices} an image, {ap}, ties by {protocol['ties']}\n{counts}"

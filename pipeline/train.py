@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import warnings
 from collections import Counter
@@ -72,6 +73,8 @@ class RunConfig:
         split: shares and seed of the split, where the manifest leaves it open.
         options: of the method, ``name=value`` each.
         training: how it is trained.
+        without_speakers: whose voices are neither trained on nor used to choose the model.
+        unseen_captions: leave out of training every voice whose sentence the test split speaks.
         device: auto takes cuda when there is one.
     """
 
@@ -83,6 +86,8 @@ class RunConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     options: tuple[str, ...] = ()
     training: TrainConfig = field(default_factory=TrainConfig)
+    without_speakers: tuple[str, ...] = ()
+    unseen_captions: bool = False
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -333,6 +338,10 @@ def _choices(config: RunConfig) -> dict[str, Any]:
         "voices": config.voices,
         "streams": list(config.streams),
         "seed": config.seed,
+        "left_out": {
+            "speakers": sorted(config.without_speakers),
+            "captions_of_test": config.unseen_captions,
+        },
         "split": asdict(config.split),
         "options": asdict(configured(entry.config, config.options)),
         "training": _training(entry.build, config.training),
@@ -343,7 +352,7 @@ def _training_and_validation(
     data: FeatureSet, splits: Mapping[str, str], chosen: Mapping[str, Any]
 ) -> tuple[Pairs, Pairs]:
     """Return the pairs to learn from, and those to choose the model on."""
-    voices = data.voice_items()
+    voices = _kept_voices(data, splits, chosen.get("left_out", {}))
     if chosen["voices"] == "one":
         rows = one_voice_an_image(
             [item.name for item in voices], [item.image for item in voices], chosen["seed"]
@@ -354,6 +363,34 @@ def _training_and_validation(
         make_pairs(data, splits, "train", names, voices, streams),
         make_pairs(data, splits, "val", names, voices, streams),
     )
+
+
+def _kept_voices(
+    data: FeatureSet, splits: Mapping[str, str], left_out: Mapping[str, Any]
+) -> list[Item]:
+    """Return the voices that may be trained on.
+
+    Raises:
+        RunError: a speaker that nobody is, or no captions to tell sentences by.
+    """
+    voices = data.voice_items()
+    speakers = set(left_out.get("speakers", ()))
+    unknown = speakers - {voice.speaker for voice in voices}
+    if unknown:
+        known = ", ".join(sorted({voice.speaker for voice in voices if voice.speaker})) or "nobody"
+        raise RunError(f"{data.folder}: no voice of {min(unknown)!r}; there are voices of {known}")
+    kept = [voice for voice in voices if voice.speaker not in speakers]
+    if not left_out.get("captions_of_test"):
+        return kept
+    tested = {_sentence(voice) for voice in voices if splits[voice.name] == "test"}
+    if tested <= {""}:
+        raise RunError(f"{data.folder}: the manifest has no captions to tell sentences by")
+    return [voice for voice in kept if _sentence(voice) not in tested]
+
+
+def _sentence(voice: Item) -> str:
+    """Return the caption as it sounds: without case, punctuation and double spaces."""
+    return " ".join(re.findall(r"\w+", voice.caption.casefold()))
 
 
 def _prepared(features: Path, config: RunConfig) -> Prepared:
@@ -442,7 +479,7 @@ def _require_same_choices(
     run: Path, chosen: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> None:
     for name, asked in json.loads(json.dumps(expected)).items():
-        if asked != chosen[name]:
+        if asked != chosen.get(name, asked):
             raise RunError(
                 f"{run}: was begun with {name} {json.dumps(chosen[name])}, now asked for "
                 f"{json.dumps(asked)}; go on with --resume and no other option, "

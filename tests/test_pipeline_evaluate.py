@@ -763,3 +763,43 @@ def test_the_table_shows_the_protocol_the_figures_chance_and_the_bounds() -> Non
         assert lines[place + 1].split() == ["chance", *(f"{chance[n]:.2f}" for n in names)]
     lower, upper = (results["voice_to_image"][name] for name in ("mAP_lower", "mAP_upper"))
     assert lines[-1].endswith(f"voice -> image {lower:.2f} to {upper:.2f}")
+
+
+def test_the_first_bits_of_codes_are_codes(run: Path, tmp_path: Path) -> None:
+    codes = read_codes(run / "codes.h5")
+    short = replace(
+        codes,
+        images=replace(codes.images, codes=codes.images.codes[:, :1].copy()),
+        voices=replace(codes.voices, codes=codes.voices.codes[:, :1].copy()),
+    )
+    protocol = replace(PROTOCOLS["divh"], seed=2)
+    found = evaluate(codes, replace(protocol, bits=8))[0]
+    expected = evaluate(short, protocol)[0]
+    for direction in ("image_to_voice", "voice_to_image"):
+        assert found[direction] == expected[direction]
+    title = results_table(evaluate_run(run, replace(protocol, bits=8), out=tmp_path)).splitlines()
+    assert title[0] == "divh, the first 8 of 16 bits, ranked by Hamming distance"
+    with pytest.raises(EvaluateError, match="the codes have 16 bits, not 24"):
+        evaluate(codes, replace(protocol, bits=24))
+    with pytest.raises(ValueError, match="bits must be a multiple of 8, got 12"):
+        replace(protocol, bits=12)
+
+
+def test_one_speaker_can_be_listened_to() -> None:
+    codes = read_codes_of_speakers()
+    protocol = replace(PROTOCOLS["divh"], voices="all", speaker="ann", test=None)
+    results = evaluate(codes, protocol)[0]
+    assert results["voice_to_image"]["queries"] == 2
+    assert results["image_to_voice"]["gallery"] == 2
+    with pytest.raises(EvaluateError, match="no voice of 'eve'; there are voices of ann, bob"):
+        evaluate(codes, replace(protocol, speaker="eve"))
+
+
+def read_codes_of_speakers() -> Codes:
+    """Four images, and a voice of each by ann or bob."""
+    packed = np.arange(4, dtype=np.uint8)[:, None]
+    names, labels = tuple("abcd"), ("x", "x", "y", "y")
+    nothing = ("",) * 4
+    images = CodedItems(names, packed, labels, nothing, names, nothing, nothing)
+    voices = CodedItems(names, packed, labels, nothing, names, ("ann", "bob") * 2, nothing)
+    return Codes(images, voices, {})

@@ -21,12 +21,20 @@ from ivr.hashing.trainer import TrainConfig, TrainingError
 from ivr.pipeline import train as stage
 from ivr.pipeline.device import DeviceError
 from ivr.pipeline.encode import encode_run, read_codes
-from ivr.pipeline.feature_set import open_features
+from ivr.pipeline.feature_set import FeatureSet, open_features
 from ivr.pipeline.manifest import Manifest, ManifestError, Row, read_manifest, write_manifest
 from ivr.pipeline.options import OptionError, configured
 from ivr.pipeline.runs import RunError, load_model, read_config
 from ivr.pipeline.splits import SplitConfig, complete_splits
-from ivr.pipeline.train import RunConfig, make_pairs, remove_run, replace_run, resume_run, train_run
+from ivr.pipeline.train import (
+    RunConfig,
+    _kept_voices,
+    make_pairs,
+    remove_run,
+    replace_run,
+    resume_run,
+    train_run,
+)
 
 OPTIONS = ("gamma=0.5", "network.voice_channels=8,8", "network.voice_stride=1,2",
            "network.voice_kernel=3")  # fmt: skip
@@ -704,3 +712,59 @@ def test_a_run_that_cannot_be_is_refused_before_anything_is_read(
     if "options" in changes:
         with pytest.raises(OptionError):
             replace(CONFIG, **changes)
+
+
+def spoken_by(rows: Sequence[Row]) -> list[Row]:
+    """Two speakers in turn, and four sentences."""
+    return [
+        replace(row, speaker=("ann", "bob")[place % 2], caption=f"Sentence  {place % 4}.")
+        for place, row in enumerate(rows)
+    ]
+
+
+def trained_voices(run: Path, data: FeatureSet) -> tuple[set[str], set[str]]:
+    """Names of the voices that a run trained on or was chosen on, and those tested on."""
+    chosen, splits = read_config(run), json.loads((run / "splits.json").read_text())
+    kept = {voice.name for voice in _kept_voices(data, splits, chosen["left_out"])}
+    used = {name for name in kept if splits[name] != "test"}
+    return used, {voice.name for voice in data.voice_items() if splits[voice.name] == "test"}
+
+
+def test_a_speaker_left_out_is_heard_by_nothing_but_the_test(
+    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = changed_features(features, tmp_path / "spoken", spoken_by)
+    data = open_features(folder)
+    run = train_run(folder, tmp_path / "run", replace(SHORT, without_speakers=("ann",)))
+    used, _ = trained_voices(run, data)
+    speaker = {voice.name: voice.speaker for voice in data.voice_items()}
+    assert {speaker[name] for name in used} == {"bob"}
+    assert read_config(run)["left_out"] == {"speakers": ["ann"], "captions_of_test": False}
+    with pytest.raises(RunError, match="no voice of 'eve'; there are voices of ann, bob"):
+        train_run(folder, tmp_path / "none", replace(SHORT, without_speakers=("eve",)))
+    with pytest.raises(RunError, match="was begun with left_out"):
+        resume_run(run, expected=SHORT)
+
+
+def test_no_sentence_of_the_test_is_trained_on_where_that_is_asked_for(
+    features: Path, tmp_path: Path
+) -> None:
+    def sentences(rows: Sequence[Row]) -> list[Row]:
+        captions = {True: "A  pond!", False: "a river"}
+        return [replace(r, caption=captions[r.image.endswith(("0.png", "1.png"))]) for r in rows]
+
+    folder = changed_features(features, tmp_path / "captions", sentences)
+    data = open_features(folder)
+    rows = [
+        replace(row, split={"0": "test", "5": "val"}.get(Path(row.image).stem, "train"))
+        for row in data.manifest.rows
+    ]
+    write_manifest(folder / "manifest.csv", Manifest(tuple(rows)))
+    data = open_features(folder)
+    run = train_run(folder, tmp_path / "run", replace(SHORT, unseen_captions=True))
+    used, tested = trained_voices(run, data)
+    caption = {voice.name: voice.caption for voice in data.voice_items()}
+    assert {caption[name] for name in tested} == {"A  pond!"}
+    assert {caption[name] for name in used} == {"a river"}
+    with pytest.raises(RunError, match="the manifest has no captions to tell sentences by"):
+        train_run(features, tmp_path / "none", replace(SHORT, unseen_captions=True))
