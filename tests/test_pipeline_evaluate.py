@@ -778,7 +778,7 @@ def test_the_first_bits_of_codes_are_codes(run: Path, tmp_path: Path) -> None:
     for direction in ("image_to_voice", "voice_to_image"):
         assert found[direction] == expected[direction]
     title = results_table(evaluate_run(run, replace(protocol, bits=8), out=tmp_path)).splitlines()
-    assert title[0] == "divh, the first 8 of 16 bits, ranked by Hamming distance"
+    assert title[0] == "divh, the first 8 of 16 bits, ranked by Hamming distance of the codes"
     with pytest.raises(EvaluateError, match="the codes have 16 bits, not 24"):
         evaluate(codes, replace(protocol, bits=24))
     with pytest.raises(ValueError, match="bits must be a multiple of 8, got 12"):
