@@ -30,7 +30,7 @@ from .lock import BusyError
 from .progress import clock, progress, say
 from .queries import DIRECTIONS, QueryFigures, read_queries
 from .runs import CODES, CONFIG, QUERIES, RESULTS, read_config, read_json
-from .stop import interrupted_by_termination
+from .stop import interrupted_by_signals
 from .train import RunConfig, check_runs, describe_run, resume_run, train_run
 
 RUNS, EVALUATIONS = "runs", "evaluations"
@@ -198,7 +198,7 @@ def compare(
     choose_device(grid.device)
     left = [task for task in _checked(features, out, grid) if state(task) != "finished"]
     outcomes = []
-    with interrupted_by_termination(), closing(_done(features, left, jobs, threads)) as done:
+    with interrupted_by_signals(), closing(_done(features, left, jobs, threads)) as done:
         for outcome in progress(done, len(left), "runs"):
             outcomes.append(outcome)
             say(_outcome_text(outcome))

@@ -182,7 +182,7 @@ def comparison_table(
     *,
     reference: str | None = None,
     differences: bool = True,
-    published: bool = True,
+    published: str | None = "",
     unit: str = "Percent",
     notes: Sequence[str] = (),
 ) -> Table:
@@ -197,7 +197,8 @@ def comparison_table(
         reference: label of the row that the others are compared with; None takes the best mean mAP
             of each number of bits.
         differences: show how far the mAP of each row is from that of the reference.
-        published: print the published rows of a known data set.
+        published: beginning of the names of the published rows of a known data set that are
+            printed, None for none.
         unit: of the figures.
         notes: more of them.
     """
@@ -221,9 +222,13 @@ def comparison_table(
         ]
         notes = (*notes, *_gap_notes(names))
     rows = [*_best_marked(measured, columns), *_chance_lines(lines, columns)]
-    dataset = _dataset(lines) if published else None
-    if dataset:
-        rows += [_published_line(figure, columns) for figure in PUBLISHED[dataset]]
+    dataset = _dataset(lines)
+    if dataset and published is not None:
+        rows += [
+            _published_line(figure, columns)
+            for figure in PUBLISHED[dataset]
+            if figure.method.startswith(published)
+        ]
         notes = (*notes, f"† {RECORDED}: {PUBLISHED[dataset][0].source}")
     about = (*_about(grid, lines, unit), *_settings_notes(lines), *_lacking_notes(grid, lines))
     return Table(title, heads, tuple(columns), tuple(rows), (*about, *notes))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Stop:
     """Tells when to stop in good order: a signal came, or the time is up.
@@ -36,7 +38,7 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in SIGNALS}
 
         def note(number: int, frame: object) -> None:
             self._signalled.set()
@@ -54,8 +56,8 @@ class Stop:
 
 
 @contextmanager
-def interrupted_by_termination() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM too, for work that can be left at any moment."""
+def interrupted_by_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM as on SIGINT, for work that can be left at any moment."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,8 +65,9 @@ def interrupted_by_termination() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -18,6 +18,8 @@ from ivr.cli import main
 from ivr.cli.compare import PRESETS as HELP
 from ivr.features.store import open_table, write_table
 from ivr.hashing.methods import METHODS
+from ivr.pipeline.compare import read_lines
+from ivr.pipeline.comparison import Grid, Variant
 from ivr.pipeline.lock import only_writer
 from ivr.pipeline.presets import PRESETS
 from ivr.pipeline.queries import KIND, read_queries
@@ -216,24 +218,37 @@ def test_what_is_missing_or_half_done_is_done_and_the_rest_is_kept(
     assert "runs: " not in succeeded(again(features, out)).stderr
 
 
-def test_a_terminated_comparison_is_75_and_goes_on_to_the_same_table(
-    features: Path, tmp_path: Path
+LONGER = ("--methods", "divh,csq", "--epochs", "12", "--bits", "16", "--seeds", "1", "--device",
+          "cpu")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison that nothing stopped, read only."""
+    out = tmp_path_factory.mktemp("whole")
+    succeeded(ivr("compare", features, *LONGER, "--out", out))
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_comparison_is_75_and_goes_on_to_the_same_table(
+    features: Path, whole: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    arguments = ("compare", features, "--methods", "divh,csq", "--epochs", 12, "--bits", 16,
-                 "--seeds", 1, "--device", "cpu")  # fmt: skip
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    succeeded(ivr(*arguments, "--out", whole))
+    arguments, stopped = ("compare", features, *LONGER), tmp_path / "stopped"
     command = [sys.executable, "-m", "ivr.cli", *map(str, arguments), "--out", str(stopped)]
     history = stopped / "runs" / "divh-16-stack-one-training.epochs=12-0" / "history.jsonl"
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 60
         while not history.exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.002)
-        process.send_signal(signal.SIGTERM)
+        if number is signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does: to all processes at once
+        else:
+            process.send_signal(number)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 75, said
     assert said.splitlines()[-1] == "stopped; nothing that was finished is lost: call again"
@@ -321,6 +336,17 @@ def test_codes_that_were_made_anew_are_judged_anew(
     assert "not made with the model of" in result.stderr
 
 
+def test_figures_by_another_protocol_are_made_anew(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    path = out / "runs" / "lsh-16-stack-one-1" / "evaluations" / "divh-own" / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"protocol": results["protocol"] | {"cutoff": 3}}))
+    assert "runs: 1 of 1" in succeeded(again(features, out)).stderr
+    assert json.loads(path.read_text())["protocol"] == results["protocol"]
+
+
 def test_settings_are_of_one_method_or_of_all_training_and_in_the_name(
     features: Path, tmp_path: Path
 ) -> None:
@@ -337,6 +363,14 @@ def test_settings_are_of_one_method_or_of_all_training_and_in_the_name(
     )
     assert names[1].startswith("csq-16-mfcc-one-") and len(names[1]) < 50
     assert [name.split("-")[3] for name in names] == ["one", "one", "all", "all"]
+
+
+def test_lines_that_are_the_same_run_are_trained_once(features: Path, tmp_path: Path) -> None:
+    # Where gamma is 0 anyway, Table V has two runs for its four lines.
+    result = ivr("compare", features, "--out", tmp_path, "--preset", "divh-ablation", "--seeds", 1,
+                 "--set", "divh.gamma=0", "--plan", "--json")  # fmt: skip
+    names = [run["name"] for run in json.loads(succeeded(result).stdout)]
+    assert names == ["divh-64-stack-one-gamma=0-0", "divh-64-stack-one-eta=0,gamma=0-0"]
 
 
 def test_each_stands_for_every_stream_and_their_stack(features: Path, tmp_path: Path) -> None:
@@ -410,6 +444,22 @@ def test_what_the_paper_leaves_open_is_compared_on_the_validation_split_alone(
         assert told == pytest.approx(100 * epoch[direction], abs=1e-3)
     assert "difference" not in (presets / "divh-choices.csv").read_text()
     assert lines_of(presets / "divh-choices.csv", "chance") == []
+
+
+def test_of_epochs_that_validate_alike_the_last_is_the_one_kept(
+    features: Path, presets: Path, tmp_path: Path
+) -> None:
+    run = Path("runs") / "divh-16-stack-one-training.epochs=1-0"
+    shutil.copytree(presets / run, tmp_path / run)
+    epoch = json.loads((tmp_path / run / "history.jsonl").read_text())
+    figures = ((0.25, 0.5), (0.5, 0.25), (None, None), (0.25, 0.25))
+    lines = [json.dumps(epoch | dict(zip(DIRECTIONS, pair, strict=True))) for pair in figures]
+    (tmp_path / run / "history.jsonl").write_text("\n".join(lines) + "\n")
+    variant = Variant("divh", "divh", ("training.epochs=1",))
+    (line,) = read_lines(tmp_path, Grid((variant,), bits=(16,), seeds=(0,)))
+    preset = PRESETS["divh-choices"]
+    (found,) = preset.figures(features, line, preset.columns).values()
+    assert [found[column.key] for column in preset.columns] == [50, 25]
 
 
 def test_matching_accuracy_is_that_of_the_results(presets: Path) -> None:
