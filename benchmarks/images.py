@@ -16,14 +16,13 @@ are timed in turn, round after round, and a ratio is taken within a round.
 import argparse
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from timing import seconds, spread
 from torchvision import transforms
 
 from ivr.features.batches import ImageBatches
@@ -37,18 +36,6 @@ from ivr.pipeline.manifest import Manifest, Row, write_manifest
 
 # Dense bfloat16 operations a second without sparsity, from the makers' data sheets.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long ``work`` takes, in seconds."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def spread(values: list[float]) -> str:
-    """Return the median with the least and the greatest."""
-    return f"{np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def classic(path: Path, size: int) -> torch.Tensor:

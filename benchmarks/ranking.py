@@ -14,12 +14,12 @@ sides. Printed: the median ratio with the least and the greatest, and the median
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import faiss
 import numpy as np
+from timing import seconds, spread
 
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.metrics import average_precision
@@ -92,13 +92,6 @@ def contenders(sample: Sample, threads: int) -> dict[str, Callable[[], float]]:
     }
 
 
-def seconds(work: Callable[[], float]) -> float:
-    """Return how long ``work`` takes, in seconds."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def ratios(options: argparse.Namespace) -> None:
     """Print each way beside sorting, and beside FAISS with as many threads."""
     sample = draw(
@@ -142,11 +135,6 @@ def linear(options: argparse.Namespace) -> None:
         times = [seconds(rank) / repeats for _ in range(options.rounds)]
         an_item = 1e9 * np.array(times) / items / options.queries
         print(f"{items:>9} items: {spread(an_item)} ns an item and query")
-
-
-def spread(values: np.ndarray) -> str:
-    """Return the median with the least and the greatest."""
-    return f"{np.median(values):.2f} ({values.min():.2f} to {values.max():.2f})"
 
 
 def main() -> None:

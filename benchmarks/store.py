@@ -17,28 +17,15 @@ import argparse
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from timing import seconds, spread
 
 from ivr.features.files import flush
 from ivr.features.store import Shards, Table, assemble, open_table, text_column, write_table
 
 KIND, DIM = "benchmark", 4096
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long ``work`` takes, in seconds."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def spread(ratios: list[float]) -> str:
-    """Return the median with the least and the greatest."""
-    return f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def write_raw(path: Path, parts: list[np.ndarray]) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +64,7 @@ def file_stamp(path: Path) -> int:
 
 def decode(name: str, root: Path, size: int) -> Row | Failure:
     """Return the pixels of the image ``name`` below ``root``, uint8 [3, size, size]."""
-    try:
-        path = resolve(root, name)
-        return Row(name, read_image(path, size), stamp=file_stamp(path))
-    except (MediaError, ManifestError) as error:
-        return Failure(name, str(error))
-    except OSError as error:
-        return Failure(name, error.strerror or str(error))
+    return _row(name, root, lambda path: (read_image(path, size), 0))
 
 
 def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> Row | Failure:
@@ -82,21 +77,25 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> Row | Fai
         caller: number of the process that asks, which may be another.
     """
     _leave_signals_to(caller)
-    try:
-        path = resolve(root, name)
+
+    def streams(path: Path) -> tuple[np.ndarray, int]:
         vectors, frames = read_voice_vectors(path, config)
-        return Row(name, vectors.reshape(-1), frames, file_stamp(path))
-    except (MediaError, ManifestError) as error:
-        return Failure(name, str(error))
-    except OSError as error:
-        return Failure(name, error.strerror or str(error))
+        return vectors.reshape(-1), frames
+
+    return _row(name, root, streams)
 
 
 def record(name: str, root: Path, config: VoiceConfig) -> Row | Failure:
     """Return the samples of the voice ``name`` below ``root``, float32 [samples], at one rate."""
+    return _row(name, root, lambda path: (read_recording(path, config), 0))
+
+
+def _row(name: str, root: Path, read: Callable[[Path], tuple[np.ndarray, int]]) -> Row | Failure:
+    """Return the row of ``name`` with the values and frames that ``read`` returns, or why not."""
     try:
         path = resolve(root, name)
-        return Row(name, read_recording(path, config), stamp=file_stamp(path))
+        values, frames = read(path)
+        return Row(name, values, frames, file_stamp(path))
     except (MediaError, ManifestError) as error:
         return Failure(name, str(error))
     except OSError as error:

@@ -1,0 +1,18 @@
+"""What the benchmarks share: the time of a call, and a median with its spread."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long ``work`` takes, in seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def spread(values: Sequence[float] | np.ndarray) -> str:
+    """Return the median with the least and the greatest."""
+    return f"{np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
