@@ -12,7 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .voice_augmentation import mask_streams, stretched, tilted, warped
+from .voice_augmentation import (
+    stretched,
+    tilted,
+    warped,
+    with_coefficients_hidden,
+    with_frames_hidden,
+)
 
 VoiceMean = Literal["kept", "removed"]
 
@@ -213,7 +219,7 @@ class VoiceRefinement(nn.Module):
         mask = frame_mask(count, voices.shape[-1])
         hidden = self.standardise(voices) * mask[:, None, None, :]
         if self.training:
-            hidden = mask_streams(hidden, count, self.config)
+            hidden = self._masked(hidden, count)
         hidden = hidden.flatten(1, 2)
         for convolution, norm, stride in zip(
             self.convolutions, self.norms, self.config.voice_stride, strict=True
@@ -247,6 +253,11 @@ class VoiceRefinement(nn.Module):
         config, sizes = self.config, self.sizes
         voices = warped(voices, config.voice_warp, sizes.mels, sizes.sample_rate)
         return stretched(tilted(voices, config.voice_tilt), frames, config.voice_stretch)
+
+    def _masked(self, voices: Tensor, frames: Tensor) -> Tensor:
+        config = self.config
+        some = with_frames_hidden(voices, frames, config.time_masks, config.time_mask_share)
+        return with_coefficients_hidden(some, config.frequency_masks, config.frequency_mask_share)
 
 
 def frame_statistics(chunks: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

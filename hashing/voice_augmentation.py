@@ -5,14 +5,10 @@ All of it acts on cepstra: no recording is read again, and every step hears anot
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from .networks import NetworkConfig
 
 WARPS = 33  # factors that the range is cut into, evenly in their logarithm; the middle one is 1
 UNWARPED = 0.2  # share of the voices that keep their vocal tract
@@ -80,8 +76,8 @@ def tilted(values: Tensor, deviation: float) -> Tensor:
     return values * torch.exp(deviation * drawn)
 
 
-def mask_streams(values: Tensor, frames: Tensor, config: "NetworkConfig") -> Tensor:
-    """Hide random stretches of frames and runs of coefficients (zero: the training mean).
+def with_frames_hidden(values: Tensor, frames: Tensor, masks: int, share: float) -> Tensor:
+    """Hide random stretches of frames (zero: the training mean).
 
     Reference:
         Park et al., "SpecAugment", Interspeech 2019, without time warping; on MFCC, not on the
@@ -90,15 +86,22 @@ def mask_streams(values: Tensor, frames: Tensor, config: "NetworkConfig") -> Ten
     Args:
         values: [m, streams, coefficients, frames], standardised.
         frames: [m] number of frames that each voice really has.
-        config: how many masks and how long.
+        masks: stretches a voice.
+        share: longest stretch, as a share of the frames of the voice.
     """
-    count, _, coefficients, length = values.shape
-    for _ in range(config.time_masks):
-        hidden = _runs(count, frames.float(), config.time_mask_share, length, values.device)
+    count, _, _, length = values.shape
+    for _ in range(masks):
+        hidden = _runs(count, frames.float(), share, length, values.device)
         values = values.masked_fill(hidden[:, None, None, :], 0)
-    for _ in range(config.frequency_masks):
-        whole = torch.full((count,), float(coefficients), device=values.device)
-        hidden = _runs(count, whole, config.frequency_mask_share, coefficients, values.device)
+    return values
+
+
+def with_coefficients_hidden(values: Tensor, masks: int, share: float) -> Tensor:
+    """Hide random runs of coefficients of all streams, as :func:`with_frames_hidden` does."""
+    count, _, coefficients, _ = values.shape
+    whole = torch.full((count,), float(coefficients), device=values.device)
+    for _ in range(masks):
+        hidden = _runs(count, whole, share, coefficients, values.device)
         values = values.masked_fill(hidden[:, None, :, None], 0)
     return values
 

@@ -15,7 +15,7 @@ from ivr.hashing.networks import (
     pool_frames,
     remove_mean,
 )
-from ivr.hashing.voice_augmentation import mask_streams
+from ivr.hashing.voice_augmentation import with_coefficients_hidden, with_frames_hidden
 
 # Every size is given, so that no test depends on a default.
 PLAIN = NetworkConfig(
@@ -247,8 +247,7 @@ def test_time_masks_hide_whole_true_frames_up_to_their_share() -> None:
     torch.manual_seed(0)
     voices = torch.ones(500, STREAMS, COEFFICIENTS, FRAMES)
     frames = torch.full((500,), 20)
-    config = replace(PLAIN, time_masks=1, time_mask_share=0.25)
-    hidden = mask_streams(voices, frames, config) == 0
+    hidden = with_frames_hidden(voices, frames, 1, 0.25) == 0
     whole = hidden.all(dim=(1, 2))
     assert torch.equal(hidden.any(dim=(1, 2)), whole)
     # A run of at most 0.25 x 20 = 5 frames; it may begin anywhere but ends before frame 20.
@@ -263,8 +262,7 @@ def test_time_masks_hide_whole_true_frames_up_to_their_share() -> None:
 def test_frequency_masks_hide_whole_coefficients_of_every_stream() -> None:
     torch.manual_seed(0)
     voices = torch.ones(500, STREAMS, 8, FRAMES)
-    config = replace(PLAIN, frequency_masks=1, frequency_mask_share=0.5)
-    hidden = mask_streams(voices, torch.full((500,), 5), config) == 0
+    hidden = with_coefficients_hidden(voices, 1, 0.5) == 0
     whole = hidden.all(dim=(1, 3))
     assert torch.equal(hidden.any(dim=(1, 3)), whole)
     assert whole.sum(1).max() == 4
@@ -273,7 +271,7 @@ def test_frequency_masks_hide_whole_coefficients_of_every_stream() -> None:
 
 def test_masking_leaves_what_it_was_given_as_it_was() -> None:
     voices = torch.ones(8, STREAMS, COEFFICIENTS, FRAMES)
-    masked = mask_streams(voices, torch.full((8,), FRAMES), replace(PLAIN, time_masks=3))
+    masked = with_frames_hidden(voices, torch.full((8,), FRAMES), 3, 0.5)
     assert (masked == 0).any()
     assert (voices == 1).all()
 
