@@ -230,12 +230,13 @@ def whole(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("number", "jobs"), [(signal.SIGTERM, 2), (signal.SIGINT, 1)])
 def test_a_stopped_comparison_is_75_and_goes_on_to_the_same_table(
-    features: Path, whole: Path, tmp_path: Path, number: signal.Signals
+    features: Path, whole: Path, tmp_path: Path, number: signal.Signals, jobs: int
 ) -> None:
     arguments, stopped = ("compare", features, *LONGER), tmp_path / "stopped"
-    command = [sys.executable, "-m", "ivr.cli", *map(str, arguments), "--out", str(stopped)]
+    command = [sys.executable, "-m", "ivr.cli", *map(str, arguments), "--out", str(stopped),
+               "--jobs", str(jobs)]  # fmt: skip
     history = stopped / "runs" / "divh-16-stack-one-training.epochs=12-0" / "history.jsonl"
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
