@@ -1,21 +1,21 @@
 """Stage: features to runs of many methods in parallel, each an ordinary run folder, and figures.
 
-Every run is trained and judged in a process of its own number of threads: figures do not depend on
-how many are trained at once. A stopped comparison goes on from the last epoch of every run.
+Every run has its own number of threads, wherever it is trained: here where one is trained at a
+time, else in processes of joblib. So figures do not depend on how many are trained at once. A
+stopped comparison goes on from the last epoch of every run.
 """
 
 import io
 import json
-import signal
-from collections.abc import Generator, Mapping, Sequence
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import closing, redirect_stderr
+from contextlib import closing, contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import joblib
-import torch
 
 from ivr.features.store import open_table
 from ivr.hashing.methods import ClosedFormMethod, method_entry
@@ -31,6 +31,7 @@ from .progress import clock, progress, say
 from .queries import DIRECTIONS, QueryFigures, read_queries
 from .runs import CODES, CONFIG, QUERIES, RESULTS, read_config, read_json
 from .stop import interrupted_by_signals
+from .threads import torch_threads
 from .train import RunConfig, check_runs, describe_run, resume_run, train_run
 
 RUNS, EVALUATIONS = "runs", "evaluations"
@@ -269,11 +270,11 @@ def _planned(
 def _done(
     features: Path, left: Sequence[Task], jobs: int, threads: int
 ) -> Generator[Outcome, None, None]:
-    """Yield outcomes as they come; processes end with the generator."""
+    """Yield outcomes as they come; processes, where there are any, end with the generator."""
     if not left:
         return
     at_once = min(jobs or joblib.cpu_count(), len(left))
-    with joblib.parallel_config("loky", inner_max_num_threads=threads):
+    with _quiet_tracker(), joblib.parallel_config("loky", inner_max_num_threads=threads):
         pool = joblib.Parallel(at_once, return_as="generator_unordered")
         outcomes = pool(joblib.delayed(_do)(features, task, threads) for task in left)
     try:
@@ -286,12 +287,24 @@ def _done(
         ) from error
 
 
+@contextmanager
+def _quiet_tracker() -> Iterator[None]:
+    """Have what joblib starts now say nothing of semaphores: ended processes leave theirs to it."""
+    name, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
+    os.environ[name] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 def _do(features: Path, task: Task, threads: int) -> Outcome:
     """Train and judge one run in this process; what it says is in its history."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
-    torch.set_num_threads(threads)
     name = task.run.name
-    with redirect_stderr(io.StringIO()):
+    with torch_threads(threads), redirect_stderr(io.StringIO()):
         try:
             return Outcome(name, figures=_trained_and_judged(features, task))
         except BusyError:

@@ -1,8 +1,7 @@
 """How long training takes: as long as runs like it took, or as a few steps say."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -18,6 +17,7 @@ from ivr.hashing.trainer import TrainConfig, fit, make_optimiser, train
 from .comparison import Row
 from .options import from_json
 from .runs import HISTORY, RunError, build_model
+from .threads import torch_threads
 
 STEPS = 4  # that are timed, the first of them to warm up
 MOST_AT_ONCE = 64  # pairs that a method without steps is timed on
@@ -65,7 +65,7 @@ def measured_epoch_seconds(chosen: Mapping[str, Any], threads: int) -> float:
     """
     images = int(chosen["images"]["train"])
     model = build_model(chosen)
-    with _threads(threads):
+    with torch_threads(threads):
         if isinstance(model, ClosedFormMethod):
             pairs = _random_pairs(chosen, min(images, MOST_AT_ONCE))
             return fit(model, pairs, pairs, seed=0).seconds * images / len(pairs.images)
@@ -94,13 +94,3 @@ def _random_pairs(chosen: Mapping[str, Any], images: int) -> Pairs:
         torch.full((images,), shape[-1]),
         torch.arange(images),
     )
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

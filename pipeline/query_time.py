@@ -17,6 +17,7 @@ from ivr.hashing.trainer import encode_images, encode_voices
 from .encode import CodedItems, packed_codes, read_codes
 from .feature_set import FeatureSet, open_features
 from .runs import CODES, load_model, read_config
+from .threads import torch_threads
 
 QUERIES, REPEATS = 20, 5
 
@@ -45,10 +46,8 @@ def query_milliseconds(features: Path, run: Path, *, by_sign: bool) -> dict[str,
         "voice_to_image": _voice_coders(data, model, voices, config["streams"]),
     }
     galleries = {"image_to_voice": voices, "voice_to_image": images}
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        found = {}
+    found = {}
+    with torch_threads(1):
         for direction, some in coders.items():
             coding = [_milliseconds(code) for code in some]
             ranking = [
@@ -58,8 +57,6 @@ def query_milliseconds(features: Path, run: Path, *, by_sign: bool) -> dict[str,
             found[f"{direction}.code"] = median(coding)
             found[f"{direction}.rank"] = median(ranking)
             found[f"{direction}.query"] = median(map(sum, zip(coding, ranking, strict=True)))
-    finally:
-        torch.set_num_threads(before)
     return found
 
 

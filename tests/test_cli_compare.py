@@ -220,6 +220,7 @@ def test_what_is_missing_or_half_done_is_done_and_the_rest_is_kept(
 
 LONGER = ("--methods", "divh,csq", "--epochs", "12", "--bits", "16", "--seeds", "1", "--device",
           "cpu")  # fmt: skip
+FIRST = Path("runs") / "divh-16-stack-one-training.epochs=12-0"
 
 
 @pytest.fixture(scope="module")
@@ -230,21 +231,26 @@ def whole(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_comparison_is_75_and_goes_on_to_the_same_table(
-    features: Path, whole: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    arguments, stopped = ("compare", features, *LONGER), tmp_path / "stopped"
-    command = [sys.executable, "-m", "ivr.cli", *map(str, arguments), "--out", str(stopped)]
-    history = stopped / "runs" / "divh-16-stack-one-training.epochs=12-0" / "history.jsonl"
-    with subprocess.Popen(
+def begun(features: Path, out: Path, jobs: int) -> "subprocess.Popen[str]":
+    """A comparison in processes of its own that has trained an epoch of its first run."""
+    command = [sys.executable, "-m", "ivr.cli", "compare", str(features), *LONGER,
+               "--out", str(out), "--jobs", str(jobs)]  # fmt: skip
+    process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-    ) as process:  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not history.exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (out / FIRST / "history.jsonl").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    return process
+
+
+@pytest.mark.parametrize(("number", "jobs"), [(signal.SIGTERM, 2), (signal.SIGINT, 1)])
+def test_a_stopped_comparison_is_75_and_goes_on_to_the_same_table(
+    features: Path, whole: Path, tmp_path: Path, number: signal.Signals, jobs: int
+) -> None:
+    with begun(features, tmp_path, jobs) as process:
         if number is signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal does: to all processes at once
         else:
@@ -253,9 +259,20 @@ def test_a_stopped_comparison_is_75_and_goes_on_to_the_same_table(
     assert process.returncode == 75, said
     assert said.splitlines()[-1] == "stopped; nothing that was finished is lost: call again"
     assert "Traceback" not in said
-    assert not (stopped / "compare.csv").exists()
-    succeeded(ivr(*arguments, "--out", stopped))
-    assert (stopped / "compare.csv").read_bytes() == (whole / "compare.csv").read_bytes()
+    assert not (tmp_path / "compare.csv").exists()
+    succeeded(ivr("compare", features, *LONGER, "--out", tmp_path))
+    assert (tmp_path / "compare.csv").read_bytes() == (whole / "compare.csv").read_bytes()
+
+
+def test_a_training_process_that_is_killed_is_one_line(features: Path, tmp_path: Path) -> None:
+    with begun(features, tmp_path, 2) as process:
+        trainer = json.loads((tmp_path / FIRST / ".lock").read_text())["process"]
+        assert trainer != process.pid
+        os.kill(trainer, signal.SIGKILL)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1, said
+    assert said.splitlines()[-1].startswith("Error: a training process was ended from outside")
+    assert "Traceback" not in said
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(features: Path, tmp_path: Path) -> None:
