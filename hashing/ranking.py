@@ -20,7 +20,7 @@ import numpy.typing as npt
 CELLS = 1 << 20
 
 # Gallery items whose words stay in the first-level cache while the queries pass over them.
-TILE = 2048
+TILE = 4096
 
 # Queries handed to a thread at a time: enough to share each tile, few enough to balance threads.
 QUERIES_A_TASK = 32

@@ -168,7 +168,14 @@ def _voice_rows(
     work: Sequence[Sequence[str]], root: Path, voice: VoiceConfig, config: ExtractConfig
 ) -> Rows:
     names = list(chain.from_iterable(work))
-    return _readers(config, work).read(listen, names, (root, voice, os.getpid()), "processes")
+    arguments = (root, voice, os.getpid())
+    with closing(_readers(config, work).read(listen, names, arguments, "processes")) as heard:
+        for row in heard:
+            if isinstance(row, Row):
+                vectors, _ = of_fixed_length(row.vector, voice)
+                yield replace(row, vector=vectors.reshape(-1))
+            else:
+                yield row
 
 
 def _voice_rows_in_batches(
