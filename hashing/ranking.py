@@ -19,8 +19,12 @@ import numpy.typing as npt
 # Cells [queries, gallery] held at once: 8 MiB a temporary array of int64.
 CELLS = 1 << 20
 
-# Gallery items whose words stay in the first-level cache while the queries pass over them.
-TILE = 4096
+# Gallery items whose words stay in the second-level cache while the queries pass over them.
+TILE = 1 << 14
+
+# From so many items on, and for codes of 64 bits at the most, distances are counted in pairs: one
+# addition to a table of 65 x 65 for two items. Below, adding the table up costs more than it saves.
+PAIRED = 4096
 
 # Queries handed to a thread at a time: enough to share each tile, few enough to balance threads.
 QUERIES_A_TASK = 32
@@ -365,8 +369,9 @@ def _fused_counts(
 
     Compiled by :func:`_kernel`. For each tile of the gallery and each query: the distances go into
     a buffer (a loop without branches, which the compiler turns into vector instructions and, where
-    the processor has it, population count), then into four histograms in turn, since adding twice
-    running to one counter waits for the first store.
+    the processor has it, population count), then into several histograms in turn, since adding
+    twice running to one counter waits for the first store: two tables of pairs of distances, or
+    four of single ones.
 
     Args:
         queries: words [q, words], uint64.
@@ -380,6 +385,10 @@ def _fused_counts(
     buckets = items.shape[1]
     distance = np.empty(TILE, dtype=np.uint16)
     counts = np.empty((4, buckets), dtype=np.uint32)
+    in_pairs = buckets <= 65
+    # A tile has at most 2^14 items, so that no count of pairs passes 2^16.
+    table = np.empty((2, 65, 65), dtype=np.uint16)
+    pairs = table.reshape(2, 65 * 65)
     for first in range(0, size, TILE):
         tile = min(TILE, size - first)
         for i in range(len(queries)):
@@ -404,6 +413,28 @@ def _fused_counts(
                 (items[i], stop, tile),
             ):
                 if low == high:
+                    continue
+                if in_pairs and high - low >= PAIRED:
+                    table[:] = 0
+                    quarter = (high - low) // 4
+                    a = distance[low : low + quarter]
+                    b = distance[low + quarter : low + 2 * quarter]
+                    c = distance[low + 2 * quarter : low + 3 * quarter]
+                    e = distance[low + 3 * quarter : low + 4 * quarter]
+                    for j in range(quarter):
+                        pairs[0, a[j] * np.uint16(65) + b[j]] += np.uint16(1)
+                        pairs[1, c[j] * np.uint16(65) + e[j]] += np.uint16(1)
+                    for j in range(low + 4 * quarter, high):
+                        target[distance[j]] += 1
+                    for d in range(buckets):
+                        row = np.int64(0)
+                        for other in range(buckets):
+                            row += np.int64(table[0, d, other]) + np.int64(table[1, d, other])
+                        target[d] += row
+                    for d in range(buckets):
+                        for other in range(buckets):
+                            target[other] += np.int64(table[0, d, other])
+                            target[other] += np.int64(table[1, d, other])
                     continue
                 counts[:] = 0
                 fours = low + (high - low) // 4 * 4
