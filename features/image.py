@@ -122,8 +122,8 @@ class ImageConfig:
             raise ValueError(f"pooling must be {' or '.join(POOLINGS)}, got {self.pooling!r}")
         if self.views not in VIEWS:
             raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, got {self.views}")
-        if self.size and not 32 <= self.size <= 4096:
-            raise ValueError(f"size must be 0 or from 32 to 4096 pixels, got {self.size}")
+        if self.size and not 8 <= self.size <= 4096:
+            raise ValueError(f"size must be 0 or from 8 to 4096 pixels, got {self.size}")
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,9 @@ class NetworkConfig:
     voice_stride: tuple[int, ...] = (2, 2, 2)
     voice_dilation: int = 1
     voice_mean: VoiceMean = "removed"
-    voice_warp: float = 0.2
-    voice_stretch: float = 0.3
-    voice_tilt: float = 0.2
+    voice_warp: float = 0.1
+    voice_stretch: float = 0.15
+    voice_tilt: float = 0.0
     output_norm: bool = True
     dropout: float = 0.2
     image_dropout: float = 0.2

@@ -762,7 +762,7 @@ class TestStages:
         [
             ({"pooling": "max"}, "pooling must be vector or stages, got 'max'"),
             ({"views": 3}, "views must be one of 1, 2, 4, 8, got 3"),
-            ({"size": 8}, "size must be 0 or from 32 to 4096 pixels, got 8"),
+            ({"size": 4}, "size must be 0 or from 8 to 4096 pixels, got 4"),
         ],
     )
     def test_what_there_is_not_is_refused(self, values: dict[str, object], words: str) -> None:
