@@ -1,38 +1,48 @@
 """How much memory this process may still take."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 SHARE = 0.5  # of what is free; models, batches and other processes need some too
 GROUPS = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
+# Names of limit, use and droppable pages of files, in both versions of control groups.
+FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
 
 
 def room() -> float:
     """Return the bytes that a cache in memory may take: a share of what is free.
 
-    That of the machine, or of the control group that a batch system gave the job, where that is
+    That of the machine, or of the control groups that a batch system gave the job, where that is
     less.
     """
-    free = float(psutil.virtual_memory().available)
-    for folder in _groups():
-        limit = folder / "memory.max"
-        if limit.is_file() and (text := limit.read_text().strip()) != "max":
-            free = min(free, int(text) - _used(folder))
-    return SHARE * max(0.0, free)
+    free = [float(psutil.virtual_memory().available), *_free_in_groups()]
+    return SHARE * max(0.0, min(free))
 
 
-def _used(group: Path) -> int:
-    """Return the bytes that ``group`` holds, without pages of files that may be dropped."""
-    statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    held = int((group / "memory.current").read_text())
-    return held - int(statistics.get("inactive_file", 0))
+def _free_in_groups() -> Iterator[float]:
+    """Yield the bytes left in each control group of this process that has a limit."""
+    for group, version in _groups():
+        limit, used, droppable = FILES[version]
+        if (group / limit).is_file() and (text := (group / limit).read_text().strip()) != "max":
+            pages = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            held = int((group / used).read_text()) - int(pages.get(droppable, 0))
+            yield int(text) - held
 
 
-def _groups() -> list[Path]:
-    """Return the control groups (version 2) of this process, from its own upwards."""
-    own = Path("/proc/self/cgroup")
-    lines = own.read_text().splitlines() if own.is_file() else []
-    paths = [line.removeprefix("0::") for line in lines if line.startswith("0::")]
-    folders = [GROUPS / path.lstrip("/") for path in paths]
-    return [place for folder in folders for place in (folder, *folder.parents)]
+def _groups() -> Iterator[tuple[Path, int]]:
+    """Yield the memory control groups of this process from its own upwards, and their version."""
+    lines = OWN.read_text().splitlines() if OWN.is_file() else []
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0" or "memory" in controllers.split(","):
+            root = GROUPS if number == "0" else GROUPS / "memory"
+            own = root / path.lstrip("/")
+            for group in (own, *own.parents):
+                if group.is_relative_to(root):
+                    yield group, 2 if number == "0" else 1
