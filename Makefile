@@ -51,6 +51,12 @@ wheel: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/voice_features.py
 	$(BIN)/python benchmarks/ranking.py
+	$(BIN)/python benchmarks/voice_features.py --processes 1 2
+	$(BIN)/python benchmarks/ranking.py --items 1000000 --queries 1000 --rounds 3
+	$(BIN)/python benchmarks/ranking.py --table linear
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/extraction_memory.py
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/waiting_threads.py
 
 fuzz: $(STAMP)
