@@ -48,7 +48,9 @@ wheel: $(STAMP)
 	cd / && '$(CURDIR)/build/wheel/env/bin/python' -c 'import ivr.cli; assert "/build/wheel/env/" in ivr.cli.__file__, ivr.cli.__file__'
 	cd / && '$(CURDIR)/build/wheel/env/bin/ivr' demo --out '$(CURDIR)/build/wheel/demo' --classes 2 --images-per-class 10
 
-bench: $(STAMP)
+bench: demo
+	$(BIN)/python benchmarks/images.py demo
+	$(BIN)/python benchmarks/training_wait.py demo/features
 	$(BIN)/python benchmarks/voice_features.py
 	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/voice_features.py --processes 1 2

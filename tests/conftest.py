@@ -5,14 +5,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pytest
-import torch
+# Processes that tests start have one thread too: the last bits of a training depend on it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 if find_spec("ivr") is None:
     raise SystemExit("ivr is not installed here: run pip install -e . first")
 
+import numpy as np
+import pytest
 import soundfile
+import torch
 from PIL import Image
 from torch import nn
 
