@@ -80,8 +80,9 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--gpu-memory-fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,
               show_default=True, help="Share of the GPU's memory to take at the most.")  # fmt: skip
-@click.option("--shard", "part", metavar="I/N|slurm", help="Do part I of N, for ivr merge; slurm: "
-              "this task's part of its job array or job step.")  # fmt: skip
+@click.option("--shard", "part", metavar="I/N|slurm",
+              help="Do part I of N, for ivr merge. slurm: this task's part of its job array or "
+              "step; slurm/N: part SLURM_ARRAY_TASK_ID of N.")  # fmt: skip
 @click.option("--scheduler-address", default="", metavar="tcp://HOST:PORT",
               help="Read files on the workers of this Dask cluster.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Stop at the first damaged file.")
@@ -131,6 +132,7 @@ def extract(
         from ivr.features.voice import VoiceConfig
         from ivr.pipeline import extract as stage
         from ivr.pipeline.extract_config import ExtractConfig
+        from ivr.pipeline.lock import BusyError
         from ivr.pipeline.options import configured
         from ivr.pipeline.parts import parse_part
 
@@ -164,9 +166,16 @@ def extract(
             ]
             click.echo("\n".join(lines))
             return
-        results = stage.extract(
-            manifest, out, config, image_root=image_root or root, voice_root=voice_root or root
-        )
+        try:
+            results = stage.extract(
+                manifest, out, config, image_root=image_root or root, voice_root=voice_root or root
+            )
+        except BusyError as error:
+            if not config.part:
+                raise
+            # A job that was requeued to another machine has to wait for its own lock to go stale.
+            click.echo(f"{error}; call again", err=True)
+            raise SystemExit(CALL_AGAIN) from error
     for result in results:
         click.echo(result.summary())
     if any(result.left for result in results):

@@ -58,7 +58,7 @@ class ImageBatches:
         on_host = torch.empty(on_device.shape, dtype=on_device.dtype, pin_memory=True)
         on_host.copy_(on_device, non_blocking=True)
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        copied.record()
+        copied.record(torch.cuda.current_stream(self.device))
 
         def wait() -> np.ndarray:
             copied.synchronize()

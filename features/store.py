@@ -26,6 +26,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,6 +40,7 @@ from .frame import Frame
 
 FLUSH_BYTES = 1 << 25  # written before the disk is asked to hold them
 FORMAT = "2"
+MAPS = 64  # files that are mapped at a time
 USER_BLOCK = 512  # bytes before those of HDF5
 MOST_BESIDE = 1 << 20  # bytes beside the columns that a file of this project may have
 MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
@@ -324,7 +326,8 @@ def canonical_json(config: Mapping[str, Any]) -> str:
 def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[np.ndarray]:
     """Yield chunks of column ``name``, row for row from ``where`` [n, (source, row)]."""
     column = sources[0].columns[name]
-    maps = {number: sources[number].map(name) for number in np.unique(where[:, 0]).tolist()}
+    # Each map holds a file open, and a system allows some hundreds.
+    mapped = lru_cache(MAPS)(lambda number: sources[number].map(name))
     step = chunk_rows(column.dtype, column.shape)
     for start in range(0, len(where), step):
         block = where[start : start + step]
@@ -333,7 +336,7 @@ def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[
         cuts = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(block)]
         for first, last in pairwise(cuts):
             number, row = block[first].tolist()
-            values[first:last] = maps[number][row : row + last - first]
+            values[first:last] = mapped(number)[row : row + last - first]
         yield values
 
 

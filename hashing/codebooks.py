@@ -68,7 +68,9 @@ def nested_codes(classes: int, bits: int, generator: torch.Generator) -> Tensor:
         block = min(BLOCK, bits - codes.shape[1])
         words = torch.cat([hadamard(block), -hadamard(block)])
         if classes > len(words):
-            words = spread_codes(classes, block, generator)
+            # In a short last block classes share words: the bits before tell them apart.
+            words = spread_codes(min(classes, 2 ** (block - 1)), block, generator)
+            words = words.repeat(-(-classes // len(words)), 1)
         drawn = [
             words[torch.randperm(len(words), generator=generator)[:classes]] for _ in range(DRAWS)
         ]

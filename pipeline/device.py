@@ -18,14 +18,16 @@ def choose_device(name: str, memory_fraction: float = 1.0) -> torch.device:
         DeviceError: no such device.
     """
     device = _named(name)
-    if device.type == "cuda" and memory_fraction < 1:
-        torch.cuda.set_per_process_memory_fraction(memory_fraction, device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and pinned memory are those of the current device
+        if memory_fraction < 1:
+            torch.cuda.set_per_process_memory_fraction(memory_fraction, device)
     return device
 
 
 def _named(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -34,4 +36,4 @@ def _named(name: str) -> torch.device:
         raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"{name}: torch sees {torch.cuda.device_count()} CUDA devices here")
-    return device
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device

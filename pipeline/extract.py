@@ -175,12 +175,16 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     if left:
         return Extracted(modality.path, 0, new, tuple(skipped), left)
     if not new and finished.isdisjoint(modality.names):
+        if config.part:  # other parts may be readable; merging refuses where none is
+            _shards(modality).clear()
+            return Extracted(modality.path, 0, 0, tuple(skipped), 0)
         raise ExtractError(
             f"none of {len(skipped)} {modality.what} could be read, e.g. {skipped[0]}; "
             "say where they are with --image-root and --voice-root"
         )
     rows = len(finished)
-    if new or len(sources) != 1 or sources[0].path != modality.path:
+    stale = any(name not in finished for table in sources for name in table.text("names"))
+    if new or stale or len(sources) != 1 or sources[0].path != modality.path:
         rows = _assemble(modality)
     _shards(modality).clear()
     return Extracted(modality.path, rows, new, tuple(skipped), 0)
@@ -339,7 +343,8 @@ def _assemble(modality: Modality) -> int:
     for table in sources:
         if table.path == modality.path:
             table.verify()  # its rows get a new digest, which must not bless a flipped byte
-    names = [*modality.names, *others]
+    # Not the row of a file that was replaced by one that cannot be used.
+    names = [*(name for name in modality.names if name in finished), *others]
     return assemble(modality.path, modality.kind, modality.config, sources, names)
 
 

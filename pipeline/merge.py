@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ivr.features.files import file_digest
-from ivr.features.store import Table, assemble, open_table
+from ivr.features.store import Shards, Table, assemble, open_table
 
 from .feature_tables import IMAGES, VOICES, checked, difference, same_settings
 from .lock import only_writer
@@ -115,13 +115,21 @@ def _merge(path: Path, kind: str, names: Sequence[str], parts: Sequence[Path]) -
                 f"{source.path}: made with other settings than {sources[0].path} "
                 f"({difference(config, source.config)}); extract it again"
             )
-    before = _before(path, kind, sources[0])
+    begun = Shards(path.with_suffix(".shards"), kind)
+    before = [*_before(path, kind, sources[0]), *_begun(begun, sources[0])]
     for source in progress([*before, *sources], len(before) + len(sources), "files verified"):
         source.verify()
     held = {name for source in (*before, *sources) for name in source.text("names")}
     others = sorted(held - set(names))
     rows = assemble(path, kind, config, [*before, *sources], [*names, *others])
+    begun.clear()
     return Merged(path, rows, tuple(name for name in names if name not in held))
+
+
+def _begun(shards: Shards, source: Table) -> list[Table]:
+    """Return what an unfinished extraction without parts left, when its rows may stay."""
+    tables = [checked(table) for table in shards.tables()]
+    return [table for table in tables if same_settings(table.config, source.config)]
 
 
 def _before(path: Path, kind: str, source: Table) -> list[Table]:

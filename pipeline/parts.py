@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 FOLDER = "parts"
 # Cuts between parts fall on multiples of this, and so between batches: the last bits of a vector
 # depend on how many images share its forward pass.
-ALIGNED = 256
+ALIGNED = (256, 32)
 
 
 class PartError(ValueError):
@@ -50,17 +50,17 @@ class Part:
 
     def _cut(self, number: int, size: int) -> int:
         cut = number * size // self.count
-        if number == self.count or size < ALIGNED * self.count:
-            return cut
-        return min(size, round(cut / ALIGNED) * ALIGNED)
+        step = next((step for step in ALIGNED if size >= step * self.count), 1)
+        return cut if number == self.count else min(size, round(cut / step) * step)
 
 
 def parse_part(text: str, environment: Mapping[str, str] = os.environ) -> Part:
     """Return the part that ``text`` names.
 
     Args:
-        text: ``I/N`` with I from 1 to N, or ``slurm``: this task's place among the tasks of the
-            SLURM job array, or among those of the job step that srun started.
+        text: ``I/N`` with I from 1 to N; ``slurm``: this task's place among the tasks of the SLURM
+            job array, numbered from 1 or 0, or among those of the job step that srun started; or
+            ``slurm/N``: part SLURM_ARRAY_TASK_ID of N, for an array of some of the parts.
         environment: where SLURM's variables are.
 
     Raises:
@@ -68,6 +68,8 @@ def parse_part(text: str, environment: Mapping[str, str] = os.environ) -> Part:
     """
     if text == "slurm":
         return _slurm_part(environment)
+    if found := re.fullmatch(r"slurm/(\d{1,6})", text):
+        return Part(_number(environment, "SLURM_ARRAY_TASK_ID"), int(found[1]))
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not found:
         raise PartError(f"--shard takes I/N, e.g. 2/8, or slurm, got {text!r}")
@@ -84,13 +86,12 @@ def _slurm_part(environment: Mapping[str, str]) -> Part:
     array = [f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "COUNT")]
     if array[0] in environment:
         task, first, last, count = (_number(environment, name) for name in array)
-        step = (last - first) // (count - 1) if count > 1 else 1
-        if count > 1 and first + step * (count - 1) != last:
+        if first not in (0, 1) or last - first + 1 != count or count == 1:
             raise PartError(
-                "--shard slurm needs a job array of evenly spaced numbers, e.g. --array=1-8; "
-                "for others give I/N"
+                f"--shard slurm needs a whole job array, e.g. --array=1-8, not {count} tasks from "
+                f"{first} to {last}; to do some of N parts again give slurm/N"
             )
-        return Part((task - first) // step + 1, count)
+        return Part(task - first + 1, count)
     if "SLURM_PROCID" in environment:
         task, count = (_number(environment, name) for name in ("SLURM_PROCID", "SLURM_NTASKS"))
         return Part(task + 1, count)

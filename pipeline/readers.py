@@ -14,6 +14,7 @@ from .rows import Failure, Row
 
 Rows = Generator[Row | Failure, None, None]
 PATIENCE = 30.0  # seconds for a scheduler to answer
+WORKERS_PATIENCE = 300.0  # seconds for a first worker to come
 
 
 class ReadersError(ValueError):
@@ -89,7 +90,9 @@ class Readers:
         if cluster is None:
             jobs = min(self.jobs or joblib.cpu_count(), most)
             return joblib.Parallel(jobs, prefer=prefer, return_as="generator")
-        with joblib.parallel_config("dask", client=cluster):
+        with joblib.parallel_config(
+            "dask", client=cluster, wait_for_workers_timeout=WORKERS_PATIENCE
+        ):
             return joblib.Parallel(-1, return_as="generator")
 
     def _who(self) -> str:

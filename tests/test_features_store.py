@@ -510,3 +510,23 @@ def test_a_writer_killed_at_any_moment_leaves_files_that_verify(tmp_path: Path) 
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) > 6
+
+
+def test_more_shards_than_files_may_be_open_are_assembled(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from ivr.features.store import Shards, assemble, open_table, text_column
+folder = Path(sys.argv[1])
+shards = Shards(folder / "shards", "rows")
+for number in range(150):
+    names = text_column([f"{number:03d}"])
+    shards.write({}, {"names": names, "vectors": np.full((1, 2), number, np.float32)})
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+order = [f"{number:03d}" for number in np.random.default_rng(0).permutation(150)]
+assert assemble(folder / "whole.h5", "rows", {}, shards.tables(), order) == 150
+vectors = open_table(folder / "whole.h5", "rows").read("vectors")
+assert vectors[:, 0].tolist() == [float(name) for name in order]
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)

@@ -122,6 +122,12 @@ def test_more_classes_than_words_of_a_block_have_codes_of_their_own() -> None:
         codes(300, 8)
 
 
+def test_a_short_last_block_is_shared_by_many_classes() -> None:
+    book = codes(300, 24)
+    assert book.shape == (300, 24)
+    assert len({tuple(code) for code in book.tolist()}) == 300
+
+
 def test_the_codes_are_saved_with_the_model() -> None:
     sizes = Sizes(6, (1, 3, 20), 32, 3)
     network = NetworkConfig(voice_channels=(4,), voice_stride=(1,), image_hidden=0)

@@ -814,3 +814,14 @@ def test_random_weights_are_said_aloud(
     config = ExtractConfig(ImageConfig("alexnet", "random"), TINY_VOICE, jobs=1)
     plan(media_set / "manifest.csv", tmp_path / "out", config)
     assert "note: alexnet has RANDOM weights" in capsys.readouterr().err
+
+
+def test_a_file_replaced_by_an_unreadable_one_loses_its_row(tmp_path: Path) -> None:
+    manifest = made(tmp_path, 0, 5)
+    extract(manifest, tmp_path / "out", CONFIG)
+    (tmp_path / "2.wav").write_bytes(b"RIFFnothing")
+    (voices,) = extract(manifest, tmp_path / "out", CONFIG)
+    assert (voices.rows, voices.new, voices.skipped) == (4, 0, ("2.wav",))
+    assert "2.wav" not in open_table(voices.path, VOICES).text("names")
+    again = extract(manifest, tmp_path / "out", CONFIG)[0]
+    assert (again.rows, again.skipped) == (4, ("2.wav",))

@@ -24,8 +24,9 @@ def test_parts_one_after_the_other_are_the_whole(size: int, count: int) -> None:
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_large_parts_are_cut_between_batches_and_small_ones_evenly(count: int) -> None:
     for number in range(2, count + 1):
-        assert Part(number, count).of(range(10_500))[0] % ALIGNED == 0
-    lengths = [len(Part(number, count).of(range(100))) for number in range(1, count + 1)]
+        assert Part(number, count).of(range(10_500))[0] % ALIGNED[0] == 0
+        assert Part(number, count).of(range(1000))[0] % ALIGNED[1] == 0
+    lengths = [len(Part(number, count).of(range(20))) for number in range(1, count + 1)]
     assert max(lengths) - min(lengths) <= 1
 
 
@@ -34,12 +35,27 @@ def test_large_parts_are_cut_between_batches_and_small_ones_evenly(count: int) -
     [
         (task_of_array(1, 1, 8, 8), Part(1, 8)),
         (task_of_array(7, 0, 7, 8), Part(8, 8)),
-        (task_of_array(20, 10, 30, 3), Part(2, 3)),
-        (task_of_array(5, 5, 5, 1), Part(1, 1)),
     ],
 )
 def test_a_task_of_a_job_array_finds_its_part(environment: dict[str, str], expected: Part) -> None:
     assert parse_part("slurm", environment) == expected
+
+
+def test_some_tasks_of_an_array_do_parts_again() -> None:
+    assert parse_part("slurm/8", task_of_array(5, 3, 5, 2)) == Part(5, 8)
+    with pytest.raises(PartError, match="parts go from 1/N to N/N, got 9/8"):
+        parse_part("slurm/8", task_of_array(9, 9, 9, 1))
+    with pytest.raises(PartError, match="SLURM_ARRAY_TASK_ID is 'not set', not a number"):
+        parse_part("slurm/8", {})
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [task_of_array(3, 3, 3, 1), task_of_array(3, 3, 5, 2), task_of_array(20, 10, 30, 3)],
+)
+def test_an_array_of_some_parts_is_not_taken_for_the_whole(environment: dict[str, str]) -> None:
+    with pytest.raises(PartError, match=r"needs a whole job array, .* to do some .* slurm/N"):
+        parse_part("slurm", environment)
 
 
 def test_a_task_of_a_job_step_finds_its_part() -> None:
@@ -54,11 +70,7 @@ def test_a_task_of_a_job_step_finds_its_part() -> None:
     [
         ("slurm", {}, "neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set"),
         ("slurm", {"SLURM_PROCID": "1"}, "SLURM_NTASKS is 'not set', not a number"),
-        (
-            "slurm",
-            task_of_array(1, 1, 5, 4),
-            "evenly spaced",
-        ),
+        ("slurm", task_of_array(1, 1, 5, 4), "needs a whole job array"),
         ("1", {}, "takes I/N, e.g. 2/8"),
         ("0/2", {}, "parts go from 1/N to N/N, got 0/2"),
         ("-1/2", {}, "takes I/N"),

@@ -47,7 +47,11 @@ class CanonicalMethod(ClosedFormMethod):
 
     def fit(self, training: Pairs, generator: torch.Generator) -> None:
         """Correlate the training pairs and fold all linear steps into one map a side."""
-        chunks = [self.condense(*chunk)[0] for chunk in training.voice_chunks()]
+        # Voices of a file stay where they are, frames may be on a GPU.
+        chunks = [
+            self.condense(voices, frames.to(voices.device))[0]
+            for voices, frames in training.voice_chunks()
+        ]
         summary = torch.cat(chunks).to(training.images.device)
         paired = training.images.float()[training.voice_image]
         images = _standardised(self.image_standardise, paired)
