@@ -530,3 +530,19 @@ vectors = open_table(folder / "whole.h5", "rows").read("vectors")
 assert vectors[:, 0].tolist() == [float(name) for name in order]
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+
+
+def test_no_byte_of_a_table_can_change_unnoticed(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    unnoticed = []
+    for place in range(0, len(content), 3):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            open_table(path, "rows").verify()
+        except StoreError:
+            continue
+        unnoticed.append(place)
+    assert not unnoticed
