@@ -27,8 +27,8 @@ class Pairs:
         frames: [m] true number of frames of each voice.
         voice_image: [m] row of the image that each voice describes, ascending; every image has one.
         voice_rows: [m] row of each voice in ``voices``; None where they lie row for row.
-        condensed: voices are as the method takes them (:meth:`condensed_by`).
-        stored_frames: [m] frames as they are stored, where ``frames`` are condensed.
+        stored_frames: [m] frames as they are stored, where voices and ``frames`` are condensed
+            (:meth:`condensed_by`); None where they are not.
     """
 
     images: Tensor
@@ -37,7 +37,6 @@ class Pairs:
     frames: Tensor
     voice_image: Tensor
     voice_rows: Tensor | None = None
-    condensed: bool = False
     stored_frames: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -47,6 +46,11 @@ class Pairs:
             raise PairsError("every image needs at least one voice to make a pair")
         if bool((self.voice_image.diff() < 0).any()):
             raise PairsError("voice_image must ascend")
+
+    @property
+    def condensed(self) -> bool:
+        """Whether voices are as the method takes them."""
+        return self.stored_frames is not None
 
     def voices_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the voices ``rows`` [b] and their frames, where they lie."""
@@ -84,7 +88,6 @@ class Pairs:
             voices=voices,
             frames=frames,
             voice_rows=None,
-            condensed=True,
             stored_frames=self.frames,
         )
 

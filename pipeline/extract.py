@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from ivr.features.image import WeightsError
-from ivr.features.store import Shards, Table, assemble, open_table, text_column
+from ivr.features.store import Shards, Table, assemble, text_column
 
 from .device import DeviceError
 from .extract_config import ExtractConfig
-from .feature_tables import VOICES, checked, difference, same_settings
+from .feature_tables import VOICES, difference, held_tables, same_settings, shards_of
 from .lock import only_writer
 from .manifest import Manifest, ManifestError, read_manifest, resolve, write_manifest
 from .modality import Modality, image_modality, voice_modality
@@ -183,8 +183,9 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
             "say where they are with --image-root and --voice-root"
         )
     rows = len(finished)
-    stale = any(name not in finished for table in sources for name in table.text("names"))
-    if new or stale or len(sources) != 1 or sources[0].path != modality.path:
+    # A file whose rows are not all finished holds those of files that were replaced.
+    whole = [table.path for table in sources if table.rows == len(finished)]
+    if new or len(sources) != 1 or whole != [modality.path]:
         rows = _assemble(modality)
     _shards(modality).clear()
     return Extracted(modality.path, rows, new, tuple(skipped), 0)
@@ -192,8 +193,7 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
 
 def _tables(modality: Modality) -> list[Table]:
     """Return the feature file, where there is one, and the shards."""
-    whole = [open_table(modality.path, modality.kind)] if modality.path.exists() else []
-    return [checked(table) for table in (*whole, *_shards(modality).tables())]
+    return held_tables(modality.path, modality.kind)
 
 
 def _begun_with(sources: Sequence[Table], whole: Path) -> int:
@@ -349,4 +349,4 @@ def _assemble(modality: Modality) -> int:
 
 
 def _shards(modality: Modality) -> Shards:
-    return Shards(modality.path.with_suffix(".shards"), modality.kind)
+    return shards_of(modality.path, modality.kind)

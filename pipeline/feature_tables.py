@@ -3,9 +3,10 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from ivr.features.store import StoreError, Table, canonical_json
+from ivr.features.store import Shards, StoreError, Table, canonical_json, open_table
 
 IMAGES, VOICES = "image features", "voice features"
 
@@ -28,6 +29,21 @@ def checked(table: Table) -> Table:
     if found != kinds or table.columns["vectors"].shape[1] != dim or not noted:
         raise StoreError(f"{table.path}: not a table that ivr extract writes; make it again")
     return table
+
+
+def shards_of(path: Path, kind: str) -> Shards:
+    """Return the shards that the feature file ``path`` is assembled from."""
+    return Shards(path.with_suffix(".shards"), kind)
+
+
+def held_tables(path: Path, kind: str) -> list[Table]:
+    """Return the feature file ``path``, where there is one, and its shards.
+
+    Raises:
+        StoreError: the file is not one of features.
+    """
+    whole = [open_table(path, kind)] if path.exists() else []
+    return [checked(table) for table in (*whole, *shards_of(path, kind).tables())]
 
 
 def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

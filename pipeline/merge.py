@@ -5,9 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ivr.features.files import file_digest
-from ivr.features.store import Shards, Table, assemble, open_table
+from ivr.features.store import Table, assemble, open_table
 
-from .feature_tables import IMAGES, VOICES, checked, difference, same_settings
+from .feature_tables import (
+    IMAGES,
+    VOICES,
+    checked,
+    difference,
+    held_tables,
+    same_settings,
+    shards_of,
+)
 from .lock import only_writer
 from .manifest import Item, read_manifest, write_manifest
 from .parts import FOLDER, part_of_folder
@@ -115,30 +123,23 @@ def _merge(path: Path, kind: str, names: Sequence[str], parts: Sequence[Path]) -
                 f"{source.path}: made with other settings than {sources[0].path} "
                 f"({difference(config, source.config)}); extract it again"
             )
-    begun = Shards(path.with_suffix(".shards"), kind)
-    before = [*_before(path, kind, sources[0]), *_begun(begun, sources[0])]
+    before = _before(path, kind, sources[0])
     for source in progress([*before, *sources], len(before) + len(sources), "files verified"):
         source.verify()
     held = {name for source in (*before, *sources) for name in source.text("names")}
     others = sorted(held - set(names))
     rows = assemble(path, kind, config, [*before, *sources], [*names, *others])
-    begun.clear()
+    shards_of(path, kind).clear()
     return Merged(path, rows, tuple(name for name in names if name not in held))
 
 
-def _begun(shards: Shards, source: Table) -> list[Table]:
-    """Return what an unfinished extraction without parts left, when its rows may stay."""
-    tables = [checked(table) for table in shards.tables()]
-    return [table for table in tables if same_settings(table.config, source.config)]
-
-
 def _before(path: Path, kind: str, source: Table) -> list[Table]:
-    """Return the feature file that is there already, when its rows may stay."""
-    if not path.exists():
-        return []
-    table = checked(open_table(path, kind))
-    if same_settings(table.config, source.config):
-        return [table]
-    found = difference(table.config, source.config)
-    say(f"{path}: was made with other settings ({found}); it is replaced")
-    return []
+    """Return what is there already and may stay: the feature file, and what a call had begun."""
+    kept = []
+    for table in held_tables(path, kind):
+        if same_settings(table.config, source.config):
+            kept.append(table)
+        elif table.path == path:
+            found = difference(table.config, source.config)
+            say(f"{path}: was made with other settings ({found}); it is replaced")
+    return kept

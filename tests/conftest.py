@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from click.testing import CliRunner, Result
 from PIL import Image
 from torch import nn
 
+from ivr.cli import main
 from ivr.features.image import Blueprint, Encoder, ImageConfig
 from ivr.features.store import text_column, write_table
 from ivr.features.voice import VoiceConfig, voice_vectors
@@ -33,6 +35,25 @@ CLASSES = {"forest": 400, "pond": 1000, "river": 2500}  # tone of its voices, Hz
 IMAGES_PER_CLASS, VOICES_PER_IMAGE = 6, 2
 IMAGE_DIM = 32
 TINY_VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
+
+
+def ivr(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def succeeded(result: Result) -> Result:
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def assert_one_line(result: Result, words: str, status: int = 1) -> None:
+    """The last line, and it alone, is the error; the call ended with ``status``."""
+    assert isinstance(result.exception, SystemExit), result.exc_info
+    assert result.exit_code == status
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert errors == result.stderr.splitlines()[-1:]
+    assert words in errors[0]
+    assert result.stdout == ""
 
 
 def spoken(label: str, rng: np.random.Generator, seconds: float = 0.15) -> np.ndarray:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from conftest import assert_one_line, ivr, succeeded
 
 from ivr.cli import main
 from ivr.cli.compare import PRESETS as HELP
@@ -26,25 +27,6 @@ from ivr.pipeline.queries import KIND, read_queries
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 SHORT = ("--epochs", "2", "--bits", "16", "--seeds", "2", "--device", "cpu")
-
-
-def ivr(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def succeeded(result: Result) -> Result:
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def assert_one_line(result: Result, words: str, status: int = 1) -> None:
-    """The last line, and it alone, is the error; the call ended with ``status``."""
-    assert isinstance(result.exception, SystemExit), result.exc_info
-    assert result.exit_code == status
-    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert errors == result.stderr.splitlines()[-1:]
-    assert words in errors[0]
-    assert result.stdout == ""
 
 
 def lines_of(table: Path, kind: str = "measured") -> list[dict[str, str]]:

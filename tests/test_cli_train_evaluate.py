@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from conftest import assert_one_line, ivr, succeeded
 from safetensors.numpy import load_file
 
 from ivr.cli import main
@@ -30,25 +30,6 @@ SMALL = (
     "--set", "network.voice_kernel=3",
 )  # fmt: skip
 SHORT = (*SMALL, "--epochs", "2")
-
-
-def ivr(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def succeeded(result: Result) -> Result:
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def assert_one_line(result: Result, words: str, status: int = 1) -> None:
-    """The last line, and it alone, is the error; the call ended with ``status``."""
-    assert isinstance(result.exception, SystemExit), result.exc_info
-    assert result.exit_code == status
-    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert errors == result.stderr.splitlines()[-1:]
-    assert words in errors[0]
-    assert result.stdout == ""
 
 
 @pytest.fixture(scope="module")
