@@ -23,6 +23,8 @@ PRESETS = {
     "with MFCC, delta, delta-delta and their stack",
     "dvan-features": "DVAN, Tables III-V: mAP, P@K, R@K and F@K "
     "with MFCC, delta, delta-delta and their stack",
+    "honest-checks": "Honest checks: sentences, classes and speakers never met, "
+    "and what chance would find",
 }
 
 
@@ -124,6 +126,7 @@ def compare(
         from ivr.pipeline.table_formats import as_text
 
         loop = () if epochs is None else (f"training.epochs={epochs}",)
+        checks = presets.preset_checks(preset, features)
         with settings():
             grid = presets.preset_grid(
                 preset,
@@ -137,6 +140,7 @@ def compare(
                 cut=cut or "",
                 device=device,
                 reference=reference,
+                checks=checks,
             )
         if only_plan:
             plan = stage.plan(features, out, grid, threads)

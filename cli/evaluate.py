@@ -33,6 +33,11 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
               help="The method's own, or Hamming distance of the sign codes.")  # fmt: skip
 @click.option("--bits", type=int, help="Rank by the first so many bits of the codes.")
 @click.option("--speaker", metavar="NAME", help="Use the voices of this speaker only.")
+@click.option("--without-speaker", metavar="NAME",
+              help="Use the voices of all other speakers only.")  # fmt: skip
+@click.option("--classes", type=click.Choice(["all", "seen", "unseen", "unseen-among-all"]),
+              help="Only items of classes that the run trained on, or never saw; or queries of "
+              "those it never saw among all.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Of the drawn voices  [default: the run's].")
 @click.option("--codes", type=click.Path(dir_okay=False, path_type=Path),
               help="Codes file  [default: RUN/codes.h5].")  # fmt: skip
@@ -51,6 +56,8 @@ def evaluate(
     distance: str,
     bits: int | None,
     speaker: str | None,
+    without_speaker: str | None,
+    classes: str | None,
     seed: int | None,
     codes: Path | None,
     out: Path | None,
@@ -86,6 +93,8 @@ def evaluate(
             "distance": None if distance == "own" else distance,
             "bits": bits,
             "speaker": speaker,
+            "without_speaker": without_speaker,
+            "classes": classes,
             "seed": seed,
         }
         with settings():

@@ -89,6 +89,10 @@ def _choices_given(context: click.Context) -> bool:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--without-speaker", "without_speakers", multiple=True, metavar="NAME",
               help="Train without this speaker, repeatable; see evaluate --speaker.")  # fmt: skip
+@click.option("--without-class", "without_classes", multiple=True, metavar="NAME",
+              help="Train without this class, repeatable; see evaluate --classes.")  # fmt: skip
+@click.option("--unseen-classes", type=float, default=0.0, metavar="SHARE",
+              help="Train without this share of the classes, drawn by --seed: 0.25.")  # fmt: skip
 @click.option("--unseen-captions", is_flag=True,
               help="Train without any sentence that the test split speaks.")  # fmt: skip
 @click.option("--resume", is_flag=True,
@@ -115,6 +119,8 @@ def train_hash(
     weight_decay: float | None,
     device: str,
     without_speakers: tuple[str, ...],
+    without_classes: tuple[str, ...],
+    unseen_classes: float,
     unseen_captions: bool,
     resume: bool,
     overwrite: bool,
@@ -162,6 +168,8 @@ def train_hash(
                 options=tuple(option for option in options if option not in loop),
                 training=configured(TrainConfig, training),
                 without_speakers=without_speakers,
+                without_classes=without_classes,
+                unseen_classes=unseen_classes,
                 unseen_captions=unseen_captions,
                 device=device,
             )

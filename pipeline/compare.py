@@ -20,12 +20,13 @@ import joblib
 from ivr.features.store import open_table
 from ivr.hashing.methods import ClosedFormMethod, method_entry
 
-from .comparison import Grid, Row
+from .comparison import Grid, Judging, Row
 from .device import choose_device
 from .encode import KIND as CODES_KIND
 from .estimate import epoch_seconds, epochs_done, measured_epoch_seconds
 from .evaluate import Protocol, completed, evaluate_run
 from .feature_set import open_features
+from .honest_checks import PLAIN_CHECK, Check
 from .lock import BusyError
 from .progress import clock, progress, say
 from .queries import DIRECTIONS, QueryFigures, read_queries
@@ -52,14 +53,14 @@ class Task:
         seed: of the run.
         run: its folder.
         config: what is trained.
-        protocols: how it is judged, by the name of the folder of the figures.
+        judgings: how it is judged.
     """
 
     row: Row
     seed: int
     run: Path
     config: RunConfig
-    protocols: Mapping[str, Protocol]
+    judgings: tuple[Judging, ...]
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,14 @@ class Line:
         distance: hamming, euclidean or matching.
         by_sign: the outputs of a real-valued method are ranked by their signs.
         evaluations: by seed.
+        check: what was asked.
     """
 
     row: Row
     distance: str
     by_sign: bool
     evaluations: Mapping[int, Evaluation]
+    check: Check = PLAIN_CHECK
 
 
 def tasks(grid: Grid, out: Path) -> list[Task]:
@@ -136,7 +139,7 @@ def tasks(grid: Grid, out: Path) -> list[Task]:
             seed,
             out / RUNS / grid.name(row, seed),
             grid.config(row, seed),
-            {f"{grid.protocol}-{name}": p for name, p in grid.protocols(row).items()},
+            tuple(grid.judgings(row, seed)),
         )
         for seed in grid.seeds
         for row in grid.rows()
@@ -214,17 +217,16 @@ def read_lines(out: Path, grid: Grid) -> list[Line]:
     """
     found: dict[tuple[Row, str], dict[int, Evaluation]] = {}
     for task in tasks(grid, out):
-        for name in task.protocols:
-            if _is_judged(task, name):
-                by_seed = found.setdefault((task.row, name), {})
-                by_seed[task.seed] = _read_evaluation(task.run / EVALUATIONS / name)
+        for judging in task.judgings:
+            if _is_judged(task, judging):
+                by_seed = found.setdefault((task.row, judging.folder), {})
+                by_seed[task.seed] = _read_evaluation(task.run / EVALUATIONS / judging.folder)
     lines = []
     for row in grid.rows():
         own = method_entry(row.variant.method).build.distance
-        for name, protocol in grid.protocols(row).items():
-            evaluations = found.get((row, f"{grid.protocol}-{name}"), {})
-            by_sign = name == "hamming"
-            lines.append(Line(row, protocol.distance or own, by_sign, evaluations))
+        for judging in grid.judgings(row, grid.seeds[0]):
+            distance, evaluations = judging.protocol.distance, found.get((row, judging.folder), {})
+            lines.append(Line(row, distance or own, judging.by_sign, evaluations, judging.check))
     return lines
 
 
@@ -234,7 +236,7 @@ def state(task: Task) -> State:
         return "new"
     if not (task.run / CODES).is_file():
         return "begun"
-    judged = all(_is_judged(task, name) for name in task.protocols)
+    judged = all(_is_judged(task, judging) for judging in task.judgings)
     return "finished" if judged else "trained"
 
 
@@ -322,29 +324,31 @@ def _trained_and_judged(features: Path, task: Task) -> tuple[float, float]:
         train_run(features, task.run, task.config)
     elif found == "begun":
         resume_run(task.run, features=features, device=task.config.device, expected=task.config)
-    results = {}
-    for name, protocol in task.protocols.items():
-        folder = task.run / EVALUATIONS / name
-        results[name] = (
+    results = []
+    for judging in task.judgings:
+        folder = task.run / EVALUATIONS / judging.folder
+        results.append(
             read_json(folder / RESULTS)
-            if _is_judged(task, name)
-            else evaluate_run(task.run, protocol, out=folder)
+            if _is_judged(task, judging)
+            else evaluate_run(task.run, judging.protocol, out=folder)
         )
-    own = next(iter(results.values()))
+    own = results[0]
     return own["image_to_voice"]["mAP"], own["voice_to_image"]["mAP"]
 
 
-def _is_judged(task: Task, name: str) -> bool:
-    """Return whether the codes that are there now were judged by the protocol ``name``."""
-    folder = task.run / EVALUATIONS / name
+def _is_judged(task: Task, judging: Judging) -> bool:
+    """Return whether the codes that are there now were judged so."""
+    folder = task.run / EVALUATIONS / judging.folder
     if not (folder / RESULTS).is_file() or not (task.run / CODES).is_file():
         return False
     results = read_json(folder / RESULTS)
-    asked = asdict(completed(task.protocols[name], read_config(task.run)))
+    asked = asdict(completed(judging.protocol, read_config(task.run)))
+    told = results.get("protocol")
     model = open_table(task.run / CODES, CODES_KIND).config["model"]
     codes = results.get("codes")
     return (
-        results.get("protocol") == asked
+        isinstance(told, dict)
+        and asdict(Protocol()) | told == asked  # earlier versions had no other choice
         and isinstance(codes, dict)
         and codes.get("model_sha256") == model
     )

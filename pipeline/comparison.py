@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
 from ivr.hashing.trainer import TrainConfig
 
 from .evaluate import PROTOCOLS, Protocol
 from .feature_set import STREAMS
+from .honest_checks import NOTHING, PLAIN_CHECK, Check, LeftOut
 from .options import OptionError, configured
 from .splits import splits_of_cut
 from .train import RunConfig, Voices
@@ -64,12 +65,31 @@ class Row:
         bits: length of the codes.
         streams: of MFCC, delta and delta-delta.
         voices: that are trained on, one an image or all.
+        left_out: what it never sees.
     """
 
     variant: Variant
     bits: int
     streams: tuple[str, ...]
     voices: Voices
+    left_out: LeftOut = NOTHING
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How the runs of a row are judged with one seed.
+
+    Attributes:
+        folder: name of that of the figures.
+        check: what is asked of them.
+        by_sign: the outputs of a real-valued method are ranked by their signs.
+        protocol: every choice.
+    """
+
+    folder: str
+    check: Check
+    by_sign: bool
+    protocol: Protocol
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,7 @@ class Grid:
         protocol: of :data:`ivr.pipeline.evaluate.PROTOCOLS`, for all.
         cut: of the images, 80/20 or 80/10/10; ``""`` for that of the protocol.
         device: to train on.
+        checks: what is asked of every method; those that leave out the same share a run.
     """
 
     variants: tuple[Variant, ...]
@@ -95,10 +116,11 @@ class Grid:
     protocol: str = "divh"
     cut: str = ""
     device: str = "auto"
+    checks: tuple[Check, ...] = (PLAIN_CHECK,)
 
     def __post_init__(self) -> None:
         """Check the choices, those of every run among them."""
-        for name in ("variants", "bits", "streams", "voices", "seeds"):
+        for name in ("variants", "bits", "streams", "voices", "seeds", "checks"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} must be given, each once, got {_listed(values)}")
@@ -110,11 +132,12 @@ class Grid:
     def rows(self) -> list[Row]:
         """Return the rows, those of one number of bits together."""
         return [
-            Row(variant, bits, streams, voices)
+            Row(variant, bits, streams, voices, left_out)
             for bits in self.bits
             for voices in self.voices
             for streams in self.streams
             for variant in self.variants
+            for left_out in dict.fromkeys(check.left_out for check in self.checks)
         ]
 
     def share(self) -> str:
@@ -135,6 +158,7 @@ class Grid:
             options=tuple(setting for setting in settings if setting not in loop),
             training=configured(TrainConfig, [s.removeprefix(f"{LOOP}.") for s in loop]),
             device=self.device,
+            **row.left_out.choices(seed),
         )
 
     def name(self, row: Row, seed: int) -> str:
@@ -144,15 +168,23 @@ class Grid:
             settings = hashlib.sha256(settings.encode()).hexdigest()[:12]
         cut = "" if self.share() == "80/20" else self.share().replace("/", "+")
         parts = (row.variant.method, row.bits, streams_name(row.streams), row.voices, settings, cut)
-        return "-".join(str(part) for part in (*parts, seed) if part != "")
+        named = (*parts, row.left_out.name(seed), seed)
+        return "-".join(str(part) for part in named if part != "")
 
-    def protocols(self, row: Row) -> dict[str, Protocol]:
-        """Return how runs of ``row`` are judged: by their own distance, and after sign."""
-        own = PROTOCOLS[self.protocol]
-        chosen = {"own": own}
-        if method_entry(row.variant.method).build.distance != "hamming":
-            chosen["hamming"] = Protocol(**{**vars(own), "distance": "hamming"})
-        return chosen
+    def judgings(self, row: Row, seed: int) -> list[Judging]:
+        """Return how a run of ``row`` is judged: by its own distance, and after sign."""
+        real = method_entry(row.variant.method).build.distance != "hamming"
+        found = []
+        for check in self.checks:
+            if check.left_out == row.left_out:
+                own = check.protocol(PROTOCOLS[self.protocol], seed)
+                name = "-".join(filter(None, (check.name, check.change)))
+                end = f"-{name}" if name else ""
+                found.append(Judging(f"{self.protocol}-own{end}", check, False, own))
+                if real:
+                    signs = replace(own, distance="hamming")
+                    found.append(Judging(f"{self.protocol}-hamming{end}", check, True, signs))
+        return found
 
 
 def plain_variants(methods: Sequence[str]) -> tuple[Variant, ...]:

@@ -31,12 +31,14 @@ class Column:
         direction: image_to_voice or voice_to_image; ``""`` for a figure of both.
         block: columns of one block stand side by side.
         lowest: the least value is the best.
+        ranked: a value is better than another.
     """
 
     name: str
     direction: str = ""
     block: str = ""
     lowest: bool = False
+    ranked: bool = True
 
     @property
     def key(self) -> str:
@@ -212,16 +214,17 @@ def comparison_table(
         )
         for line, found in zip(lines, figures, strict=True)
     ]
-    gaps, names = _gaps(lines, reference)
+    gaps, names = _gaps(lines, reference) if differences else ([], {})
     difference = tuple(Column("difference", d, block="differences") for d in DIRECTIONS)
-    if differences and any(gaps):
+    if any(gaps):
         columns = (*columns, *difference)
         measured = [
             replace(line, cells={**line.cells, **gap})
             for line, gap in zip(measured, gaps, strict=True)
         ]
         notes = (*notes, *_gap_notes(names))
-    rows = [*_best_marked(measured, columns), *_chance_lines(lines, columns)]
+    chance = _chance_lines(lines, columns) if "check" not in heads else []  # each has its own
+    rows = [*_best_marked(measured, columns), *chance]
     dataset = _dataset(lines)
     if dataset and published is not None:
         rows += [
@@ -321,7 +324,8 @@ def line_name(line: Line, lines: Sequence[Line]) -> str:
 def _heads(lines: Sequence[Line]) -> tuple[str, ...]:
     streams = ("streams",) if len({line.row.streams for line in lines}) > 1 else ()
     voices = ("voices",) if len({line.row.voices for line in lines}) > 1 else ()
-    return ("method", "bits", *streams, *voices, "ranked by", "seeds")
+    checks = ("check",) if len({line.check for line in lines}) > 1 else ()
+    return ("method", "bits", *streams, *voices, *checks, "ranked by", "seeds")
 
 
 def _head_cells(line: Line, heads: Sequence[str]) -> dict[str, str]:
@@ -331,6 +335,7 @@ def _head_cells(line: Line, heads: Sequence[str]) -> dict[str, str]:
         "bits": str(line.row.bits),
         "streams": streams_name(line.row.streams),
         "voices": line.row.voices,
+        "check": line.check.label,
         "ranked by": ranked_by,
         "seeds": str(len(line.evaluations)),
     }
@@ -351,20 +356,27 @@ def _figures(results: Mapping[str, Any], column: Column) -> Mapping[str, Any]:
 
 
 def _best_marked(lines: Sequence[TableLine], columns: Sequence[Column]) -> list[TableLine]:
-    """Return ``lines`` with the best cells of every column marked, among lines of as many bits."""
+    """Return ``lines`` with the best cells of every column marked.
+
+    They are compared with those of lines of as many bits, by the same check.
+    """
     marked = []
     for line in lines:
-        group = [other for other in lines if other.heads["bits"] == line.heads["bits"]]
+        group = [other for other in lines if _rivals(line, other)]
         cells = dict(line.cells)
         for column in columns:
             cell = cells.get(column.key)
-            if isinstance(cell, Spread) and len(group) > 1:
+            if column.ranked and isinstance(cell, Spread) and len(group) > 1:
                 rivals = [o.cells[column.key] for o in group if column.key in o.cells]
                 means = [rival.mean for rival in rivals if isinstance(rival, Spread)]
                 best = min(means) if column.lowest else max(means)
                 cells[column.key] = replace(cell, best=cell.text != "" and cell.mean == best)
         marked.append(replace(line, cells=cells))
     return marked
+
+
+def _rivals(line: TableLine, other: TableLine) -> bool:
+    return all(line.heads.get(head) == other.heads.get(head) for head in ("bits", "check"))
 
 
 def _chance_lines(lines: Sequence[Line], columns: Sequence[Column]) -> list[TableLine]:
@@ -432,7 +444,8 @@ def _about(grid: Grid, lines: Sequence[Line], unit: str) -> list[str]:
             for d in DIRECTIONS
         )
         weights = results["features"]["images"].get("encoder", "unknown")
-        about.append(f"{queries}; image vectors of {weights}.")
+        check = lines[0].check.label + ": " if len({line.check for line in lines}) > 1 else ""
+        about.append(f"{check}{queries}; image vectors of {weights}.")
     return about
 
 

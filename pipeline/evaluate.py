@@ -51,6 +51,7 @@ from .runs import (
 from .tables import run_title
 from .voices import one_voice_an_image
 
+Classes = Literal["all", "seen", "unseen", "unseen-among-all"]
 QUERIES_AT_ONCE = 16_384
 CELLS_AT_ONCE = 1 << 22
 CURVE_POINTS = 200
@@ -79,6 +80,9 @@ class Protocol:
             matching, by its outputs; None for the method's own.
         bits: rank by the first so many bits of the codes, None for all.
         speaker: use the voices of this speaker only, None for those of all.
+        without_speaker: use the voices of all known speakers but this one, None for those of all.
+        classes: all; seen or unseen, only items of classes that the run trained on, or never saw,
+            on both sides; unseen-among-all, queries of classes that it never saw, all is searched.
         test: share of the images that the protocol tests on, None for any; only compared.
         seed: of the drawn voices, None for the run's.
     """
@@ -93,6 +97,8 @@ class Protocol:
     distance: Distance | None = None
     bits: int | None = None
     speaker: str | None = None
+    without_speaker: str | None = None
+    classes: Classes = "all"
     test: float | None = 0.2
     seed: int | None = None
 
@@ -105,6 +111,7 @@ class Protocol:
             "denominator": ("relevant", "min", "hits"),
             "ties": ("expectation", "file-order"),
             "empty": ("zero", "skip", "error"),
+            "classes": get_args(Classes),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
@@ -115,6 +122,8 @@ class Protocol:
             )
         if self.bits is not None and (self.bits < 8 or self.bits % 8):
             raise ValueError(f"bits must be a multiple of 8, got {self.bits}")
+        if self.speaker is not None and self.without_speaker is not None:
+            raise ValueError("give a speaker, or one to do without, not both")
         if self.cutoff is not None and self.cutoff < 1:
             raise ValueError(f"cutoff must be at least 1, got {self.cutoff}")
 
@@ -240,15 +249,17 @@ def judge(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> J
         protocol = replace(protocol, distance="hamming")
     images, voices = _drawn(codes, protocol)
     images, voices = _labelled(images, "images", protocol), _labelled(voices, "voices", protocol)
+    _say_departures(images, protocol)
+    asking, searched = _classes(codes, protocol)
     queries = {
-        "image_to_voice": _queries(images, "image"),
-        "voice_to_image": _queries(voices, "voice"),
+        "image_to_voice": _queries(_of_classes(images, asking), "image"),
+        "voice_to_image": _queries(_of_classes(voices, asking), "voice"),
     }
+    images, voices = _of_classes(images, searched), _of_classes(voices, searched)
     galleries = {
         "image_to_voice": _gallery(voices, "voice", protocol),
         "voice_to_image": _gallery(images, "image", protocol),
     }
-    _say_departures(images, protocol)
     numbers = {label: n for n, label in enumerate(sorted({*images.labels, *voices.labels}))}
     results: dict[str, Any] = {}
     chance: dict[str, Any] = {}
@@ -276,7 +287,9 @@ def judge(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> J
             queries["image_to_voice"], queries["voice_to_image"], measure, protocol.seed or 0
         )
     results["protocol"] = asdict(protocol)
-    results["dataset"] = known_dataset({*images.labels, *voices.labels} - {""})
+    whole = protocol.classes == "all"  # published figures are of all classes
+    labels = {*images.labels, *voices.labels} - {""}
+    results["dataset"] = known_dataset(labels) if whole else None
     return Judgement(results, curves, judged)
 
 
@@ -289,15 +302,55 @@ def _cut(items: CodedItems, bits: int | None) -> CodedItems:
     return replace(items, codes=np.ascontiguousarray(items.codes[:, : bits // 8]))
 
 
-def _spoken(voices: CodedItems, speaker: str | None) -> CodedItems:
-    """Return the voices of ``speaker``, all for None."""
-    if speaker is None:
+def _spoken(voices: CodedItems, protocol: Protocol) -> CodedItems:
+    """Return the voices of the speakers that the protocol takes."""
+    known, named = set(voices.speakers) - {""}, protocol.speaker or protocol.without_speaker
+    if named is None:
         return voices
-    rows = [row for row, name in enumerate(voices.speakers) if name == speaker]
-    if not rows:
-        known = ", ".join(sorted({name for name in voices.speakers if name})) or "nobody"
-        raise EvaluateError(f"no voice of {speaker!r}; there are voices of {known}")
-    return voices.select(rows)
+    if named not in known:
+        there = ", ".join(sorted(known)) or "nobody"
+        raise EvaluateError(f"no voice of {named!r}; there are voices of {there}")
+    kept = {named} if protocol.speaker else known - {named}
+    if not kept:
+        raise EvaluateError(f"there are voices of {named!r} only")
+    return voices.select([row for row, name in enumerate(voices.speakers) if name in kept])
+
+
+def _classes(
+    codes: Codes, protocol: Protocol
+) -> tuple[frozenset[str] | None, frozenset[str] | None]:
+    """Return the classes that are asked with, and those that are searched; None for any.
+
+    Raises:
+        EvaluateError: the run saw all classes, or nothing else is searched than one class.
+    """
+    if protocol.classes == "all":
+        return None, None
+    run = codes.config.get("run")
+    if not isinstance(run, dict) or not isinstance(run.get("classes"), list):
+        raise EvaluateError("the codes do not say what was trained on; make them with ivr encode")
+    trained = set(map(str, run["classes"]))
+    labels = {*codes.images.labels, *codes.voices.labels} - {""}
+    kept = frozenset(labels & trained if protocol.classes == "seen" else labels - trained)
+    if not kept:
+        saw = "none of" if protocol.classes == "seen" else "all"
+        raise EvaluateError(
+            f"the run saw {saw} the classes; leave some out with train-hash --unseen-classes"
+        )
+    if protocol.classes == "unseen-among-all":
+        return kept, None
+    if len(kept) == 1 and protocol.relevance == "class":
+        raise EvaluateError(
+            f"{min(kept)!r} is the only {protocol.classes} class, everything would be relevant; "
+            "search among all with --classes unseen-among-all"
+        )
+    return kept, kept
+
+
+def _of_classes(items: CodedItems, labels: frozenset[str] | None) -> CodedItems:
+    if labels is None:
+        return items
+    return items.select([row for row, label in enumerate(items.labels) if label in labels])
 
 
 def _drawn(codes: Codes, protocol: Protocol) -> tuple[CodedItems, CodedItems]:
@@ -305,7 +358,7 @@ def _drawn(codes: Codes, protocol: Protocol) -> tuple[CodedItems, CodedItems]:
     codes = replace(
         codes,
         images=_cut(codes.images, protocol.bits),
-        voices=_spoken(_cut(codes.voices, protocol.bits), protocol.speaker),
+        voices=_spoken(_cut(codes.voices, protocol.bits), protocol),
     )
     if protocol.voices == "all":
         return codes.images, codes.voices

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .compare import EVALUATIONS, Line
@@ -15,7 +15,9 @@ from .comparison_table import (
     figures_of,
     retrieval_columns,
 )
-from .feature_set import STREAMS
+from .feature_set import STREAMS, open_features
+from .honest_checks import NOTHING, PLAIN_CHECK, Check, check_notes, checks_of
+from .queries import DIRECTIONS
 from .query_time import query_milliseconds
 from .runs import HISTORY, RunError
 from .table_formats import write_table_files
@@ -66,8 +68,15 @@ PARAMETERS = tuple(
     for label, (gamma, eta) in GRID.items()
 )
 
+CHECKED = (
+    *(Column("mAP", direction, "mAP") for direction in DIRECTIONS),
+    *(Column(n, d, "mAP", ranked=False) for n in ("chance", "of plain") for d in DIRECTIONS),
+    *(Column("P@10", direction, "P@10") for direction in DIRECTIONS),
+)
 
-Figures = Callable[[Path, Line, Sequence[Column]], dict[int, dict[str, float]]]
+
+BySeed = dict[int, dict[str, float]]
+Figures = Callable[[Path, Line, Sequence[Column]], BySeed]
 
 
 @dataclass(frozen=True)
@@ -84,10 +93,13 @@ class Preset:
         published: beginning of the names of the published rows that it prints, None for none.
         by_sign: show real-valued methods after sign too.
         differences: show how far the mAP of each row is from that of the reference.
+        checks: what is asked of every method, of the folder of the features.
         figures: makes the figures of a line by seed, of features and the folder of the comparison.
+        together: completes the figures of the lines by what only all of them say.
         draws: what is written beside the table, of folder, name, table and lines.
         unit: of the figures.
         notes: below the table.
+        tells: more of them, of what was compared.
     """
 
     text: str
@@ -99,10 +111,22 @@ class Preset:
     published: str | None = ""
     by_sign: bool = True
     differences: bool = True
+    checks: Callable[[Path], tuple[Check, ...]] = lambda _: (PLAIN_CHECK,)
     figures: Figures = lambda _, line, columns: figures_of(line, columns)
+    together: Callable[[Sequence[Line], list[BySeed]], list[BySeed]] = lambda _, figures: figures
     draws: Callable[[Path, str, Table, Sequence[Line]], list[Path]] = lambda *_: []
     unit: str = "Percent"
     notes: tuple[str, ...] = ()
+    tells: Callable[[Grid], Sequence[str]] = lambda _: ()
+
+
+def preset_checks(name: str, features: Path) -> tuple[Check, ...]:
+    """Return what the preset ``name`` asks of every method, as ``features`` allow.
+
+    Raises:
+        StoreError, ManifestError: see their modules.
+    """
+    return PRESETS[name].checks(features)
 
 
 def preset_grid(
@@ -118,6 +142,7 @@ def preset_grid(
     cut: str,
     device: str,
     reference: str | None,
+    checks: tuple[Check, ...] = (PLAIN_CHECK,),
 ) -> Grid:
     """Return what the preset ``name`` compares, with what the user chose in its place.
 
@@ -133,6 +158,7 @@ def preset_grid(
         cut: of the images, ``""`` for the protocol's.
         device: to train on.
         reference: label of a row, only checked.
+        checks: see :func:`preset_checks`.
 
     Raises:
         ValueError: a choice that cannot be made.
@@ -156,6 +182,7 @@ def preset_grid(
         protocol or preset.protocol,
         cut,
         device,
+        checks,
     )
 
 
@@ -169,17 +196,18 @@ def write_comparison(
     """
     preset = PRESETS[name]
     shown = [line for line in lines if preset.by_sign or not line.by_sign]
+    figures = [preset.figures(features, line, preset.columns) for line in shown]
     table = comparison_table(
         preset.text,
         grid,
         shown,
         preset.columns,
-        [preset.figures(features, line, preset.columns) for line in shown],
+        preset.together(shown, figures),
         reference=reference,
         differences=preset.differences,
         published=preset.published,
         unit=preset.unit,
-        notes=preset.notes,
+        notes=(*preset.notes, *preset.tells(grid)),
     )
     paths = write_table_files(out, name, table)
     return table, [*paths, *preset.draws(out, name, table, shown)]
@@ -227,6 +255,44 @@ def _run(folder: Path) -> Path:
     """Return the run folder that the evaluation in ``folder`` belongs to."""
     assert folder.parent.name == EVALUATIONS
     return folder.parent.parent
+
+
+def _with_chance(_: Path, line: Line, columns: Sequence[Column]) -> BySeed:
+    """Return the figures of ``line`` and the mAP of a random order of what it searched."""
+    chance = {
+        seed: {f"{d}.chance": float(evaluation.results["chance"][d]["mAP"]) for d in DIRECTIONS}
+        for seed, evaluation in line.evaluations.items()
+    }
+    return _merged(figures_of(line, columns), chance)
+
+
+def _with_shares(lines: Sequence[Line], figures: list[BySeed]) -> list[BySeed]:
+    """Return ``figures`` with the share of the mAP of the plain run of the same seed, percent."""
+    plain = {
+        _asked(line): found
+        for line, found in zip(lines, figures, strict=True)
+        if line.check == PLAIN_CHECK
+    }
+    return [
+        _merged(found, _shares(found, plain.get(_asked(line), {})))
+        for line, found in zip(lines, figures, strict=True)
+    ]
+
+
+def _asked(line: Line) -> tuple[object, ...]:
+    """Return what lines have in common that differ by their check alone."""
+    return replace(line.row, left_out=NOTHING), line.by_sign
+
+
+def _shares(found: BySeed, plain: BySeed) -> BySeed:
+    return {
+        seed: {
+            f"{d}.of plain": 100 * figures[f"{d}.mAP"] / whole
+            for d in DIRECTIONS
+            if (whole := plain.get(seed, {}).get(f"{d}.mAP"))
+        }
+        for seed, figures in found.items()
+    }
 
 
 def _curves(out: Path, name: str, table: Table, lines: Sequence[Line]) -> list[Path]:
@@ -316,5 +382,17 @@ PRESETS = {
         protocol="dvan",
         published="DVAN",
         notes=("The paper's SPEC (spectrogram) variant is not among the features.",),
+    ),
+    "honest-checks": Preset(
+        "Honest checks: sentences, classes and speakers never met, and what chance would find",
+        CHECKED,
+        methods=("nested_codebook",),
+        published=None,
+        by_sign=False,
+        differences=False,
+        checks=lambda features: checks_of(open_features(features)),
+        figures=_with_chance,
+        together=_with_shares,
+        tells=lambda grid: check_notes(grid.checks, grid.seeds),
     ),
 }

@@ -63,8 +63,15 @@ def _protocol_line(results: Mapping[str, Any]) -> str:
     voices = {"one": "one voice", "all": "all voices"}[protocol["voices"]]
     if protocol.get("speaker"):
         voices += f" of {protocol['speaker']}"
+    if protocol.get("without_speaker"):
+        voices += f" of others than {protocol['without_speaker']}"
+    classes = {
+        "seen": "classes trained on, ",
+        "unseen": "classes never seen, ",
+        "unseen-among-all": "queries of classes never seen, ",
+    }.get(protocol.get("classes", "all"), "")
     return (
-        f"{protocol['relevance']} relevance, database {protocol['database']}, "
+        f"{protocol['relevance']} relevance, database {protocol['database']}, {classes}"
         f"{voices} an image, {ap}, ties by {protocol['ties']}\n{counts}"
     )
 

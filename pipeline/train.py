@@ -74,6 +74,9 @@ class RunConfig:
         options: of the method, ``name=value`` each.
         training: how it is trained.
         without_speakers: whose voices are neither trained on nor used to choose the model.
+        without_classes: that are neither trained on nor used to choose the model.
+        unseen_classes: share of the classes, in [0, 1), that the seed draws to be left out as well;
+            two at least, so that one can be told from another, unless it is 0.
         unseen_captions: leave out of training every voice whose sentence the test split speaks.
         device: auto takes cuda when there is one.
     """
@@ -87,6 +90,8 @@ class RunConfig:
     options: tuple[str, ...] = ()
     training: TrainConfig = field(default_factory=TrainConfig)
     without_speakers: tuple[str, ...] = ()
+    without_classes: tuple[str, ...] = ()
+    unseen_classes: float = 0.0
     unseen_captions: bool = False
     device: str = "auto"
 
@@ -107,6 +112,8 @@ class RunConfig:
             )
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        if not 0 <= self.unseen_classes < 1:
+            raise ValueError(f"unseen_classes must be in [0, 1), got {self.unseen_classes}")
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,8 @@ def describe_run(features: Path, config: RunConfig) -> str:
     data = open_features(features)
     splits = complete_splits(data.manifest, config.split)
     chosen = _describe(data, splits, config)
-    chosen["images"] = dict(Counter(splits[item.name] for item in data.image_items()))
+    kept = (item for item in data.image_items() if item.label not in _unseen(chosen["left_out"]))
+    chosen["images"] = dict(Counter(splits[item.name] for item in kept))
     return json.dumps(chosen, indent=2)
 
 
@@ -189,7 +197,7 @@ def resume_run(
     data = open_features(features or Path(chosen["features"]["folder"]))
     _require_same_features(run, chosen, data, _manifest_digest(data))
     if expected is not None:
-        _require_same_choices(run, chosen, _choices(expected))
+        _require_same_choices(run, chosen, _choices(data, expected))
     with only_writer(run):
         splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
         pairs = _training_and_validation(data, splits, chosen)
@@ -208,7 +216,7 @@ def check_runs(data: FeatureSet, wanted: Mapping[Path, RunConfig]) -> None:
     for run, config in wanted.items():
         chosen = read_config(run)
         _require_same_features(run, chosen, data, digest)
-        _require_same_choices(run, chosen, _choices(config))
+        _require_same_choices(run, chosen, _choices(data, config))
 
 
 def remove_run(run: Path) -> None:
@@ -290,7 +298,15 @@ def mapped_tensor(values: np.ndarray) -> Tensor:
 
 def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) -> dict[str, Any]:
     """Return everything that decides the run, as JSON values."""
-    names = classes(item for item in data.manifest.images() if splits[item.name] != "test")
+    choices = _choices(data, config)
+    unseen = _unseen(choices["left_out"])
+    trained = (item for item in data.manifest.images() if splits[item.name] != "test")
+    names = [label for label in classes(trained) if label not in unseen]
+    if unseen and len(names) < 2:
+        raise RunError(
+            f"{data.folder}: {len(names)} of the classes would be left to train on, "
+            "two or more are needed"
+        )
     if data.images is None or data.voices is None:
         raise RunError(f"{data.folder}: training needs images and voices")
     _, coefficients, frames = data.voice_settings()["shape"]
@@ -314,9 +330,9 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
         "method": config.method,
         "source": entry.build.source,
         "reconstruction": entry.build.reconstruction,
-        **_choices(config),
+        **choices,
         "sizes": asdict(sizes),
-        "classes": list(names),
+        "classes": names,
         "features": {
             "folder": str(data.folder.resolve()),
             "sha256": data.digests(),
@@ -329,9 +345,10 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
     }
 
 
-def _choices(config: RunConfig) -> dict[str, Any]:
+def _choices(data: FeatureSet, config: RunConfig) -> dict[str, Any]:
     """Return what a run must have in common with one that goes on with it, as JSON values."""
     entry = method_entry(config.method)
+    unseen = _unseen_classes(data, config)
     return {
         "method": config.method,
         "bits": config.bits,
@@ -339,6 +356,8 @@ def _choices(config: RunConfig) -> dict[str, Any]:
         "streams": list(config.streams),
         "seed": config.seed,
         "left_out": {
+            # Only where there are any: runs of earlier versions can be gone on with.
+            **({"classes": unseen} if unseen else {}),
             "speakers": sorted(config.without_speakers),
             "captions_of_test": config.unseen_captions,
         },
@@ -346,6 +365,27 @@ def _choices(config: RunConfig) -> dict[str, Any]:
         "options": asdict(configured(entry.config, config.options)),
         "training": _training(entry.build, config.training),
     }
+
+
+def _unseen_classes(data: FeatureSet, config: RunConfig) -> list[str]:
+    """Return the classes that are left out: the named ones, and those that the seed draws.
+
+    Raises:
+        RunError: a class that is not there.
+    """
+    names = classes(data.manifest.images())
+    unknown = set(config.without_classes) - set(names)
+    if unknown:
+        raise RunError(
+            f"{data.folder}: no class {min(unknown)!r}; there are {', '.join(names) or 'none'}"
+        )
+    count = max(2, int(len(names) * config.unseen_classes + 0.5)) if config.unseen_classes else 0
+    drawn = np.random.default_rng(config.seed).permutation(len(names))[:count]
+    return sorted({*config.without_classes, *(names[place] for place in drawn)})
+
+
+def _unseen(left_out: Mapping[str, Any]) -> set[str]:
+    return set(left_out.get("classes", ()))
 
 
 def _training_and_validation(
@@ -379,7 +419,8 @@ def _kept_voices(
     if unknown:
         known = ", ".join(sorted({voice.speaker for voice in voices if voice.speaker})) or "nobody"
         raise RunError(f"{data.folder}: no voice of {min(unknown)!r}; there are voices of {known}")
-    kept = [voice for voice in voices if voice.speaker not in speakers]
+    unseen = _unseen(left_out)
+    kept = [v for v in voices if v.speaker not in speakers and v.label not in unseen]
     if not left_out.get("captions_of_test"):
         return kept
     tested = {_sentence(voice) for voice in voices if splits[voice.name] == "test"}
@@ -398,9 +439,11 @@ def _prepared(features: Path, config: RunConfig) -> Prepared:
     data = open_features(features)
     splits = complete_splits(data.manifest, config.split)
     chosen = _describe(data, splits, config)
-    known = set(chosen["classes"])
+    unseen = _unseen(chosen["left_out"])
+    if unseen:
+        say(f"left out of training: classes {', '.join(sorted(unseen))}")
     for label in classes(data.manifest.images()):
-        if label not in known:
+        if label not in unseen.union(chosen["classes"]):
             say(f"note: {label} is tested on, but no image of it is trained on")
     pairs = _training_and_validation(data, splits, chosen)
     return Prepared(data, splits, chosen, pairs, choose_device(config.device))
