@@ -341,7 +341,7 @@ def _classes(
         return kept, None
     if len(kept) == 1 and protocol.relevance == "class":
         raise EvaluateError(
-            f"{min(kept)!r} is the only {protocol.classes} class, everything would be relevant; "
+            f"{min(kept)} is the only {protocol.classes} class, everything would be relevant; "
             "search among all with --classes unseen-among-all"
         )
     return kept, kept

@@ -391,6 +391,7 @@ PRESET_LINES = {
     "divh-choices": [variant.label for variant in PRESETS["divh-choices"].variants],
     "dvan-matching": ["dvan"] * 4,
     "dvan-features": ["dvan"] * 8,
+    "honest-checks": ["divh", "divh", "lsh", "lsh"],  # plain, and all voices
 }  # fmt: skip
 PRESET_FILES = {
     "divh-parameters": {"divh-parameters.png"},

@@ -409,6 +409,40 @@ def test_a_class_that_was_never_trained_on_is_evaluated(features: Path, tmp_path
     assert found["image_to_voice"]["per_class"]["river"] > 0
 
 
+def test_classes_can_be_left_out_and_searched_among_each_other(
+    features: Path, run: Path, tmp_path: Path
+) -> None:
+    def of_five(row: Row) -> Row:
+        number = Path(row.image).stem
+        label = row.label if row.label == "pond" else f"{row.label}{int(number) % 2}"
+        return replace(row, label=label, split={"0": "test", "1": "test", "2": "val",
+                       "3": "val"}.get(number, "train"))  # fmt: skip
+
+    five, out = with_rows(features, tmp_path / "five", of_five), tmp_path / "run"
+    left = ("--without-class", "pond", "--without-class", "river0")
+    result = succeeded(ivr("train-hash", five, "--out", out, *SHORT, *left))
+    assert "left out of training: classes pond, river0" in result.stderr
+    assert "no image of it is trained on" not in result.stderr
+    config = json.loads((out / "config.json").read_text())
+    assert config["left_out"]["classes"] == ["pond", "river0"]
+    assert config["classes"] == ["forest0", "forest1", "river1"]
+    found = json.loads(succeeded(ivr("evaluate", out, "--classes", "unseen", "--json")).stdout)
+    assert set(found["image_to_voice"]["per_class"]) == {"pond", "river0"}
+    assert found["image_to_voice"]["gallery"] == 3
+    assert "classes trained on" in succeeded(ivr("evaluate", out, "--classes", "seen")).stdout
+    succeeded(ivr("train-hash", five, "--out", out, "--resume", *SHORT, *left))
+    refused = ivr("train-hash", five, "--out", out, "--resume", *SHORT, *left[:2])
+    assert_one_line(refused, "was begun with left_out")
+    assert_one_line(ivr("evaluate", run, "--classes", "unseen"), "the run saw all the classes")
+    for options, words in (
+        (("--without-class", "sea"), "no class 'sea'; there are forest, pond, river"),
+        (("--unseen-classes", "0.3"), "1 of the classes would be left to train on"),
+    ):
+        new = ivr("train-hash", features, "--out", tmp_path / "none", *SHORT, *options)
+        assert_one_line(new, words)
+    assert not (tmp_path / "none").exists()
+
+
 def test_every_setting_of_the_loop_can_be_set(features: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = ("--set", "training.warm_up=0.25", "--set", "training.validate_every=3")
@@ -436,6 +470,7 @@ def test_every_setting_of_the_loop_can_be_set(features: Path, tmp_path: Path) ->
         (("--learning-rate", "-1"), "learning_rate must be positive, got -1.0"),
         (("--weight-decay", "-1"), "weight_decay must not be negative, got -1.0"),
         (("--seed", "-1"), "-1 is not in the range"),
+        (("--unseen-classes", "1"), "unseen_classes must be in [0, 1), got 1.0"),
         (("--voices", "two"), "'two' is not one of 'one', 'all'"),
         (("--resume", "--overwrite"), "--resume goes on with a run, --overwrite removes it"),
     ],

@@ -635,6 +635,7 @@ def test_another_share_of_test_items_than_the_protocols_is_said(
         ({"denominator": "all"}, "denominator must be relevant, min, hits"),
         ({"ties": "random"}, "ties must be expectation, file-order"),
         ({"empty": "one"}, "empty must be zero, skip, error"),
+        ({"classes": "new"}, "classes must be all, seen, unseen, unseen-among-all"),
         ({"distance": "cosine"}, "distance must be hamming, euclidean, matching, got 'cosine'"),
         ({"cutoff": 0}, "cutoff must be at least 1, got 0"),
     ],
@@ -793,6 +794,87 @@ def test_one_speaker_can_be_listened_to() -> None:
     assert results["image_to_voice"]["gallery"] == 2
     with pytest.raises(EvaluateError, match="no voice of 'eve'; there are voices of ann, bob"):
         evaluate(codes, replace(protocol, speaker="eve"))
+
+
+def test_one_speaker_can_be_done_without_and_a_stranger_counts_as_nobody() -> None:
+    codes = read_codes_of_speakers()
+    protocol = replace(PROTOCOLS["divh"], voices="all", without_speaker="ann", test=None)
+    others = evaluate(codes, replace(protocol, without_speaker=None, speaker="bob"))[0]
+    results = evaluate(codes, protocol)[0]
+    assert results["voice_to_image"] == others["voice_to_image"]
+    assert results["image_to_voice"] == others["image_to_voice"]
+    unknown = replace(codes, voices=replace(codes.voices, speakers=("ann", "", "bob", "")))
+    assert evaluate(unknown, protocol)[0]["voice_to_image"]["queries"] == 1
+    with pytest.raises(EvaluateError, match="no voice of 'eve'; there are voices of ann, bob"):
+        evaluate(codes, replace(protocol, without_speaker="eve"))
+    alone = replace(codes, voices=replace(codes.voices, speakers=("ann",) * 4))
+    with pytest.raises(EvaluateError, match="there are voices of 'ann' only"):
+        evaluate(alone, protocol)
+    with pytest.raises(ValueError, match="give a speaker, or one to do without, not both"):
+        replace(protocol, speaker="ann")
+
+
+def trained_on(codes: Codes, *classes: str) -> Codes:
+    return replace(codes, config={"run": {"classes": list(classes)}})
+
+
+@pytest.mark.parametrize("relevance", ["class", "pair"])
+@pytest.mark.parametrize("outputs", [False, True])
+def test_only_classes_that_were_seen_or_were_not_are_asked_and_searched(
+    relevance: Any, outputs: bool
+) -> None:
+    codes = trained_on(random_codes(4, images=24, voices_each=2, test=12), "a")
+    codes, measure = (with_outputs(codes), euclidean_distance) if outputs else (codes, None)
+    protocol = replace(ALL, relevance=relevance, test=None)
+
+    def only(classes: str) -> Codes:
+        sides = (codes.images, codes.voices)
+        kept = [[row for row, name in enumerate(s.labels) if name in classes] for s in sides]
+        return Codes(codes.images.select(kept[0]), codes.voices.select(kept[1]), {})
+
+    for choice, classes in (("seen", "a"), ("unseen", "bc")):
+        if (choice, relevance) == ("seen", "class"):  # one class: nothing to tell apart
+            continue
+        found = evaluate(codes, replace(protocol, classes=choice), measure)[0]  # type: ignore[arg-type]
+        expected = evaluate(only(classes), protocol, measure)[0]
+        for direction in ("image_to_voice", "voice_to_image"):
+            assert found[direction] == expected[direction]
+            assert found["chance"][direction] == expected["chance"][direction]
+
+
+def test_queries_of_classes_never_seen_are_those_of_all_among_all() -> None:
+    codes = trained_on(random_codes(4, images=24, voices_each=2, test=12), "a", "b")
+    whole = evaluate(codes, replace(ALL, test=None))[0]
+    found = evaluate(codes, replace(ALL, test=None, classes="unseen-among-all"))[0]
+    for direction in ("image_to_voice", "voice_to_image"):
+        assert found[direction]["gallery"] == whole[direction]["gallery"]
+        assert found[direction]["per_class"] == {"c": whole[direction]["per_class"]["c"]}
+    assert "queries of classes never seen, all voices" in results_table(found)
+
+
+def test_classes_that_cannot_be_chosen_are_one_line() -> None:
+    codes = random_codes(4)
+    for trained, choice, words in (
+        ("abc", "unseen", "the run saw all the classes; leave some out with train-hash"),
+        ("abc", "unseen-among-all", "the run saw all the classes"),
+        ("x", "seen", "the run saw none of the classes"),
+        ("ab", "unseen", "c is the only unseen class, everything would be relevant"),
+    ):
+        with pytest.raises(EvaluateError, match=words):
+            evaluate(trained_on(codes, *trained), replace(ALL, classes=choice))  # type: ignore[arg-type]
+    for config in ({}, {"run": 3}, {"run": {"classes": None}}):
+        with pytest.raises(EvaluateError, match="do not say what was trained on"):
+            evaluate(replace(codes, config=config), replace(ALL, classes="unseen"))
+
+
+def test_published_figures_are_of_all_classes() -> None:
+    classes = DATASETS["ucm"]
+    count = len(classes)
+    codes = items(np.ones((count, 8), int), classes, classes, ["test"] * count, "image")
+    ucm = trained_on(Codes(codes, codes, {}), *list(classes)[2:])
+    assert evaluate(ucm, replace(ALL, test=None))[0]["dataset"] == "ucm"
+    among = replace(ALL, test=None, classes="unseen-among-all")
+    assert evaluate(ucm, among)[0]["dataset"] is None
 
 
 def read_codes_of_speakers() -> Codes:
