@@ -43,7 +43,8 @@ class TrainConfig:
         batch_size: pairs in a batch, 3 or more, so that none is left with one.
         optimiser: sgd (with momentum 0.9 and Nesterov's step) or adamw; None takes the method's
             own, sgd for divh as in its paper, adamw for the others.
-        learning_rate: at the top of the schedule; None takes 0.5 for sgd, 0.003 for adamw.
+        learning_rate: at the top of the schedule; None takes the method's own with its optimiser,
+            else 0.5 for sgd, 0.003 for adamw.
         weight_decay: decoupled for adamw, an L2 penalty for sgd; None takes 0.01 for
             adamw, 0.0005 for sgd.
         warm_up: share of the steps over which the learning rate rises; it falls as a cosine after.
@@ -78,16 +79,19 @@ class TrainConfig:
 
 
 def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -> TrainConfig:
-    """Return ``config`` with what it leaves open filled in: the method's optimiser, and its rates.
+    """Return ``config`` with what it leaves open filled in: the method's optimiser and rates.
 
     A config that leaves nothing open is returned as it is.
     """
     optimiser = config.optimiser or method.optimiser
     rate, decay = config.learning_rate, config.weight_decay
+    usual = LEARNING_RATES[optimiser]
+    if optimiser == method.optimiser and method.learning_rate is not None:
+        usual = method.learning_rate
     return replace(
         config,
         optimiser=optimiser,
-        learning_rate=LEARNING_RATES[optimiser] if rate is None else rate,
+        learning_rate=usual if rate is None else rate,
         weight_decay=WEIGHT_DECAYS[optimiser] if decay is None else decay,
     )
 

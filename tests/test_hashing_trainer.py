@@ -14,6 +14,7 @@ from ivr.hashing.methods import Batch, Method
 from ivr.hashing.methods.cca_sign import CanonicalConfig, CCASign
 from ivr.hashing.methods.csq import CSQ
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
+from ivr.hashing.methods.dvan import DVAN
 from ivr.hashing.methods.scrl import SCRL, SCRLConfig
 from ivr.hashing.networks import NetworkConfig, Sizes
 from ivr.hashing.trainer import (
@@ -180,6 +181,10 @@ def test_an_optimiser_left_open_is_the_methods_own() -> None:
     assert resolved(TrainConfig(), DIVH).optimiser == "sgd"
     assert resolved(TrainConfig(), CSQ).optimiser == "adamw"
     assert resolved(TrainConfig(), CSQ).learning_rate == LEARNING_RATES["adamw"]
+    # A rate of a method's own is of its own optimiser.
+    assert resolved(TrainConfig(), DVAN).learning_rate == DVAN.learning_rate == 1e-3
+    assert resolved(TrainConfig(optimiser="sgd"), DVAN).learning_rate == LEARNING_RATES["sgd"]
+    assert resolved(TrainConfig(learning_rate=0.1), DVAN).learning_rate == 0.1
     assert resolved(TRAINING, DIVH) == TRAINING
     assert isinstance(make_optimiser(new_model(separable(8, 1, 0)), TrainConfig()), torch.optim.SGD)
 

@@ -102,9 +102,11 @@ class TrainedMethod(Method):
 
     Class attributes:
         optimiser: where the user names none.
+        learning_rate: where the user names neither; None for the usual one of the optimiser.
     """
 
     optimiser: ClassVar[OptimiserName] = "adamw"
+    learning_rate: ClassVar[float | None] = None
 
     @abstractmethod
     def fit_inputs(self, training: Pairs) -> None:

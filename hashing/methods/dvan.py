@@ -61,6 +61,7 @@ class DVAN(TrainedMethod):
 
     source = "DVAN, PRRS 2018"
     distance = "matching"
+    learning_rate = 1e-3
     config: DVANConfig
 
     def __init__(self, config: DVANConfig, sizes: Sizes) -> None:
@@ -132,7 +133,12 @@ class AudioNetwork(nn.Module):
     """
 
     def __init__(self, voice_shape: tuple[int, int, int], config: DVANConfig) -> None:
-        """Build the layers; a rectifier after each convolution, as is usual."""
+        """Build the layers; a rectifier after each convolution, as is usual.
+
+        The paper gives no initial weights. They are drawn as in He et al., "Delving Deep into
+        Rectifiers", ICCV 2015: with torch's own the signal fades from layer to layer, all voices
+        look alike, and nothing is learnt.
+        """
         super().__init__()
         streams, coefficients, _ = voice_shape
         self.length = config.length
@@ -152,6 +158,10 @@ class AudioNetwork(nn.Module):
             nn.Linear(48 * config.length // 64, config.audio),
             nn.ReLU(),
         )
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv1d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, voices: Tensor, frames: Tensor) -> Tensor:
         """Return V_S [m, audio]; what pads a voice changes nothing."""
