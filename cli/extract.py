@@ -71,6 +71,13 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     metavar="NAME=VALUE",
     help="MFCC setting, repeatable: frames=600, coefficients=40 ... (see --describe).",
 )
+@click.option(
+    "--augment",
+    multiple=True,
+    metavar="CHANGE",
+    help="One more row a voice, changed, repeatable: speed=0.9, tempo=0.9, pitch=2 (semitones), "
+    "tract=1.1 (formants), noise=10 (dB).",
+)
 @click.option("--describe", is_flag=True, is_eager=True, expose_value=False, callback=_describe,
               help="Print the MFCC settings and stop.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(0), default=0,
@@ -106,6 +113,7 @@ def extract(
     precision: str,
     stored: str,
     voice_options: tuple[str, ...],
+    augment: tuple[str, ...],
     batch_size: int,
     jobs: int,
     device: str,
@@ -119,12 +127,14 @@ def extract(
     """Turn the images and voices of MANIFEST into images.h5 and voices.h5.
 
     A damaged file is named and skipped (exit status 3). Finished rows are kept whatever happens:
-    the same call again does only what is missing.
+    the same call again does only what is missing. Rows of changed voices (--augment) are kept by
+    later calls, too, whichever changes those name.
 
     \b
     Example:
       ivr extract ucm.csv --out features --image-root images --voice-root voices
       ivr extract ucm.csv --out features --encoder squeezenet1_0 --weights squeezenet.pth
+      ivr extract ucm.csv --out features --augment noise=10 --augment tract=1.1
       ivr extract ucm.csv --out features --shard 2/8    # then: ivr merge features
     """
     with one_line():
@@ -142,6 +152,7 @@ def extract(
                     encoder, weights, not before_relu, precision, pooling, int(views), image_size
                 ),
                 voice=configured(VoiceConfig, voice_options),
+                augment=augment,
                 stored=stored,  # type: ignore[arg-type]
                 batch_size=batch_size,
                 jobs=jobs,

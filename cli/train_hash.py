@@ -95,6 +95,8 @@ def _choices_given(context: click.Context) -> bool:
               help="Train without this share of the classes, drawn by --seed: 0.25.")  # fmt: skip
 @click.option("--unseen-captions", is_flag=True,
               help="Train without any sentence that the test split speaks.")  # fmt: skip
+@click.option("--augmented", is_flag=True,
+              help="Train also on the changed voices that extract --augment made.")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Go on from the last checkpoint of --out, with its own options.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Remove the run in --out first.")
@@ -122,6 +124,7 @@ def train_hash(
     without_classes: tuple[str, ...],
     unseen_classes: float,
     unseen_captions: bool,
+    augmented: bool,
     resume: bool,
     overwrite: bool,
     dry_run: bool,
@@ -171,6 +174,7 @@ def train_hash(
                 without_classes=without_classes,
                 unseen_classes=unseen_classes,
                 unseen_captions=unseen_captions,
+                augmented=augmented,
                 device=device,
             )
         if dry_run:

@@ -44,6 +44,8 @@ MAPS = 64  # files that are mapped at a time
 USER_BLOCK = 512  # bytes before those of HDF5
 MOST_BESIDE = 1 << 20  # bytes beside the columns that a file of this project may have
 MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
+Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+Blocks = dict[str, Iterator[np.ndarray]]
 SHARD = re.compile(r"[0-9]{6}-[0-9a-f]{64}\.h5")
 
 
@@ -300,13 +302,34 @@ def assemble(
     Returns:
         Number of rows written; a name that no source holds is left out.
     """
+    kept, shapes, blocks = _chosen(sources, names)
+    write_table_blocks(path, kind, config, shapes, blocks)
+    return kept
+
+
+def rows_digest(table: Table, names: Sequence[str]) -> str:
+    """Return the sha256 that ``table`` would have with its rows ``names`` alone, in that order."""
+    _, shapes, blocks = _chosen([table], names)
+    digests = {}
+    with ThreadPoolExecutor(THREADS) as pool:
+        for name, (dtype, _) in shapes.items():
+            digest = ColumnDigest(pool)
+            for chunk in chunks(blocks[name]):
+                digest.add(np.ascontiguousarray(chunk, dtype))
+            digests[name] = digest.hexdigest()
+    columns = {name: Column(dtype, shape, 0) for name, (dtype, shape) in shapes.items()}
+    return _sha256(table.kind, table.config, columns, digests)
+
+
+def _chosen(sources: Sequence[Table], names: Sequence[str]) -> tuple[int, Shapes, Blocks]:
+    """Return how many rows ``sources`` have of ``names``, and the columns of these rows."""
     place: dict[str, tuple[int, int]] = {}
     for number, source in enumerate(sources):
         place |= {name: (number, row) for row, name in enumerate(source.text("names"))}
     kept = [name for name in dict.fromkeys(names) if name in place]
     where = np.array([place[name] for name in kept], np.int64).reshape(-1, 2)
-    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
-    blocks: dict[str, Iterator[np.ndarray]] = {}
+    shapes: Shapes = {}
+    blocks: Blocks = {}
     name_column = text_column(kept)
     shapes["names"], blocks["names"] = (name_column.dtype, name_column.shape), iter((name_column,))
     for name in sources[0].columns:
@@ -314,8 +337,7 @@ def assemble(
             column = sources[0].columns[name]
             shapes[name] = column.dtype, (len(kept), *column.shape[1:])
             blocks[name] = _gather(sources, name, where)
-    write_table_blocks(path, kind, config, shapes, blocks)
-    return len(kept)
+    return len(kept), shapes, blocks
 
 
 def canonical_json(config: Mapping[str, Any]) -> str:

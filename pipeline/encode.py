@@ -18,6 +18,7 @@ from ivr.features.store import (
     text_column,
     write_table,
 )
+from ivr.features.voice_changes import parse_change
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.methods import Method
 from ivr.hashing.trainer import encode_images, encode_voices
@@ -25,7 +26,7 @@ from ivr.hashing.trainer import encode_images, encode_voices
 from .device import choose_device
 from .feature_set import FeatureSet, open_features
 from .manifest import Item
-from .progress import progress
+from .progress import progress, say
 from .runs import CODES, MODEL, RunError, load_model, read_config, read_splits
 
 KIND = "codes"
@@ -97,7 +98,12 @@ class Codes:
 
 
 def encode_run(
-    run: Path, *, features: Path | None = None, out: Path | None = None, device: str = "auto"
+    run: Path,
+    *,
+    features: Path | None = None,
+    out: Path | None = None,
+    device: str = "auto",
+    change: str = "",
 ) -> Path:
     """Write the codes of all items of ``features`` and return the file.
 
@@ -107,29 +113,41 @@ def encode_run(
             they lie now, keep the splits of the run, others have those of their manifest.
         out: the file, ``RUN/codes.h5`` by default.
         device: auto takes cuda when there is one.
+        change: take the voices after this change, e.g. ``noise=10``, under their plain names;
+            ``""`` takes them as recorded.
 
     Raises:
-        RunError: no model, or features made with other settings than those of the run.
-        StoreError, ManifestError: see their modules.
+        RunError: no model, features made with other settings than those of the run, or without
+            voices so changed.
+        ChangeError, StoreError, ManifestError: see their modules.
     """
     config = read_config(run)
     folder = Path(config["features"]["folder"])
     data = open_features(features or folder)
     _require_same_settings(config, data)
+    began_with = config["features"]
     own = (
-        data.folder.resolve() == folder.resolve() or data.digests() == config["features"]["sha256"]
+        data.folder.resolve() == folder.resolve()
+        or data.digests(began_with.get("changes", ())) == began_with["sha256"]
     )
     if out is None and not own:
         raise RunError(f"{data.folder}: not the features of {run}; say where to write with --out")
-    items = (*data.image_items(), *data.voice_items())
+    images, voices = data.image_items(), data.voice_items()
+    if change:
+        change = str(parse_change(change))
+        if out is None:
+            raise RunError(
+                f"{run}: its codes are of voices as recorded; say where to write with --out"
+            )
+        voices = _changed_voices(data, change)
+    items = (*images, *voices)
     splits = read_splits(run, (item.name for item in items)) if own else {}
     model = load_model(run, config, choose_device(device))
     target = out or run / CODES
     target.parent.mkdir(parents=True, exist_ok=True)
-    images, voices = data.image_items(), data.voice_items()
     outputs = (
         _image_outputs(model, data, images),
-        _voice_outputs(model, data, voices, config["streams"]),
+        _voice_outputs(model, data, voices, config["streams"], change),
     )
     codes = tuple(packed_codes(table, model.sizes.bits) for table in outputs)
     columns = _columns(images, voices, codes, splits)
@@ -139,7 +157,12 @@ def encode_run(
     write_table(
         target,
         KIND,
-        {"run": kept, "model": file_digest(run / MODEL), "features": data.digests()},
+        {
+            "run": kept,
+            "model": file_digest(run / MODEL),
+            "features": data.digests(),
+            "change": change,
+        },
         columns,
     )
     return target
@@ -177,6 +200,24 @@ def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:
             )
 
 
+def _changed_voices(data: FeatureSet, change: str) -> list[Item]:
+    """Return the voices that have a row of ``change``.
+
+    Raises:
+        RunError: there is none.
+    """
+    voices = data.voice_items(change)
+    if not voices:
+        there = ", ".join(data.changes()) or "none"
+        raise RunError(
+            f"{data.folder}: no voices changed by {change} (there are: {there}); "
+            f"make them with ivr extract --augment {change}"
+        )
+    if lacking := len(data.voice_items()) - len(voices):
+        say(f"left out: {lacking} voices have no row of {change}")
+    return voices
+
+
 def _image_outputs(model: Method, data: FeatureSet, items: Sequence[Item]) -> np.ndarray:
     parts = [np.empty((0, model.width), np.float32)]
     for block in progress(_blocks(items), _count(items), "blocks of images to code"):
@@ -186,11 +227,11 @@ def _image_outputs(model: Method, data: FeatureSet, items: Sequence[Item]) -> np
 
 
 def _voice_outputs(
-    model: Method, data: FeatureSet, items: Sequence[Item], streams: Sequence[str]
+    model: Method, data: FeatureSet, items: Sequence[Item], streams: Sequence[str], change: str
 ) -> np.ndarray:
     parts = [np.empty((0, model.width), np.float32)]
     for block in progress(_blocks(items), _count(items), "blocks of voices to code"):
-        vectors, frames = data.voice_vectors([item.name for item in block], streams)
+        vectors, frames = data.voice_vectors([item.name for item in block], streams, change)
         parts.append(encode_voices(model, torch.from_numpy(vectors), torch.from_numpy(frames)))
     return np.concatenate(parts)
 

@@ -179,6 +179,11 @@ def evaluate_run(
     coded = read_codes(path)
     if coded.config["model"] != file_digest(run / MODEL):
         raise EvaluateError(f"{path}: not made with the model of {run}; make it with ivr encode")
+    if coded.config.get("change") and out is None:
+        raise EvaluateError(
+            f"{path}: codes of voices changed by {coded.config['change']}; "
+            "say where to write the figures with --out"
+        )
     if protocol.distance != "hamming" and protocol.bits is not None:
         raise EvaluateError(f"{config['method']} does not rank by bits; take --distance hamming")
     if protocol.distance != "hamming" and coded.images.outputs is None:
@@ -197,6 +202,7 @@ def evaluate_run(
         "file": str(path),
         "model_sha256": coded.config["model"],
         "features_sha256": coded.config["features"],
+        "change": coded.config.get("change", ""),
     }
     folder = out or run
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,14 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 
 from ivr.features.image import WeightsError
 from ivr.features.store import Shards, Table, assemble, text_column
+from ivr.features.voice_changes import change_of, changed_name, changes_of, file_of
 
 from .device import DeviceError
 from .extract_config import ExtractConfig
@@ -40,7 +41,7 @@ class Extracted:
         path: the feature file.
         rows: rows in it, 0 where it was not written.
         new: rows made by this call.
-        skipped: names of files that could not be used.
+        skipped: names of files that could not be used, and of voices that could not be changed.
         left: rows still missing because the call was stopped.
     """
 
@@ -64,7 +65,7 @@ class Plan:
 
     Attributes:
         path: the feature file.
-        items: names in the manifest.
+        items: names in the manifest, and the voices as they are to be changed.
         done: of these, already extracted with the same settings.
         bytes: size of the finished file's vectors.
     """
@@ -129,6 +130,7 @@ def plan(
         tables = _tables(modality)
         _say_made_anew(modality, tables)
         _, finished = _finished(modality, tables)
+        _say_kept_changes(modality, finished)
         done = len(finished & set(modality.names))
         size = len(modality.names) * modality.dim * np.dtype(config.stored).itemsize
         plans.append(Plan(modality.path, len(modality.names), done, size))
@@ -164,6 +166,7 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     tables = _tables(modality)
     _say_made_anew(modality, tables)
     sources, finished = _finished(modality, tables)
+    _say_kept_changes(modality, finished)
     size = config.batch_size or _begun_with(sources, modality.path) or 0
     if not size and not finished.issuperset(modality.names):
         size = modality.usual_batch()
@@ -172,6 +175,8 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     noted = modality.recording(batch_size=size)
     new, skipped = _fill(noted, batches, config, stop) if go_on else (0, [])
     left = sum(map(len, batches)) - new - len(skipped)
+    unread = set(skipped)
+    skipped = [name for name in skipped if not change_of(name) or file_of(name) not in unread]
     if left:
         return Extracted(modality.path, 0, new, tuple(skipped), left)
     if not new and finished.isdisjoint(modality.names):
@@ -214,7 +219,28 @@ def _say_made_anew(modality: Modality, tables: Sequence[Table]) -> None:
         if not same_settings(table.config, modality.config):
             found = difference(table.config, modality.config)
             say(f"{modality.path}: was made with other settings ({found}; all rows are made anew)")
+            dropped = changes_of(table.text("names")) - changes_of(modality.names)
+            if dropped:
+                say(f"{modality.path}: but not those of {_asked_again(dropped)}")
             return
+
+
+def _say_kept_changes(modality: Modality, finished: Collection[str]) -> None:
+    """Name the changes that this call does not make and some of its voices lack, if any."""
+    kept = changes_of(finished) - changes_of(modality.names)
+    recorded = [name for name in modality.names if not change_of(name)]
+    lacking = {
+        change
+        for change in kept
+        if any(changed_name(name, change) not in finished for name in recorded)
+    }
+    if lacking:
+        say(f"{modality.path}: not all voices have rows of {_asked_again(lacking)}")
+
+
+def _asked_again(changes: Collection[str]) -> str:
+    named = sorted(changes)
+    return f"{', '.join(named)}; make them with {' '.join(f'--augment {name}' for name in named)}"
 
 
 def _finished(modality: Modality, tables: Sequence[Table]) -> tuple[list[Table], set[str]]:
@@ -227,28 +253,38 @@ def _finished(modality: Modality, tables: Sequence[Table]) -> tuple[list[Table],
     stamps: dict[str, int] = {}
     for table in same:
         stamps |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
+    held = set(map(file_of, stamps))
+    now = {
+        file: _stamp(modality.root, file)
+        for file in dict.fromkeys(map(file_of, modality.names))
+        if file in held
+    }
+    # All rows of such a file go, also those of changes that this call does not make.
     replaced = {
-        name
-        for name in modality.names
-        if name in stamps and _replaced(modality, name, stamps[name])
+        name for name, stamp in stamps.items() if now.get(file_of(name)) not in (None, stamp)
     }
     return same, set(stamps) - replaced
 
 
-def _replaced(modality: Modality, name: str, stamp: int) -> bool:
+def _stamp(root: Path, file: str) -> int | None:
+    """Return the stamp of ``file`` below ``root``, None where it cannot be read."""
     try:
-        return file_stamp(resolve(modality.root, name)) != stamp
+        return file_stamp(resolve(root, file))
     except (OSError, ManifestError):
-        return False
+        return None
 
 
 def _missing(names: Sequence[str], finished: Collection[str], size: int) -> list[list[str]]:
     """Return the names that are not finished, those of one batch of ``names`` together.
 
     The last bits of a vector depend on how many images share its forward pass. So batches are cut
-    from the manifest, not from what is missing, and a call that goes on makes the same bits.
+    from the manifest, not from what is missing, and a call that goes on makes the same bits; and
+    from each change alone, so that it does not matter which others there are.
     """
-    batches = [names[start : start + size] for start in range(0, len(names), size)]
+    groups = [list(group) for _, group in groupby(names, change_of)]
+    batches = [
+        group[start : start + size] for group in groups for start in range(0, len(group), size)
+    ]
     missing = [[name for name in batch if name not in finished] for batch in batches]
     return [batch for batch in missing if batch]
 
@@ -258,9 +294,11 @@ def _fill(
 ) -> tuple[int, list[str]]:
     """Make the rows of ``batches``, put them away in shards; return how many, and the skipped.
 
+    A file that cannot be read is named once, not for each of its changes.
+
     Whatever ends this early, the batches that were finished are kept.
     """
-    pending, skipped, new, opened = list[Row](), list[str](), 0, time.monotonic()
+    pending, skipped, new, opened = list[Row](), dict[str, str](), 0, time.monotonic()
     try:
         for batch in _made(modality, batches, stop):
             rows = [row for row in batch if isinstance(row, Row)]
@@ -269,8 +307,9 @@ def _fill(
             for failure in (row for row in batch if isinstance(row, Failure)):
                 if config.strict:
                     raise ExtractError(f"{failure.name}: {failure.reason} (stopped by --strict)")
-                say(f"skipped {failure.name}: {failure.reason}")
-                skipped.append(failure.name)
+                if not change_of(failure.name) or file_of(failure.name) not in skipped:
+                    say(f"skipped {failure.name}: {failure.reason}")
+                skipped[failure.name] = failure.reason
             late = time.monotonic() - opened > config.shard_seconds
             if pending and (len(pending) >= config.shard_rows or late):
                 _put_away(modality, pending, config)
@@ -278,7 +317,7 @@ def _fill(
     finally:
         if pending:
             _put_away(modality, pending, config)
-    return new, skipped
+    return new, list(skipped)
 
 
 def _made(
@@ -339,12 +378,14 @@ def _put_away(modality: Modality, rows: Sequence[Row], config: ExtractConfig) ->
 def _assemble(modality: Modality) -> int:
     """Write the feature file from its predecessor and the shards; return its number of rows."""
     sources, finished = _finished(modality, _tables(modality))
-    others = sorted(finished - set(modality.names))
+    # The order does not depend on which call made the changes.
+    recorded = [name for name in modality.names if not change_of(name)]
+    others = sorted(finished - set(recorded))
     for table in sources:
         if table.path == modality.path:
             table.verify()  # its rows get a new digest, which must not bless a flipped byte
     # Not the row of a file that was replaced by one that cannot be used.
-    names = [*(name for name in modality.names if name in finished), *others]
+    names = [*(name for name in recorded if name in finished), *others]
     return assemble(modality.path, modality.kind, modality.config, sources, names)
 
 

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from ivr.features.image import ImageConfig
 from ivr.features.voice import VoiceConfig
+from ivr.features.voice_changes import canonical_changes
 
 from .parts import Part
 
@@ -18,6 +19,7 @@ class ExtractConfig:
     Attributes:
         image: the image encoder.
         voice: the MFCC.
+        augment: changes of every voice, each a row more (:mod:`ivr.features.voice_changes`).
         stored: float32, or float16 for half the disk and memory.
         batch_size: images a forward pass, 0 for what suits the device; halved where it turns out
             to be too large for its memory.
@@ -34,6 +36,7 @@ class ExtractConfig:
 
     image: ImageConfig = field(default_factory=ImageConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)
+    augment: tuple[str, ...] = ()
     stored: StoredType = "float32"
     batch_size: int = 0
     jobs: int = 0
@@ -47,7 +50,8 @@ class ExtractConfig:
     shard_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the choices."""
+        canonical_changes(self.augment)
         if self.stored not in get_args(StoredType):
             raise ValueError(f"stored must be float32 or float16, got {self.stored!r}")
         if self.shard_rows < 1:

@@ -1,13 +1,15 @@
 """The output of ``ivr extract`` as later stages see it: the manifest's items with vectors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ivr.features.store import StoreError, Table, open_table
+from ivr.features.store import StoreError, Table, open_table, rows_digest
+from ivr.features.voice_changes import change_of, changed_name, changes_of
 
 from .feature_tables import IMAGES, VOICES, checked
 from .manifest import Item, Manifest, read_manifest
@@ -26,7 +28,7 @@ class FeatureSet:
         images: table of image vectors, None where there are no images.
         voices: table of voice vectors, None where there are no voices.
         image_rows: row of each image by name.
-        voice_rows: row of each voice by name.
+        voice_rows: row of each voice by name, of those as recorded and as changed.
     """
 
     folder: Path
@@ -40,9 +42,17 @@ class FeatureSet:
         """Return the images of the manifest that have a vector."""
         return [item for item in self.manifest.images() if item.name in self.image_rows]
 
-    def voice_items(self) -> list[Item]:
-        """Return the voices of the manifest that have a vector."""
-        return [item for item in self.manifest.voices() if item.name in self.voice_rows]
+    def voice_items(self, change: str = "") -> list[Item]:
+        """Return the voices of the manifest that have a vector after ``change``, as recorded."""
+        return [
+            item
+            for item in self.manifest.voices()
+            if changed_name(item.name, change) in self.voice_rows
+        ]
+
+    def changes(self) -> tuple[str, ...]:
+        """Return the changes that voices of the manifest have rows of, sorted."""
+        return tuple(change for change in self.held_changes() if self.voice_items(change))
 
     def image_vectors(self, names: Sequence[str]) -> np.ndarray:
         """Return the vectors [n, image_dim] of the images ``names``, float32."""
@@ -52,13 +62,15 @@ class FeatureSet:
         return self.images.map("vectors")[rows].astype(np.float32, copy=False)
 
     def voice_vectors(
-        self, names: Sequence[str], streams: Sequence[str]
+        self, names: Sequence[str], streams: Sequence[str], change: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return MFCC streams [m, streams, coefficients, frames] and true frames [m] of ``names``.
 
-        The vectors keep the type that they are stored in (float32 or float16).
+        They are of the voices as recorded, or after ``change``. The vectors keep the type that they
+        are stored in (float32 or float16).
         """
-        stored, rows, frames = self.mapped_voices(names, streams)
+        rows_of = [changed_name(name, change) for name in names]
+        stored, rows, frames = self.mapped_voices(rows_of, streams)
         return stored[rows], frames
 
     def mapped_voices(
@@ -83,10 +95,27 @@ class FeatureSet:
             streams_of = stored[:, chosen]
         return streams_of, rows, self.voices.read("frames")[rows].astype(np.int64)
 
-    def digests(self) -> dict[str, str]:
-        """Return the sha256 of each table: which features these are."""
-        tables = {"images": self.images, "voices": self.voices}
-        return {kind: table.sha256 for kind, table in tables.items() if table is not None}
+    def held_changes(self) -> tuple[str, ...]:
+        """Return the changes that there are rows of, sorted."""
+        return tuple(sorted(changes_of(self.voice_rows)))
+
+    def digests(self, changes: Collection[str] | None = None) -> dict[str, str]:
+        """Return the sha256 of each table: which features these are.
+
+        Args:
+            changes: leave rows of other changes out of account, so that features to which some were
+                added are still the same (the first time, that reads all others); None takes all.
+        """
+        found = {}
+        if self.images is not None:
+            found["images"] = self.images.sha256
+        if self.voices is not None:
+            found["voices"] = (
+                self.voices.sha256
+                if changes is None or set(self.held_changes()) <= set(changes)
+                else _digest_with(self.voices.path, self.voices.identity, frozenset(changes))
+            )
+        return found
 
     def image_settings(self) -> Mapping[str, Any]:
         """Return what decided the image vectors, empty without images."""
@@ -131,6 +160,18 @@ def _table(path: Path, kind: str, *, wanted: bool) -> Table | None:
     if not path.is_file() or path.with_suffix(".shards").is_dir():
         raise StoreError(f"{path}: not finished; call the same ivr extract again to finish it")
     return checked(open_table(path, kind))
+
+
+@lru_cache(maxsize=8)
+def _digest_with(path: Path, _: tuple[int, ...], changes: frozenset[str]) -> str:
+    """Return the sha256 of the table of voices ``path`` without rows of other ``changes``.
+
+    The identity of the file is there to be remembered by.
+    """
+    table = open_table(path, VOICES)
+    return rows_digest(
+        table, [name for name in table.text("names") if change_of(name) in changes | {""}]
+    )
 
 
 def _rows(table: Table | None) -> dict[str, int]:

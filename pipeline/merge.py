@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ivr.features.files import file_digest
 from ivr.features.store import Table, assemble, open_table
+from ivr.features.voice_changes import changed_name, changes_of, file_of
 
 from .feature_tables import (
     IMAGES,
@@ -126,8 +127,16 @@ def _merge(path: Path, kind: str, names: Sequence[str], parts: Sequence[Path]) -
     before = _before(path, kind, sources[0])
     for source in progress([*before, *sources], len(before) + len(sources), "files verified"):
         source.verify()
-    held = {name for source in (*before, *sources) for name in source.text("names")}
-    others = sorted(held - set(names))
+    held: dict[str, int] = {}
+    for source in (*before, *sources):
+        held |= zip(source.text("names"), source.read("stamps").tolist(), strict=True)
+    # Not what was made of a recording that was replaced.
+    held = {name: stamp for name, stamp in held.items() if held.get(file_of(name), stamp) == stamp}
+    for change in sorted(changes_of(held)):
+        lacking = sum(name in held and changed_name(name, change) not in held for name in names)
+        if lacking:
+            say(f"{path}: {lacking} voices have no row of {change}")
+    others = sorted(set(held) - set(names))
     rows = assemble(path, kind, config, [*before, *sources], [*names, *others])
     shards_of(path, kind).clear()
     return Merged(path, rows, tuple(name for name in names if name not in held))

@@ -15,6 +15,7 @@ import torch
 from ivr.features.batches import ImageBatches
 from ivr.features.image import load_encoder
 from ivr.features.voice import VoiceConfig, of_fixed_length
+from ivr.features.voice_changes import canonical_changes, changed_name
 from ivr.features.voice_torch import batch_cepstra
 
 from .device import choose_device
@@ -38,7 +39,7 @@ class Modality:
         kind: of the table.
         path: the feature file.
         root: folder that names start from.
-        names: the items to extract.
+        names: the rows to make: the items, and after them the voices as they are changed.
         config: ``settings``, which decide the vectors and are compared, and ``made_with``, which is
             recorded only: library versions, name of the weights (their sha256 is a setting).
         dim: length of a vector.
@@ -93,7 +94,7 @@ def image_modality(names: Sequence[str], out: Path, root: Path, config: ExtractC
 
 
 def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Modality:
-    """Return the modality of the voices ``names`` below ``root``.
+    """Return the modality of the voices ``names`` below ``root``, as recorded and as changed.
 
     Raises:
         DeviceError: no such device.
@@ -110,11 +111,12 @@ def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractC
         **asdict(voice),
     }
     on_gpu = voice.backend == "torch"
+    changes = ("", *canonical_changes(config.augment))
     return Modality(
         VOICES,
         out / "voices.h5",
         root,
-        tuple(names),
+        tuple(changed_name(name, change) for change in changes for name in names),
         {"settings": settings, "made_with": _versions()},
         int(np.prod(shape)),
         lambda: VOICES_A_GPU_BATCH if on_gpu else VOICES_A_BATCH,

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ivr.features.media import MediaError, read_image
-from ivr.features.voice import VoiceConfig, read_recording, read_voice_vectors
+from ivr.features.voice import VoiceConfig, at_sample_rate, read_recording, voice_vectors
+from ivr.features.voice_changes import changed_voice, file_of
 
 from .manifest import ManifestError, resolve
 
@@ -35,7 +36,7 @@ class Row:
     """One finished row.
 
     Attributes:
-        name: of the item.
+        name: of the item; of a changed voice with its change.
         vector: [dim], float32, when the row is finished; before that what its reader returns.
         frames: true number of frames of a voice, 0 for an image.
         stamp: of the file that it was made from, see :func:`file_stamp`.
@@ -68,13 +69,13 @@ def decode(name: str, root: Path, size: int) -> Row | Failure:
 
 
 def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> Row | Failure:
-    """Return the MFCC streams of the voice ``name`` below ``root``, without what pads them.
+    """Return the MFCC streams of the row ``name`` of a voice, without what pads them.
 
     A third of the numbers of a usual voice are padding, and passing rows between processes takes
     as long as making them: [3, coefficients, frames that it has, ``config.frames`` at the most].
 
     Args:
-        name: of the voice.
+        name: of the row: a voice below ``root``, and how to change it.
         root: folder that names start from.
         config: what to compute.
         caller: number of the process that asks, which may be another.
@@ -82,21 +83,27 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> Row | Fai
     _leave_signals_to(caller)
 
     def streams(path: Path) -> tuple[np.ndarray, int]:
-        vectors, frames = read_voice_vectors(path, config)
+        vectors, frames = voice_vectors(_samples(path, name, config), config.sample_rate, config)
         return np.ascontiguousarray(vectors[:, :, :frames]), frames
 
     return _row(name, root, streams)
 
 
 def record(name: str, root: Path, config: VoiceConfig) -> Row | Failure:
-    """Return the samples of the voice ``name`` below ``root``, float32 [samples], at one rate."""
-    return _row(name, root, lambda path: (read_recording(path, config), 0))
+    """Return the samples of the row ``name`` of a voice, float32 [samples], at one rate."""
+    return _row(name, root, lambda path: (_samples(path, name, config), 0))
+
+
+def _samples(path: Path, name: str, config: VoiceConfig) -> np.ndarray:
+    """Return the voice in ``path`` at the rate of ``config``, changed as the row ``name`` says."""
+    changed = changed_voice(read_recording(path, config), config.sample_rate, name)
+    return at_sample_rate(changed, config.sample_rate, config)  # it may be too short now
 
 
 def _row(name: str, root: Path, read: Callable[[Path], tuple[np.ndarray, int]]) -> Row | Failure:
     """Return the row of ``name`` with the values and frames that ``read`` returns, or why not."""
     try:
-        path = resolve(root, name)
+        path = resolve(root, file_of(name))
         values, frames = read(path)
         return Row(name, values, frames, file_stamp(path))
     except (MediaError, ManifestError) as error:

@@ -7,7 +7,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from ivr.features.voice_changes import changed_name
 from ivr.hashing.methods import ClosedFormMethod, Method, TrainedMethod, method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.pairs import Pairs
@@ -57,6 +58,8 @@ from .voices import one_voice_an_image
 
 Voices = Literal["one", "all"]
 BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
+# What runs chose that were begun before there was such a choice.
+BEFORE = {"augmented": False}
 VERSIONS = ("image-voice-hashing", "torch", "numpy")
 
 
@@ -78,6 +81,7 @@ class RunConfig:
         unseen_classes: share of the classes, in [0, 1), that the seed draws to be left out as well;
             two at least, so that one can be told from another, unless it is 0.
         unseen_captions: leave out of training every voice whose sentence the test split speaks.
+        augmented: train on the changed rows of the training voices too (``ivr extract --augment``).
         device: auto takes cuda when there is one.
     """
 
@@ -93,6 +97,7 @@ class RunConfig:
     without_classes: tuple[str, ...] = ()
     unseen_classes: float = 0.0
     unseen_captions: bool = False
+    augmented: bool = False
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -309,6 +314,11 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
         )
     if data.images is None or data.voices is None:
         raise RunError(f"{data.folder}: training needs images and voices")
+    if config.augmented and not data.changes():
+        raise RunError(
+            f"{data.folder}: has no changed voices to train on; make them with ivr extract, "
+            "e.g. --augment speed=0.9 --augment speed=1.1"
+        )
     _, coefficients, frames = data.voice_settings()["shape"]
     shape = (len(config.streams), coefficients, frames)
     voice = data.voice_settings()
@@ -336,6 +346,7 @@ def _describe(data: FeatureSet, splits: Mapping[str, str], config: RunConfig) ->
         "features": {
             "folder": str(data.folder.resolve()),
             "sha256": data.digests(),
+            "changes": list(data.held_changes()),
             "manifest_sha256": _manifest_digest(data),
             "weights": data.images.config.get("made_with", {}).get("weights", "unknown"),
             "images": data.image_settings(),
@@ -361,6 +372,7 @@ def _choices(data: FeatureSet, config: RunConfig) -> dict[str, Any]:
             "speakers": sorted(config.without_speakers),
             "captions_of_test": config.unseen_captions,
         },
+        "augmented": config.augmented,
         "split": asdict(config.split),
         "options": asdict(configured(entry.config, config.options)),
         "training": _training(entry.build, config.training),
@@ -399,8 +411,15 @@ def _training_and_validation(
         )
         voices = [voices[row] for row in rows]
     names, streams = chosen["classes"], chosen["streams"]
+    changes = chosen["features"]["changes"] if chosen.get("augmented") else ()
+    changed = [
+        replace(voice, name=name)
+        for voice in voices
+        for change in changes
+        if (name := changed_name(voice.name, change)) in data.voice_rows
+    ]
     return (
-        make_pairs(data, splits, "train", names, voices, streams),
+        make_pairs(data, splits, "train", names, [*voices, *changed], streams),
         make_pairs(data, splits, "val", names, voices, streams),
     )
 
@@ -513,8 +532,9 @@ def _training(method: type[Method], config: TrainConfig) -> dict[str, Any]:
 def _require_same_features(
     run: Path, chosen: Mapping[str, Any], data: FeatureSet, manifest_digest: str
 ) -> None:
-    began_with = chosen["features"]["sha256"], chosen["features"].get("manifest_sha256")
-    if (data.digests(), manifest_digest) != began_with:
+    began_with = chosen["features"]
+    same = data.digests(began_with.get("changes", ())) == began_with["sha256"]
+    if not same or manifest_digest != began_with.get("manifest_sha256"):
         raise RunError(f"{data.folder}: not the features that {run} began with; start a new run")
 
 
@@ -522,9 +542,10 @@ def _require_same_choices(
     run: Path, chosen: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> None:
     for name, asked in json.loads(json.dumps(expected)).items():
-        if asked != chosen.get(name, asked):
+        begun_with = chosen.get(name, BEFORE.get(name, asked))
+        if asked != begun_with:
             raise RunError(
-                f"{run}: was begun with {name} {json.dumps(chosen[name])}, now asked for "
+                f"{run}: was begun with {name} {json.dumps(begun_with)}, now asked for "
                 f"{json.dumps(asked)}; go on with --resume and no other option, "
                 "or start a new run"
             )

@@ -84,10 +84,10 @@ def cluster() -> Iterator[object]:
 
 
 def test_a_cluster_makes_the_same_bytes(tmp_path: Path, cluster, tiny_encoder: None) -> None:  # type: ignore[no-untyped-def]
-    manifest = made(tmp_path, 6, 9)
-    extract(manifest, tmp_path / "one", CONFIG)
+    manifest, config = made(tmp_path, 6, 9), replace(CONFIG, augment=("noise=10",))
+    extract(manifest, tmp_path / "one", config)
     extract(
-        manifest, tmp_path / "two", replace(CONFIG, scheduler_address=cluster.scheduler_address)
+        manifest, tmp_path / "two", replace(config, scheduler_address=cluster.scheduler_address)
     )
     for name in ("images.h5", "voices.h5"):
         one, two = (tmp_path / folder / name for folder in ("one", "two"))
