@@ -23,6 +23,7 @@ from ivr.hashing.methods import ClosedFormMethod, method_entry
 from .comparison import Grid, Judging, Row
 from .device import choose_device
 from .encode import KIND as CODES_KIND
+from .encode import encode_run
 from .estimate import epoch_seconds, epochs_done, measured_epoch_seconds
 from .evaluate import Protocol, completed, evaluate_run
 from .feature_set import open_features
@@ -330,10 +331,21 @@ def _trained_and_judged(features: Path, task: Task) -> tuple[float, float]:
         results.append(
             read_json(folder / RESULTS)
             if _is_judged(task, judging)
-            else evaluate_run(task.run, judging.protocol, out=folder)
+            else _judged(features, task, judging)
         )
     own = results[0]
     return own["image_to_voice"]["mAP"], own["voice_to_image"]["mAP"]
+
+
+def _judged(features: Path, task: Task, judging: Judging) -> dict[str, Any]:
+    """Return the figures, of voices that are changed first where the check says so."""
+    folder, change, codes = task.run / EVALUATIONS / judging.folder, judging.check.change, None
+    if change:
+        codes = encode_run(
+            task.run, features=features, out=folder / CODES, device=task.config.device,
+            change=change,
+        )  # fmt: skip
+    return evaluate_run(task.run, judging.protocol, codes=codes, out=folder)
 
 
 def _is_judged(task: Task, judging: Judging) -> bool:

@@ -10,6 +10,7 @@ from .feature_set import FeatureSet
 from .manifest import classes
 
 SHARE = 0.25  # of the classes that are left out
+NOISE = "noise="  # of a change, before the signal-to-noise ratio in dB
 LONGEST = 40  # characters of a speaker in the name of a run
 
 
@@ -92,6 +93,11 @@ def checks_of(data: FeatureSet) -> tuple[Check, ...]:
     """Return the checks that the manifest of ``data`` allows."""
     checks = [PLAIN_CHECK, Check("all voices of an image", name="all-voices", voices="all")]
     voices = data.voice_items()
+    checks += [
+        Check(f"noise at {change.removeprefix(NOISE)} dB", change=change)
+        for change in sorted(data.changes(), key=_decibels, reverse=True)
+        if change.startswith(NOISE)
+    ]
     if any(voice.caption for voice in voices):
         checks.append(Check("sentences never heard", LeftOut(captions=True)))
     if len(classes(data.manifest.images())) >= 4:  # two to train on, two to tell apart
@@ -115,9 +121,11 @@ def check_notes(checks: tuple[Check, ...], seeds: tuple[int, ...]) -> list[str]:
     """Return what a reader of the figures must know of the checks."""
     left = {check.left_out for check in checks}
     speakers = next((found for found in left if found.speakers), None)
+    noisy = any(check.change for check in checks)
     lacking = [
         name
         for name, there in (
+            ("noise (no voices with it: ivr extract --augment noise=20)", noisy),
             ("sentences (no captions in the manifest)", any(found.captions for found in left)),
             ("classes (fewer than four)", any(found.classes for found in left)),
             ("speakers (fewer than two in the manifest)", speakers is not None),
@@ -132,6 +140,8 @@ def check_notes(checks: tuple[Check, ...], seeds: tuple[int, ...]) -> list[str]:
     if any(found.classes for found in left):
         share = f"{100 * SHARE:.0f} %"
         notes.append(f"Classes: the seed draws {share} of them; config.json names them.")
+    if noisy:
+        notes.append("Noise: the plain run; queries and database are its voices in white noise.")
     if speakers is not None:
         notes.append(_speaker_note(speakers, seeds))
     if lacking:
@@ -148,6 +158,10 @@ def _speaker_note(left_out: LeftOut, seeds: tuple[int, ...]) -> str:
         f"Speakers, one a seed: {named}{missing}. Asked with and searched are all voices of the "
         "one who was left out, or of all others."
     )
+
+
+def _decibels(change: str) -> float:
+    return float(change.partition("=")[2])
 
 
 def _plain(name: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from conftest import CLASSES, ivr, succeeded, write_made_up_features
 
-from ivr.features.store import open_table
+from ivr.features.store import open_table, text_column, write_table
 from ivr.hashing.pairs import Pairs
 from ivr.pipeline.compare import _is_judged, read_lines, tasks
 from ivr.pipeline.comparison import Grid, Variant
 from ivr.pipeline.encode import read_codes
 from ivr.pipeline.evaluate import PROTOCOLS
 from ivr.pipeline.feature_set import FeatureSet, open_features
+from ivr.pipeline.feature_tables import VOICES
 from ivr.pipeline.honest_checks import PLAIN_CHECK, Check, LeftOut, check_notes, checks_of
 from ivr.pipeline.manifest import Item, Manifest, Row, write_manifest
 from ivr.pipeline.train import RunConfig, _prepared
@@ -121,7 +123,8 @@ def test_the_checks_are_those_that_the_manifest_allows(features: Path, spoken: P
     ]  # fmt: skip
     notes = check_notes(checks_of(open_features(features)), (0,))
     assert notes[-1] == (
-        "Not checked: sentences (no captions in the manifest); classes (fewer than four); "
+        "Not checked: noise (no voices with it: ivr extract --augment noise=20); "
+        "sentences (no captions in the manifest); classes (fewer than four); "
         "speakers (fewer than two in the manifest)."
     )
     checks = checks_of(open_features(spoken))
@@ -252,6 +255,50 @@ def test_codes_of_every_item_are_made_also_of_classes_that_were_left_out(checked
     codes = read_codes(run / "codes.h5")
     assert len(set(codes.images.labels)) == 6
     assert len(open_table(run / "codes.h5", "codes").config["run"]["classes"]) == 4
+
+
+def with_noise(features: Path, to: Path) -> Path:
+    """A copy of ``features`` with voices in noise; noise at 0 dB is all there is of them."""
+    shutil.copytree(features, to)
+    table = open_table(to / "voices.h5", VOICES)
+    columns = {name: table.read(name) for name in table.columns}
+    names = table.text("names")
+    rng = np.random.default_rng(0)
+    for change, strength in (("noise=0", 10.0), ("noise=20", 1e-6)):
+        vectors = table.read("vectors")
+        more = {
+            "names": text_column(f"{name}//{change}" for name in names),
+            "vectors": (vectors + strength * rng.normal(size=vectors.shape)).astype(np.float32),
+        }
+        columns = {
+            name: np.concatenate([column, more.get(name, table.read(name))])
+            for name, column in columns.items()
+        }
+    write_table(to / "voices.h5", VOICES, table.config, columns)
+    return to
+
+
+def test_noise_is_met_by_the_plain_run_without_any_training(
+    spoken: Path, checked: Path, tmp_path: Path
+) -> None:
+    noisy, out = with_noise(spoken, tmp_path / "noisy"), shutil.copytree(checked, tmp_path / "out")
+    arguments = ("compare", noisy, "--out", out, "--preset", "honest-checks", *SHORT)
+    plan = succeeded(ivr(*arguments, "--plan")).stdout
+    assert "8 runs: 2 trained, 6 finished" in plan
+    trained = {path: path.read_bytes() for path in (out / "runs").glob("*/model.safetensors")}
+    text = " ".join(succeeded(ivr(*arguments)).stdout.split())
+    assert "Noise: the plain run" in text
+    assert {path: path.read_bytes() for path in trained} == trained
+    lines = lines_of(out)
+    assert list(lines)[:4] == [
+        "plain", "all voices of an image", "noise at 20 dB", "noise at 0 dB",
+    ]  # fmt: skip
+    for name in ("image_to_voice.mAP", "voice_to_image.mAP"):
+        assert float(lines["noise at 20 dB"][name]) == pytest.approx(float(lines["plain"][name]))
+        assert lines["noise at 0 dB"][name] != lines["plain"][name]
+    found = results(out, "divh-16-stack-one-training.epochs=2-0", "divh-own-noise=0")
+    assert found["codes"]["change"] == "noise=0"
+    assert "8 finished" in succeeded(ivr(*arguments, "--plan")).stdout
 
 
 def test_a_real_valued_method_is_judged_by_its_own_distance_and_after_sign() -> None:
