@@ -161,7 +161,7 @@ class AudioNetwork(nn.Module):
         for layer in self.layers:
             if isinstance(layer, nn.Conv1d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+                nn.init.constant_(layer.get_parameter("bias"), 0)
 
     def forward(self, voices: Tensor, frames: Tensor) -> Tensor:
         """Return V_S [m, audio]; what pads a voice changes nothing."""
