@@ -58,9 +58,9 @@ QUERIES_AT_ONCE = 16_384
 CELLS_AT_ONCE = 1 << 22
 CURVE_POINTS = 200
 PAIRS_AT_ONCE = 64
-# Distances that are computed anew for the confusion of classes, of codes and of outputs: exact up
-# to these, and beside the ranking of more they take no time.
-CONFUSION_PAIRS, CONFUSION_PAIRS_OF_OUTPUTS = 1 << 27, 1 << 23
+# Distances of queries and gallery that are computed anew for the confusion of classes, of codes and
+# of outputs; of more, only a share, so that it takes a few percent of the time of the ranking.
+CONFUSION_PAIRS, CONFUSION_PAIRS_OF_OUTPUTS, CONFUSION_SHARE = 1 << 25, 1 << 23, 1 / 64
 NEAREST = 10
 
 
@@ -517,13 +517,15 @@ class _Ranker:
         classes = len(self.numbers) - unknown
         if not classes:
             return None
+        fewest = CONFUSION_PAIRS if self.distance is None else CONFUSION_PAIRS_OF_OUTPUTS
+        pairs = len(queries.names) * len(gallery.names)
         share, asked = confusion(
             lambda rows: self.distances(queries.select(rows), gallery),
             _numbered(queries, self.numbers) - unknown,
             _numbered(gallery, self.numbers) - unknown,
             classes,
             nearest=NEAREST,
-            pairs=CONFUSION_PAIRS if self.distance is None else CONFUSION_PAIRS_OF_OUTPUTS,
+            pairs=max(fewest, int(CONFUSION_SHARE * pairs)),
             at_once=CELLS_AT_ONCE,
         )
         return Confusion(NEAREST, share, asked)
