@@ -235,7 +235,7 @@ def _draw_confusion(
         axes.set_yticks(ticks, names, fontsize=8)
         if len(classes) <= 32:
             for (row, column), value in np.ndenumerate(share):
-                if value >= 0.5:
+                if value > 0.5:  # a 0 says less than an empty cell
                     colour = "white" if value > 40 else "black"
                     axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7,
                               color=colour)  # fmt: skip
