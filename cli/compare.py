@@ -19,6 +19,8 @@ PRESETS = {
     "divh-query-time": "DIVH, Table VI: milliseconds of one query, "
     "to code it and to rank the test split",
     "divh-choices": "DIVH, what the paper leaves open, measured on the validation split",
+    "code-health": "Codes: dead bits, balance, correlation, distinct codes, "
+    "quantisation error, distances",
     "dvan-matching": "DVAN, Table II: matching accuracy "
     "with MFCC, delta, delta-delta and their stack",
     "dvan-features": "DVAN, Tables III-V: mAP, P@K, R@K and F@K "

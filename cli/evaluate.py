@@ -66,7 +66,7 @@ def evaluate(
     """Rank by the method's distance and print mAP, P@K, R@K and F@K of RUN, both directions.
 
     Queries are the images and voices of the test split. Writes results.json, queries.h5 (average
-    precision of every query), curves.csv and curves.png.
+    precision of every query), curves.csv, curves.png and health.png.
 
     \b
     Example:

@@ -23,7 +23,7 @@ from ivr.hashing.methods import ClosedFormMethod, method_entry
 from .comparison import Grid, Judging, Row
 from .device import choose_device
 from .encode import KIND as CODES_KIND
-from .encode import encode_run
+from .encode import QUANTISATION, encode_run
 from .estimate import epoch_seconds, epochs_done, measured_epoch_seconds
 from .evaluate import Protocol, completed, evaluate_run
 from .feature_set import open_features
@@ -355,14 +355,15 @@ def _is_judged(task: Task, judging: Judging) -> bool:
         return False
     results = read_json(folder / RESULTS)
     asked = asdict(completed(judging.protocol, read_config(task.run)))
-    told = results.get("protocol")
-    model = open_table(task.run / CODES, CODES_KIND).config["model"]
-    codes = results.get("codes")
+    told, codes, health = (results.get(name) for name in ("protocol", "codes", "health"))
+    made = open_table(task.run / CODES, CODES_KIND).config
     return (
         isinstance(told, dict)
         and asdict(Protocol()) | told == asked  # earlier versions had no other choice
         and isinstance(codes, dict)
-        and codes.get("model_sha256") == model
+        and codes.get("model_sha256") == made["model"]
+        and isinstance(health, dict)  # figures of an earlier version have none
+        and (health.get(QUANTISATION) is None) == (QUANTISATION not in made)
     )
 
 

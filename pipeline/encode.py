@@ -20,6 +20,7 @@ from ivr.features.store import (
 )
 from ivr.features.voice_changes import parse_change
 from ivr.hashing.codes import pack, sign
+from ivr.hashing.health import quantisation_errors
 from ivr.hashing.methods import Method
 from ivr.hashing.trainer import encode_images, encode_voices
 
@@ -41,6 +42,7 @@ COLUMNS = {
     "captions": ("S", 1),
 }
 BLOCK = 2048
+QUANTISATION = "quantisation_error"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Codes:
     Attributes:
         images: coded images.
         voices: coded voices.
-        config: the run that made the codes, sha256 of its model and of the features.
+        config: the run that made the codes, sha256 of its model and of the features, and, unless
+            made by an earlier version, the quantisation error of the test split.
     """
 
     images: CodedItems
@@ -154,17 +157,18 @@ def encode_run(
     if model.distance != "hamming":
         columns["outputs"] = np.concatenate(outputs)
     kept = {name: config[name] for name in ("method", "bits", "seed", "voices", "classes")}
-    write_table(
-        target,
-        KIND,
-        {
-            "run": kept,
-            "model": file_digest(run / MODEL),
-            "features": data.digests(),
-            "change": change,
-        },
-        columns,
-    )
+    errors = {
+        "images": _test_errors(outputs[0], images, splits, model.sizes.bits),
+        "voices": _test_errors(outputs[1], voices, splits, model.sizes.bits),
+    }
+    contents = {
+        "run": kept,
+        "model": file_digest(run / MODEL),
+        "features": data.digests(),
+        "change": change,
+        QUANTISATION: errors,
+    }
+    write_table(target, KIND, contents, columns)
     return target
 
 
@@ -186,6 +190,43 @@ def read_codes(path: Path) -> Codes:
         raise StoreError(f"{path}: not codes that ivr encode writes; make them again")
     is_image = table.read("modality") == 0
     return Codes(_items(table, is_image), _items(table, ~is_image), table.config)
+
+
+def known_quantisation_error(codes: Codes, bits: int | None) -> dict[str, float | None] | None:
+    """Return the quantisation error, 0 to 1, of images and voices of the test split.
+
+    Args:
+        codes: content of a codes file.
+        bits: of the first so many bits, None for all.
+
+    Returns:
+        None of codes that an earlier version made, which are without; a value of None where there
+        was nothing to test on, or no output but 0.
+
+    Raises:
+        StoreError: not what ``ivr encode`` writes.
+    """
+    if QUANTISATION not in codes.config:
+        return None
+    length = codes.images.codes.shape[1]
+    try:
+        place = length - 1 if bits is None else bits // 8 - 1
+        found = {name: codes.config[QUANTISATION][name][place] for name in ("images", "voices")}
+        return {name: None if e is None else float(e) for name, e in found.items()}
+    except (LookupError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"codes with a damaged {QUANTISATION}; make them again with ivr encode"
+        ) from error
+
+
+def _test_errors(
+    outputs: np.ndarray, items: Sequence[Item], splits: Mapping[str, str], bits: int
+) -> list[float | None]:
+    """Return the errors of the first 8, 16, ... bits on the test split; on all without splits."""
+    found = [splits.get(item.name, item.split) for item in items]
+    rows = np.array(found) == ("test" if any(found) else "")
+    errors = quantisation_errors(outputs[rows, :bits])
+    return [None if np.isnan(error) else round(float(error), 6) for error in errors]
 
 
 def _require_same_settings(config: Mapping[str, Any], data: FeatureSet) -> None:

@@ -1,6 +1,6 @@
 """Stage: codes to figures under a stated protocol, with chance and published rows beside them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,6 +10,7 @@ import torch
 
 from ivr.features.files import file_digest
 from ivr.hashing.distances import Measure, measure_of
+from ivr.hashing.health import confusion, pair_distances
 from ivr.hashing.methods import Distance
 from ivr.hashing.metrics import (
     PrecisionRecall,
@@ -32,7 +33,8 @@ from ivr.hashing.ranking import (
 )
 
 from .curves import Curves, draw_curves, write_curves
-from .encode import CodedItems, Codes, read_codes
+from .encode import CodedItems, Codes, known_quantisation_error, read_codes
+from .health import Confusion, Health, code_health, direction_health, draw_health
 from .progress import say
 from .published import known_dataset
 from .queries import DIRECTIONS, QueryFigures, write_queries
@@ -56,6 +58,10 @@ QUERIES_AT_ONCE = 16_384
 CELLS_AT_ONCE = 1 << 22
 CURVE_POINTS = 200
 PAIRS_AT_ONCE = 64
+# Distances of queries and gallery that are computed anew for the confusion of classes, of codes and
+# of outputs; of more, only a share, so that it takes a few percent of the time of the ranking.
+CONFUSION_PAIRS, CONFUSION_PAIRS_OF_OUTPUTS, CONFUSION_SHARE = 1 << 25, 1 << 23, 1 / 64
+NEAREST = 10
 
 
 class EvaluateError(ValueError):
@@ -145,11 +151,13 @@ class Judgement:
         results: in percent, as they stand in ``results.json``.
         curves: of either direction.
         queries: average precision of every query, of either direction.
+        health: of the codes of the queries; ``results`` have what it says too.
     """
 
     results: dict[str, Any]
     curves: dict[str, Curves]
     queries: dict[str, QueryFigures]
+    health: Health
 
 
 def evaluate_run(
@@ -157,7 +165,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Return the results, in percent, and write them with curves and average precisions.
 
-    The files are ``results.json``, ``queries.h5``, ``curves.csv`` and ``curves.png``.
+    The files are ``results.json``, ``queries.h5``, ``curves.csv``, ``curves.png``, ``health.png``.
 
     Args:
         run: a run folder.
@@ -209,6 +217,7 @@ def evaluate_run(
     write_queries(folder / QUERIES, {"protocol": asdict(protocol)}, found.queries)
     write_curves(folder / CURVES, found.curves)
     draw_curves(folder / "curves.png", found.curves, run_title(results))
+    draw_health(folder / "health.png", found.health, run_title(results))
     write_json(folder / RESULTS, results)  # last: where it is whole, the others are
     return results
 
@@ -271,10 +280,11 @@ def judge(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> J
     chance: dict[str, Any] = {}
     curves: dict[str, Curves] = {}
     judged: dict[str, QueryFigures] = {}
+    health: dict[str, dict[str, Any]] = {}
     for direction in DIRECTIONS:
         query, gallery = queries[direction], galleries[direction]
         ranker = _Ranker(protocol, numbers, _outputs_distance(direction, measure))
-        found, random, curves[direction] = _direction(query, gallery, ranker)
+        found, random, curves[direction], by_distance = _direction(query, gallery, ranker)
         results[direction] = found.to_percent() | {
             "per_class": _per_class(found, query, numbers),
             "queries": len(query.names),
@@ -287,6 +297,17 @@ def judge(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> J
             tuple(image or name for image, name in zip(query.images, query.names, strict=True)),
             found.average_precision,
         )
+        health[direction] = direction_health(
+            pair_distances(by_distance), ranker.confusion(query, gallery)
+        )
+    found_health = code_health(
+        queries["image_to_voice"],
+        queries["voice_to_image"],
+        sorted({*numbers} - {""}),
+        known_quantisation_error(codes, protocol.bits),
+        health,
+    )
+    results["health"] = found_health.section
     results["chance"] = chance
     if measure is not None and protocol.distance == "matching":
         results |= _matching(
@@ -296,7 +317,7 @@ def judge(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> J
     whole = protocol.classes == "all"  # published figures are of all classes
     labels = {*images.labels, *voices.labels} - {""}
     results["dataset"] = known_dataset(labels) if whole else None
-    return Judgement(results, curves, judged)
+    return Judgement(results, curves, judged, found_health)
 
 
 def _cut(items: CodedItems, bits: int | None) -> CodedItems:
@@ -453,12 +474,15 @@ class _Ranker:
 
     def file_order(self, queries: CodedItems, gallery: CodedItems) -> Histograms:
         """Return the same with ties in the order of the gallery."""
-        distance = (
-            hamming_distance(queries.codes, gallery.codes)
-            if self.distance is None
-            else self.distance(queries, gallery)
+        return file_order_histograms(
+            self.distances(queries, gallery), self.relevant(queries, gallery)
         )
-        return file_order_histograms(distance, self.relevant(queries, gallery))
+
+    def distances(self, queries: CodedItems, gallery: CodedItems) -> np.ndarray:
+        """Return what is ranked by [q, g]."""
+        if self.distance is None:
+            return hamming_distance(queries.codes, gallery.codes)
+        return self.distance(queries, gallery)
 
     def relevant(self, queries: CodedItems, gallery: CodedItems) -> np.ndarray:
         """Return booleans [q, g]."""
@@ -481,6 +505,37 @@ class _Ranker:
             hist.items[rows].sum(0, keepdims=True), hist.relevant[rows].sum(0, keepdims=True)
         )
 
+    def by_codes(self, queries: CodedItems, gallery: CodedItems) -> Histograms:
+        """Return what lies at each Hamming distance, a row [bits + 1] a block of queries."""
+        by_codes = replace(self, distance=None)
+        blocks = (
+            by_codes.histograms(block, gallery) for block in _query_blocks(queries, QUERIES_AT_ONCE)
+        )
+        return _together([by_codes.pooled(hist, np.ones(len(hist.items), bool)) for hist in blocks])
+
+    def confusion(self, queries: CodedItems, gallery: CodedItems) -> Confusion | None:
+        """Return which classes queries find first; None without a class.
+
+        Ranked as the figures are, but ties by expectation in every case.
+        """
+        # "" sorts before every name: where it has the number 0, no class has it.
+        unknown = int("" in self.numbers)
+        classes = len(self.numbers) - unknown
+        if not classes:
+            return None
+        fewest = CONFUSION_PAIRS if self.distance is None else CONFUSION_PAIRS_OF_OUTPUTS
+        pairs = len(queries.names) * len(gallery.names)
+        share, asked = confusion(
+            lambda rows: self.distances(queries.select(rows), gallery),
+            _numbered(queries, self.numbers) - unknown,
+            _numbered(gallery, self.numbers) - unknown,
+            classes,
+            nearest=NEAREST,
+            pairs=max(fewest, int(CONFUSION_SHARE * pairs)),
+            at_once=CELLS_AT_ONCE,
+        )
+        return Confusion(NEAREST, share, asked)
+
 
 def _outputs_distance(
     direction: str, measure: Measure | None
@@ -501,13 +556,12 @@ def _outputs(items: CodedItems) -> np.ndarray:
 
 def _direction(
     queries: CodedItems, gallery: CodedItems, ranker: _Ranker
-) -> tuple[Scores, Scores, Curves]:
+) -> tuple[Scores, Scores, Curves, Histograms]:
+    """Return figures, chance, curves, and the Hamming distances of all queries counted together."""
     protocol = ranker.protocol
     found, random, total, pooled = [], [], [], []
     points = curve_points(len(gallery.names))
-    step = ranker.queries_at_once(len(gallery.names))
-    for start in range(0, len(queries.names), step):
-        block = queries.select(range(start, min(start + step, len(queries.names))))
+    for block in _query_blocks(queries, ranker.queries_at_once(len(gallery.names))):
         by_distance = ranker.histograms(block, gallery)
         hist = by_distance if protocol.ties == "expectation" else ranker.file_order(block, gallery)
         found.append(_scores(hist, protocol))
@@ -520,18 +574,31 @@ def _direction(
     figures, chance = join_scores(found), join_scores(random)
     if not pooled:
         raise EvaluateError("no query has anything relevant in the database")
-    together = Histograms(
-        np.concatenate([hist.items for hist in pooled]),
-        np.concatenate([hist.relevant for hist in pooled]),
-    )
+    together = _together(pooled)
     judged = ~np.isnan(figures.average_precision)
     precision = np.sum(total, axis=0) / np.count_nonzero(judged)
     random_precision = float(chance.precision[judged, 0].mean())
     if ranker.distance is None:
         within = precision_recall_curve(together)
-        return figures, chance, Curves(points, precision, within, "radius", random_precision)
+        curves = Curves(points, precision, within, "radius", random_precision)
+        return figures, chance, curves, together
     within = _precision_recall_by_rank(points, np.sum(total, axis=0), together)
-    return figures, chance, Curves(points, precision, within, "rank", random_precision)
+    curves = Curves(points, precision, within, "rank", random_precision)
+    by_codes = ranker.by_codes(queries.select(np.flatnonzero(judged)), gallery)
+    return figures, chance, curves, by_codes
+
+
+def _query_blocks(queries: CodedItems, step: int) -> Iterator[CodedItems]:
+    """Yield the queries, at most ``step`` at a time."""
+    for start in range(0, len(queries.names), step):
+        yield queries.select(range(start, min(start + step, len(queries.names))))
+
+
+def _together(parts: Sequence[Histograms]) -> Histograms:
+    return Histograms(
+        np.concatenate([hist.items for hist in parts]),
+        np.concatenate([hist.relevant for hist in parts]),
+    )
 
 
 def _precision_recall_by_rank(

@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from .compare import EVALUATIONS, Line
+from .compare import EVALUATIONS, CompareError, Line
 from .comparison import EACH_STREAM, Grid, Variant, plain_variants, with_settings
 from .comparison_figures import draw_grid, draw_retrieved, write_retrieved
 from .comparison_table import (
@@ -19,7 +20,7 @@ from .feature_set import STREAMS, open_features
 from .honest_checks import NOTHING, PLAIN_CHECK, Check, check_notes, checks_of
 from .queries import DIRECTIONS
 from .query_time import query_milliseconds
-from .runs import HISTORY, RunError
+from .runs import HISTORY, RESULTS, RunError
 from .table_formats import write_table_files
 
 MEASURES = ("mAP", "P@1", "P@10")
@@ -29,6 +30,23 @@ TIMES = tuple(
     Column(name, direction, lowest=True)
     for direction in ("image_to_voice", "voice_to_image")
     for name in ("code", "rank", "query")
+)
+HEALTH = (
+    Column("dead bits", lowest=True),
+    Column("imbalance", ranked=False),
+    Column("correlation", ranked=False),
+    Column("distinct images", ranked=False),
+    Column("distinct voices", ranked=False),
+    Column("agreement"),
+    *(
+        Column(name, block="outputs and distances", lowest=True)
+        for name in ("quantisation error images", "quantisation error voices")
+    ),
+    *(
+        Column(name, direction, block="outputs and distances", lowest=name == "overlap")
+        for name in ("overlap", "gap")
+        for direction in DIRECTIONS
+    ),
 )
 WEIGHTS = (0.001, 0.01, 0.1, 1.0)
 PLAIN = "network.output_norm=false"
@@ -251,6 +269,44 @@ def _query_times(features: Path, line: Line, _: Sequence[Column]) -> dict[int, d
     }
 
 
+def _health_figures(_: Path, line: Line, columns: Sequence[Column]) -> dict[int, dict[str, float]]:
+    """Return what ``health`` of the results says by key of the column; not what is unknown."""
+    figures = {}
+    for seed, evaluation in line.evaluations.items():
+        try:
+            found = _health_values(evaluation.results["health"])
+            figures[seed] = {
+                column.key: float(value)
+                for column in columns
+                if (value := found[column.key]) is not None
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise CompareError(
+                f"{evaluation.folder / RESULTS}: damaged; remove {evaluation.folder} and call again"
+            ) from error
+    return figures
+
+
+def _health_values(health: Mapping[str, Any]) -> dict[str, Any]:
+    both, errors = health["both"], health["quantisation_error"] or {}
+    distances = {
+        f"{direction}.{name}": health[direction]["distances"][name]
+        for direction in DIRECTIONS
+        for name in ("overlap", "gap")
+    }
+    return {
+        "dead bits": len(both["dead_bits"]),
+        "imbalance": both["imbalance"],
+        "correlation": both["correlation_mean"],
+        "distinct images": health["images"]["distinct_codes"],
+        "distinct voices": health["voices"]["distinct_codes"],
+        "agreement": health["agreement"],
+        "quantisation error images": errors.get("images"),
+        "quantisation error voices": errors.get("voices"),
+        **distances,
+    }
+
+
 def _run(folder: Path) -> Path:
     """Return the run folder that the evaluation in ``folder`` belongs to."""
     assert folder.parent.name == EVALUATIONS
@@ -362,6 +418,23 @@ PRESETS = {
         published=None,
         differences=False,  # they are of the test split, which nothing is to be chosen by
         figures=_validation_figures,
+    ),
+    "code-health": Preset(
+        "Codes: dead bits, balance, correlation, distinct codes, quantisation error, distances",
+        HEALTH,
+        published=None,
+        by_sign=False,  # the same codes
+        differences=False,
+        figures=_health_figures,
+        unit="Percent, dead bits and distinct codes are counts",
+        notes=(
+            "Of the codes of the queries, docs/files.md says how. Imbalance: 0 where every bit is "
+            "+1 on half of the items. Correlation: mean of its absolute value over two bits. "
+            "Agreement: bits that a voice shares with its image. Overlap of the distances of "
+            "relevant and other pairs; gap of their means, of the bits. An empty cell is unknown: "
+            "codes that an earlier version made have no quantisation error; ivr encode RUN makes "
+            "them anew.",
+        ),
     ),
     "dvan-matching": Preset(
         "DVAN, Table II: matching accuracy with MFCC, delta, delta-delta and their stack",

@@ -2,7 +2,8 @@
 
 ``config.json`` (everything that was chosen, the seed, the versions), ``splits.json``,
 ``model.safetensors`` (best on validation), ``checkpoint.safetensors`` (to go on from),
-``history.jsonl``, ``tensorboard/``, ``codes.h5``, ``results.json``, ``queries.h5`` and the curves.
+``history.jsonl``, ``tensorboard/``, ``codes.h5``, ``results.json``, ``queries.h5``, curves
+and health.
 """
 
 import json

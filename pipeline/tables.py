@@ -33,7 +33,7 @@ def results_table(results: Mapping[str, Any]) -> str:
             f"matching accuracy: {_figure(matching['accuracy'])} of {matching['pairs']} pairs, "
             "half of which match"
         )
-    return "\n".join(lines + _published_lines(results))
+    return "\n".join(lines + _health_lines(results) + _published_lines(results))
 
 
 def run_title(results: Mapping[str, Any]) -> str:
@@ -74,6 +74,42 @@ def _protocol_line(results: Mapping[str, Any]) -> str:
         f"{protocol['relevance']} relevance, database {protocol['database']}, {classes}"
         f"{voices} an image, {ap}, ties by {protocol['ties']}\n{counts}"
     )
+
+
+def _health_lines(results: Mapping[str, Any]) -> list[str]:
+    health = results.get("health")
+    if not health:
+        return []
+    both, errors = health["both"], health["quantisation_error"]
+    distinct = ", ".join(
+        f"{health[kind]['distinct_codes']} of {health[kind]['items']} {kind}"
+        for kind in ("images", "voices")
+    )
+    lost = "unknown until ivr encode makes the codes anew"
+    if errors:
+        lost = ", ".join(f"{kind} {_percent(error)}" for kind, error in errors.items())
+    distances = [health[direction]["distances"] for direction in ARROWS]
+    means = ", ".join(
+        f"{_bits(found['relevant_mean'])} and {_bits(found['other_mean'])} ({arrow}, "
+        f"overlap {_percent(found['overlap'])})"
+        for found, arrow in zip(distances, ARROWS.values(), strict=True)
+    )
+    return [
+        f"bits: {len(both['dead_bits'])} of {health['bits']} dead, "
+        f"imbalance {_percent(both['imbalance'])}, |correlation| mean "
+        f"{_percent(both['correlation_mean'])}, most {_percent(both['correlation_max'])}; "
+        f"image and voice agree on {_percent(health['agreement'])}",
+        f"distinct codes: {distinct}; quantisation error: {lost}",
+        f"distances of relevant and other pairs: {means}, of {health['bits']} bits",
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f} %"
+
+
+def _bits(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f}"
 
 
 def _published_lines(results: Mapping[str, Any]) -> list[str]:

@@ -316,7 +316,7 @@ def test_a_damaged_run_is_one_line(
         write_table(path, KIND, {}, {"names": np.array([b"a"])})
     elif path.name == "results.json":
         found = json.loads(path.read_text())
-        path.write_text(json.dumps({name: found[name] for name in ("protocol", "codes")}))
+        path.write_text(json.dumps({name: found[name] for name in ("protocol", "codes", "health")}))
     else:
         path.write_text("nonsense")
     assert_one_line(again(features, out), words)
@@ -344,6 +344,51 @@ def test_figures_by_another_protocol_are_made_anew(
     path.write_text(json.dumps(results | {"protocol": results["protocol"] | {"cutoff": 3}}))
     assert "runs: 1 of 1" in succeeded(again(features, out)).stderr
     assert json.loads(path.read_text())["protocol"] == results["protocol"]
+
+
+def test_figures_without_health_are_made_anew(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    path = out / "runs" / "lsh-16-stack-one-1" / "evaluations" / "divh-own" / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps({name: results[name] for name in results if name != "health"}))
+    result = succeeded(again(features, out))
+    assert "runs: 1 of 1" in result.stderr and "trained" not in result.stderr
+    assert json.loads(path.read_text())["health"] == results["health"]
+
+
+def test_codes_that_now_have_a_quantisation_error_are_judged_anew(
+    features: Path, compared: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    run = out / "runs" / "lsh-16-stack-one-1"
+    table = open_table(run / "codes.h5", "codes")
+    columns = {name: table.read(name) for name in table.columns}
+    old = {name: value for name, value in table.config.items() if name != "quantisation_error"}
+    write_table(run / "codes.h5", "codes", old, columns)
+    health = ("--preset", "code-health")
+    assert "runs: 1 of 1" in succeeded(again(features, out, *health)).stderr
+    assert "runs:" not in succeeded(again(features, out, *health)).stderr
+    key = "quantisation error images"
+    known = lines_of(out / "code-health.csv")[-1]
+    results = [results_of(out, f"lsh-16-stack-one-{seed}", "divh-own") for seed in (0, 1)]
+    assert results[1]["health"]["quantisation_error"] is None
+    expected = results[0]["health"]["quantisation_error"]["images"]
+    assert float(known[key]) == pytest.approx(expected, abs=1e-3)
+    succeeded(ivr("encode", run, "--device", "cpu"))
+    assert "runs: 1 of 1" in succeeded(again(features, out, *health)).stderr
+    results = [results_of(out, f"lsh-16-stack-one-{seed}", "divh-own") for seed in (0, 1)]
+    expected = np.mean([found["health"]["quantisation_error"]["images"] for found in results])
+    assert float(lines_of(out / "code-health.csv")[-1][key]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_damaged_health_is_one_line(features: Path, compared: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(compared, tmp_path / "out")
+    path = out / "runs" / "lsh-16-stack-one-1" / "evaluations" / "divh-own" / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"health": {"quantisation_error": {}}}))
+    assert_one_line(again(features, out, "--preset", "code-health"), "results.json: damaged")
 
 
 def test_settings_are_of_one_method_or_of_all_training_and_in_the_name(
@@ -389,6 +434,7 @@ PRESET_LINES = {
     "divh-curves": ["divh", "lsh"],
     "divh-query-time": ["divh", "scrl", "scrl", "lsh"],
     "divh-choices": [variant.label for variant in PRESETS["divh-choices"].variants],
+    "code-health": ["divh", "scrl", "lsh"],
     "dvan-matching": ["dvan"] * 4,
     "dvan-features": ["dvan"] * 8,
     "honest-checks": ["divh", "divh", "lsh", "lsh"],  # plain, and all voices
@@ -470,6 +516,28 @@ def test_matching_accuracy_is_that_of_the_results(presets: Path) -> None:
         results = results_of(presets, run.name, "dvan-own")
         assert float(line["accuracy"]) == pytest.approx(results["matching"]["accuracy"], abs=1e-3)
         assert results["protocol"]["test"] == 0.1
+
+
+def test_health_is_that_of_the_results(presets: Path) -> None:
+    for line in lines_of(presets / "code-health.csv"):
+        epochs = "" if line["method"] == "lsh" else "-training.epochs=1"
+        run = f"{line['method']}-16-stack-one{epochs}-0"
+        health = results_of(presets, run, "divh-own")["health"]
+        expected = {
+            "dead bits": len(health["both"]["dead_bits"]),
+            "imbalance": health["both"]["imbalance"],
+            "correlation": health["both"]["correlation_mean"],
+            "distinct images": health["images"]["distinct_codes"],
+            "distinct voices": health["voices"]["distinct_codes"],
+            "agreement": health["agreement"],
+            "quantisation error images": health["quantisation_error"]["images"],
+            "quantisation error voices": health["quantisation_error"]["voices"],
+        }
+        for direction in DIRECTIONS:
+            for name in ("overlap", "gap"):
+                expected[f"{direction}.{name}"] = health[direction]["distances"][name]
+        told = {name: float(line[name]) for name in expected}
+        assert told == pytest.approx(expected, abs=1e-3)
 
 
 def test_curves_hold_the_precision_of_every_method_at_every_number(presets: Path) -> None:

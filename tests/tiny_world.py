@@ -61,10 +61,11 @@ def matconvnet_blueprint() -> Blueprint:
 
 
 def tiny_nets() -> None:
-    """Have nets whose files of weights are as short as they are read; draw no curves."""
+    """Have nets whose files of weights are as short as they are read; draw nothing."""
     image.ENCODERS["tiny"] = tiny_blueprint
     image.ENCODERS["cnn_f"] = matconvnet_blueprint
     evaluate.draw_curves = lambda *_: None
+    evaluate.draw_health = lambda *_: None
 
 
 @dataclass(frozen=True)
