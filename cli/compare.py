@@ -122,10 +122,10 @@ def compare(
       ivr compare features --out comparison --set divh.gamma=0.1 --set training.epochs=30
     """
     with one_line():
-        from ivr.pipeline import compare as stage
-        from ivr.pipeline import presets
-        from ivr.pipeline.table_formats import as_json as json_values
-        from ivr.pipeline.table_formats import as_text
+        from ivr.pipeline.comparison import compare as stage
+        from ivr.pipeline.comparison import presets
+        from ivr.pipeline.comparison.formats import as_json as json_values
+        from ivr.pipeline.comparison.formats import as_text
 
         loop = () if epochs is None else (f"training.epochs={epochs}",)
         checks = presets.preset_checks(preset, features)

@@ -19,10 +19,10 @@ from ivr.cli import main
 from ivr.cli.compare import PRESETS as HELP
 from ivr.features.store import open_table, write_table
 from ivr.hashing.methods import METHODS
-from ivr.pipeline.compare import read_lines
-from ivr.pipeline.comparison import Grid, Variant
+from ivr.pipeline.comparison.compare import read_lines
+from ivr.pipeline.comparison.grid import Grid, Variant
+from ivr.pipeline.comparison.presets import PRESETS
 from ivr.pipeline.lock import only_writer
-from ivr.pipeline.presets import PRESETS
 from ivr.pipeline.queries import KIND, read_queries
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")

@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 
 from ivr.hashing.bootstrap import paired_bootstrap
-from ivr.pipeline.compare import Evaluation, Line
-from ivr.pipeline.comparison import Grid, Row, Variant
-from ivr.pipeline.comparison_table import (
+from ivr.pipeline.comparison.compare import Evaluation, Line
+from ivr.pipeline.comparison.formats import (
+    as_csv,
+    as_json,
+    as_latex,
+    as_markdown,
+    as_text,
+    write_table_files,
+)
+from ivr.pipeline.comparison.grid import Grid, Row, Variant
+from ivr.pipeline.comparison.table import (
     Table,
     comparison_table,
     figures_of,
@@ -23,14 +31,6 @@ from ivr.pipeline.comparison_table import (
 from ivr.pipeline.feature_set import STREAMS
 from ivr.pipeline.published import PUBLISHED
 from ivr.pipeline.queries import QueryFigures
-from ivr.pipeline.table_formats import (
-    as_csv,
-    as_json,
-    as_latex,
-    as_markdown,
-    as_text,
-    write_table_files,
-)
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 CUTOFFS = [f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10)]

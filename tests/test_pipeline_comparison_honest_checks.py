@@ -14,13 +14,19 @@ from conftest import CLASSES, ivr, succeeded, write_made_up_features
 
 from ivr.features.store import open_table, text_column, write_table
 from ivr.hashing.pairs import Pairs
-from ivr.pipeline.compare import _is_judged, read_lines, tasks
-from ivr.pipeline.comparison import Grid, Variant
+from ivr.pipeline.comparison.compare import _is_judged, read_lines, tasks
+from ivr.pipeline.comparison.grid import Grid, Variant
+from ivr.pipeline.comparison.honest_checks import (
+    PLAIN_CHECK,
+    Check,
+    LeftOut,
+    check_notes,
+    checks_of,
+)
 from ivr.pipeline.encode import read_codes
 from ivr.pipeline.evaluate import PROTOCOLS
 from ivr.pipeline.feature_set import FeatureSet, open_features
 from ivr.pipeline.feature_tables import VOICES
-from ivr.pipeline.honest_checks import PLAIN_CHECK, Check, LeftOut, check_notes, checks_of
 from ivr.pipeline.manifest import Item, Manifest, Row, write_manifest
 from ivr.pipeline.train import RunConfig, _prepared
 

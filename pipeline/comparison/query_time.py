@@ -14,10 +14,10 @@ from ivr.hashing.methods import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices
 
-from .encode import CodedItems, packed_codes, read_codes
-from .feature_set import FeatureSet, open_features
-from .runs import CODES, load_model, read_config
-from .threads import torch_threads
+from ..encode import CodedItems, packed_codes, read_codes
+from ..feature_set import FeatureSet, open_features
+from ..runs import CODES, load_model, read_config
+from ..threads import torch_threads
 
 QUERIES, REPEATS = 20, 5
 

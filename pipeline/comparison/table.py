@@ -10,11 +10,11 @@ import numpy as np
 from ivr.hashing.bootstrap import RESAMPLES, Difference, paired_bootstrap
 from ivr.hashing.methods import method_entry
 
+from ..feature_set import STREAMS
+from ..published import PUBLISHED, PublishedFigure
+from ..queries import DIRECTIONS
 from .compare import Line
-from .comparison import Grid, streams_name
-from .feature_set import STREAMS
-from .published import PUBLISHED, PublishedFigure
-from .queries import DIRECTIONS
+from .grid import Grid, streams_name
 
 ARROWS = {"image_to_voice": "I→V", "voice_to_image": "V→I"}
 PRECISION = {"P@1": 0, "P@5": 1, "P@10": 2}  # places in a published row

@@ -5,9 +5,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .evaluate import Classes, Protocol
-from .feature_set import FeatureSet
-from .manifest import classes
+from ..evaluate import Classes, Protocol
+from ..feature_set import FeatureSet
+from ..manifest import classes
 
 SHARE = 0.25  # of the classes that are left out
 NOISE = "noise="  # of a change, before the signal-to-noise ratio in dB

@@ -10,7 +10,7 @@ from typing import Any
 
 from ivr.features.files import replaced
 
-from .comparison_table import Column, Spread, Table, TableLine
+from .table import Column, Spread, Table, TableLine
 
 WIDTH = 100
 LATEX = {

@@ -20,21 +20,21 @@ import joblib
 from ivr.features.store import open_table
 from ivr.hashing.methods import ClosedFormMethod, method_entry
 
-from .comparison import Grid, Judging, Row
-from .device import choose_device
-from .encode import KIND as CODES_KIND
-from .encode import QUANTISATION, encode_run
+from ..device import choose_device
+from ..encode import KIND as CODES_KIND
+from ..encode import QUANTISATION, encode_run
+from ..evaluate import Protocol, completed, evaluate_run
+from ..feature_set import open_features
+from ..lock import BusyError
+from ..progress import clock, progress, say
+from ..queries import DIRECTIONS, QueryFigures, read_queries
+from ..runs import CODES, CONFIG, QUERIES, RESULTS, read_config, read_json
+from ..stop import interrupted_by_signals
+from ..threads import torch_threads
+from ..train import RunConfig, check_runs, describe_run, resume_run, train_run
 from .estimate import epoch_seconds, epochs_done, measured_epoch_seconds
-from .evaluate import Protocol, completed, evaluate_run
-from .feature_set import open_features
+from .grid import Grid, Judging, Row
 from .honest_checks import PLAIN_CHECK, Check
-from .lock import BusyError
-from .progress import clock, progress, say
-from .queries import DIRECTIONS, QueryFigures, read_queries
-from .runs import CODES, CONFIG, QUERIES, RESULTS, read_config, read_json
-from .stop import interrupted_by_signals
-from .threads import torch_threads
-from .train import RunConfig, check_runs, describe_run, resume_run, train_run
 
 RUNS, EVALUATIONS = "runs", "evaluations"
 FIGURES = {"mAP", *(f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10))}

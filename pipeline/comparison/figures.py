@@ -9,11 +9,11 @@ import numpy as np
 
 from ivr.features.files import replaced
 
+from ..curves import read_retrieved
+from ..queries import DIRECTIONS
+from ..runs import CURVES
 from .compare import Line
-from .comparison_table import ARROWS, Spread, Table, line_name
-from .curves import read_retrieved
-from .queries import DIRECTIONS
-from .runs import CURVES
+from .table import ARROWS, Spread, Table, line_name
 
 COLOURS = 10
 

@@ -14,10 +14,10 @@ from ivr.hashing.methods import ClosedFormMethod, TrainedMethod
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import TrainConfig, fit, make_optimiser, train
 
-from .comparison import Row
-from .options import from_json
-from .runs import HISTORY, RunError, build_model
-from .threads import torch_threads
+from ..options import from_json
+from ..runs import HISTORY, RunError, build_model
+from ..threads import torch_threads
+from .grid import Row
 
 STEPS = 4  # that are timed, the first of them to warm up
 MOST_AT_ONCE = 64  # pairs that a method without steps is timed on

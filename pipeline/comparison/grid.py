@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
 from ivr.hashing.trainer import TrainConfig
 
-from .evaluate import PROTOCOLS, Protocol
-from .feature_set import STREAMS
+from ..evaluate import PROTOCOLS, Protocol
+from ..feature_set import STREAMS
+from ..options import OptionError, configured
+from ..splits import splits_of_cut
+from ..train import RunConfig, Voices
 from .honest_checks import NOTHING, PLAIN_CHECK, Check, LeftOut
-from .options import OptionError, configured
-from .splits import splits_of_cut
-from .train import RunConfig, Voices
 
 LOOP = "training"
 EACH_STREAM = (*((stream,) for stream in STREAMS), STREAMS)

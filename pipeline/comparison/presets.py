@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..feature_set import STREAMS, open_features
+from ..queries import DIRECTIONS
+from ..runs import HISTORY, RESULTS, RunError
 from .compare import EVALUATIONS, CompareError, Line
-from .comparison import EACH_STREAM, Grid, Variant, plain_variants, with_settings
-from .comparison_figures import draw_grid, draw_retrieved, write_retrieved
-from .comparison_table import (
+from .figures import draw_grid, draw_retrieved, write_retrieved
+from .formats import write_table_files
+from .grid import EACH_STREAM, Grid, Variant, plain_variants, with_settings
+from .honest_checks import NOTHING, PLAIN_CHECK, Check, check_notes, checks_of
+from .query_time import query_milliseconds
+from .table import (
     Column,
     Table,
     comparison_table,
     figures_of,
     retrieval_columns,
 )
-from .feature_set import STREAMS, open_features
-from .honest_checks import NOTHING, PLAIN_CHECK, Check, check_notes, checks_of
-from .queries import DIRECTIONS
-from .query_time import query_milliseconds
-from .runs import HISTORY, RESULTS, RunError
-from .table_formats import write_table_files
 
 MEASURES = ("mAP", "P@1", "P@10")
 ALL_MEASURES = ("mAP", *(f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10)))
@@ -168,7 +168,7 @@ def preset_grid(
         name: of the preset.
         methods: names of methods, None for the preset's.
         streams: streams that commas part, or ``each``; none for the preset's.
-        given: settings, see :func:`ivr.pipeline.comparison.with_settings`.
+        given: settings, see :func:`ivr.pipeline.comparison.grid.with_settings`.
         bits: lengths of the codes.
         voices: that are trained on.
         seeds: of the runs.
