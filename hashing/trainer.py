@@ -39,7 +39,8 @@ class TrainConfig:
     """How a method is trained.
 
     Attributes:
-        epochs: passes over the training images, each image with one of its voices, drawn anew.
+        epochs: passes over the training images, each image with one of its voices, drawn anew;
+            None takes the method's own number, 120 for divh, 60 for the others.
         batch_size: pairs in a batch, 3 or more, so that none is left with one.
         optimiser: sgd (with momentum 0.9 and Nesterov's step) or adamw; None takes the method's
             own, sgd for divh as in its paper, adamw for the others.
@@ -51,7 +52,7 @@ class TrainConfig:
         validate_every: epochs between two looks at the validation split; the last is looked at.
     """
 
-    epochs: int = 60
+    epochs: int | None = None
     batch_size: int = 64
     optimiser: OptimiserName | None = None
     learning_rate: float | None = None
@@ -66,7 +67,7 @@ class TrainConfig:
                 f"optimiser must be {' or '.join(get_args(OptimiserName))}, got {self.optimiser!r}"
             )
         for name in ("epochs", "validate_every"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.batch_size < 3:
             raise ValueError(f"batch_size must be at least 3, got {self.batch_size}")
@@ -79,7 +80,7 @@ class TrainConfig:
 
 
 def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -> TrainConfig:
-    """Return ``config`` with what it leaves open filled in: the method's optimiser and rates.
+    """Return ``config`` with what it leaves open filled in: the method's epochs, optimiser and rates.
 
     A config that leaves nothing open is returned as it is.
     """
@@ -90,6 +91,7 @@ def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -
         usual = method.learning_rate
     return replace(
         config,
+        epochs=method.epochs if config.epochs is None else config.epochs,
         optimiser=optimiser,
         learning_rate=usual if rate is None else rate,
         weight_decay=WEIGHT_DECAYS[optimiser] if decay is None else decay,
@@ -186,15 +188,17 @@ def train(
             f"two images with voices are needed to train, got {len(training.images)}"
         )
     config = resolved(config, model)
-    for number in range(start + 1, config.epochs + 1):
+    epochs = config.epochs
+    assert epochs is not None  # resolved fills it in
+    for number in range(start + 1, epochs + 1):
         began = time.perf_counter()
         torch.manual_seed(_epoch_seed(seed, number))
         rng = np.random.default_rng([seed, number])
         model.train()
-        model.begin_epoch((number - 1) / config.epochs)
+        model.begin_epoch((number - 1) / epochs)
         losses, rate = _one_epoch(model, optimiser, training, config, number, rng)
         steps_took = time.perf_counter() - began
-        looked = number % config.validate_every == 0 or number == config.epochs
+        looked = number % config.validate_every == 0 or number == epochs
         image_to_voice, voice_to_image = (
             validation_scores(model, validation) if looked else (None, None)
         )
@@ -299,6 +303,7 @@ def _one_epoch(
     rng: np.random.Generator,
 ) -> tuple[dict[str, float], float]:
     """Take the steps of epoch ``number``; return mean losses and the last learning rate."""
+    assert config.epochs is not None  # resolved
     voice_image, frames = training.voice_image.cpu().numpy(), training.lengths().cpu().numpy()
     batches = epoch_batches(voice_image, frames, config.batch_size, rng)
     total: dict[str, Tensor] = {}

@@ -180,6 +180,8 @@ def test_a_learning_rate_left_open_is_that_of_the_optimiser(optimiser: str) -> N
 def test_an_optimiser_left_open_is_the_methods_own() -> None:
     assert resolved(TrainConfig(), DIVH).optimiser == "sgd"
     assert resolved(TrainConfig(), CSQ).optimiser == "adamw"
+    assert (resolved(TrainConfig(), DIVH).epochs, resolved(TrainConfig(), CSQ).epochs) == (120, 60)
+    assert resolved(TrainConfig(epochs=7), DIVH).epochs == 7
     assert resolved(TrainConfig(), CSQ).learning_rate == LEARNING_RATES["adamw"]
     # A rate of a method's own is of its own optimiser.
     assert resolved(TrainConfig(), DVAN).learning_rate == DVAN.learning_rate == 1e-3

@@ -101,10 +101,12 @@ class TrainedMethod(Method):
     """A method whose loss on batches of pairs is minimised by :mod:`ivr.hashing.trainer`.
 
     Class attributes:
+        epochs: where the user names no number.
         optimiser: where the user names none.
         learning_rate: where the user names neither; None for the usual one of the optimiser.
     """
 
+    epochs: ClassVar[int] = 60
     optimiser: ClassVar[OptimiserName] = "adamw"
     learning_rate: ClassVar[float | None] = None
 

@@ -83,6 +83,7 @@ class DIVH(TwoEnds):
     """Image head and voice refinement CNN, trained together on the DIVH loss."""
 
     source = "IEEE JSTARS 2022, 10.1109/JSTARS.2022.3216333"
+    epochs = 120
     optimiser = "sgd"
     config: DIVHConfig
 

@@ -18,7 +18,8 @@ from typing import Any, Literal, get_args
 import joblib
 
 from ivr.features.store import open_table
-from ivr.hashing.methods import ClosedFormMethod, method_entry
+from ivr.hashing.methods import TrainedMethod, method_entry
+from ivr.hashing.trainer import resolved
 
 from ..device import choose_device
 from ..encode import KIND as CODES_KIND
@@ -249,6 +250,14 @@ def _checked(features: Path, out: Path, grid: Grid) -> list[Task]:
     return asked
 
 
+def _epochs(config: RunConfig) -> int:
+    """Return how many epochs a run has; what is not trained in steps is one."""
+    method = method_entry(config.method).build
+    if not issubclass(method, TrainedMethod):
+        return 1
+    return resolved(config.training, method).epochs or 0
+
+
 def _planned(
     features: Path,
     task: Task,
@@ -259,8 +268,7 @@ def _planned(
     found = state(task)
     if found in ("trained", "finished"):
         return PlannedRun(task.run.name, found, 0.0, False)
-    closed = issubclass(method_entry(task.config.method).build, ClosedFormMethod)
-    left = 1 if closed else task.config.training.epochs - len(epochs_done(task.run))
+    left = _epochs(task.config) - len(epochs_done(task.run))
     known = epoch_seconds(histories, task.row)
     alike = task.config.method, task.config.streams
     if known is None and alike not in measured:
