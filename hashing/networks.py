@@ -31,8 +31,6 @@ class NetworkConfig:
     splits of UC Merced (docs/results.md).
 
     Attributes:
-        image_components: principal components of the standardised image vectors that the image
-            head sees, 0 for the vectors themselves.
         image_hidden: width of the hidden layer of the image head, 0 for a single linear layer.
         voice_pool: frames averaged into one before the first layer; 8 x 5 ms = 40 ms.
         voice_mean: kept, or removed: subtract the mean over its frames from each coefficient of a
@@ -49,14 +47,13 @@ class NetworkConfig:
             that a bit neither saturates nor settles on one side early. It balances the bits by
             itself, and leaves DIVH's L3 little to do.
         dropout: share of units left out before the last layer of either end while training.
-        image_dropout: share of image vector entries (or components) left out while training.
+        image_dropout: share of image vector entries left out while training.
         time_masks: stretches of frames hidden from the voice CNN while training (SpecAugment).
         time_mask_share: longest stretch, as a share of the frames of the voice.
         frequency_masks: runs of MFCC hidden while training.
         frequency_mask_share: longest run, as a share of the coefficients.
     """
 
-    image_components: int = 0
     image_hidden: int = 512
     voice_pool: int = 8
     voice_channels: tuple[int, ...] = (128, 192, 256)
@@ -99,7 +96,6 @@ class NetworkConfig:
         if self.voice_mean not in get_args(VoiceMean):
             raise ValueError(f"voice_mean must be kept or removed, got {self.voice_mean!r}")
         for name in (
-            "image_components",
             "image_hidden",
             "time_masks",
             "frequency_masks",
@@ -157,49 +153,6 @@ class Standardise(nn.Module):
         return (values - self.mean) / self.deviation
 
 
-class PrincipalComponents(nn.Module):
-    """Project on the directions in which the training split varies most.
-
-    All components are scaled by one number, so that their deviation is 1 on average: those that
-    vary most stay largest, and a network learns by them first.
-    """
-
-    axes: Tensor
-
-    def __init__(self, dim: int, count: int) -> None:
-        """Start with no component; there are at most ``dim``."""
-        super().__init__()
-        self.register_buffer("axes", torch.zeros(dim, min(count, dim)))
-
-    @property
-    def count(self) -> int:
-        """Number of components."""
-        return self.axes.shape[1]
-
-    def set(self, values: Tensor) -> None:
-        """Take the axes from training ``values`` [n, dim]; components beyond their rank are 0."""
-        centred = values.double() - values.double().mean(0)
-        rows, dim = centred.shape
-        if rows < dim:
-            variance, left = torch.linalg.eigh(centred @ centred.T)
-            axes = centred.T @ left
-        else:
-            variance, axes = torch.linalg.eigh(centred.T @ centred)
-        variance, axes = variance.flip(0)[: self.count], axes.flip(1)[:, : self.count]
-        varies = variance > 1e-9 * variance[0]
-        axes = torch.where(varies, axes / axes.norm(dim=0).clamp(min=1e-300), 0)
-        # The sign of an axis is anybody's choice: make it that of its largest entry.
-        largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-        deviation = torch.where(varies, variance / rows, 0).sqrt().sum() / self.count
-        found = axes * torch.where(largest < 0, -1.0, 1.0) / deviation.clamp(min=1e-300)
-        self.axes.zero_()
-        self.axes[:, : found.shape[1]] = found
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Return the components [n, count] of ``values`` [n, dim]."""
-        return values @ self.axes
-
-
 class ImageHead(nn.Module):
     """CNN vector [n, image_dim] to real outputs [n, width]."""
 
@@ -207,31 +160,21 @@ class ImageHead(nn.Module):
         """Build the layers; the weights are torch's default initialisation."""
         super().__init__()
         self.standardise = Standardise(image_dim)
-        self.components: PrincipalComponents | None = None
-        entries = image_dim
-        if config.image_components:
-            self.components = PrincipalComponents(image_dim, config.image_components)
-            entries = self.components.count
         layers: list[nn.Module] = [nn.Dropout(config.image_dropout)]
         if config.image_hidden:
-            layers += [nn.Linear(entries, config.image_hidden), nn.ReLU()]
+            layers += [nn.Linear(image_dim, config.image_hidden), nn.ReLU()]
             layers += [nn.Dropout(config.dropout)]
-        layers += [nn.Linear(config.image_hidden or entries, width), _output_norm(width, config)]
+        layers += [nn.Linear(config.image_hidden or image_dim, width), _output_norm(width, config)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return outputs [n, width] for image vectors [n, image_dim]."""
-        inputs = self.standardise(images)
-        if self.components is not None:
-            inputs = self.components(inputs)
-        outputs: Tensor = self.layers(inputs)
+        outputs: Tensor = self.layers(self.standardise(images))
         return outputs
 
     def fit_inputs(self, images: Tensor) -> None:
-        """Take mean, deviation and components from the training vectors [n, image_dim]."""
+        """Take mean and deviation from the training vectors [n, image_dim]."""
         self.standardise.set(images.mean(0), images.std(0, correction=0))
-        if self.components is not None:
-            self.components.set(self.standardise(images))
 
 
 class VoiceRefinement(nn.Module):

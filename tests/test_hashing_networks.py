@@ -3,13 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from ivr.hashing.networks import (
     ImageHead,
     NetworkConfig,
-    PrincipalComponents,
     Sizes,
     VoiceRefinement,
     activate,
@@ -21,7 +19,6 @@ from ivr.hashing.voice_augmentation import with_coefficients_hidden, with_frames
 
 # Every size is given, so that no test depends on a default.
 PLAIN = NetworkConfig(
-    image_components=0,
     image_hidden=0,
     voice_pool=4,
     voice_mean="kept",
@@ -188,48 +185,11 @@ def test_a_constant_entry_is_centred_and_not_divided_by_zero() -> None:
     assert heard(network, voices, torch.tensor([10, 40])).isfinite().all()
 
 
-@pytest.mark.parametrize(("rows", "dim"), [(40, 12), (12, 40)])
-def test_principal_components_are_those_of_scikit_learn(rows: int, dim: int) -> None:
-    generator = torch.Generator().manual_seed(3)
-    values = torch.randn(rows, dim, generator=generator) * torch.linspace(3, 0.1, dim)
-    components = PrincipalComponents(dim, 5)
-    components.set(values)
-    found = components(values - values.mean(0)).numpy()
-    known = PCA(5, svd_solver="full").fit_transform(values.double().numpy())
-    known /= known.std(0).mean()
-    for one, other in zip(found.T, known.T, strict=True):
-        sign = np.sign(one @ other)
-        np.testing.assert_allclose(one, sign * other, atol=1e-4)
-
-
-def test_components_that_the_images_do_not_have_are_zero() -> None:
-    images = torch.randn(3, 20, generator=torch.Generator().manual_seed(0))
-    head = ImageHead(20, 4, replace(PLAIN, image_components=6))
-    head.fit_inputs(images)
-    assert head.components is not None
-    found = head.components(head.standardise(images))
-    assert found.shape == (3, 6)
-    assert found[:, :2].std(0).min() > 0.1
-    assert found[:, 2:].abs().max() == 0
-    constant = ImageHead(20, 4, replace(PLAIN, image_components=6))
-    constant.fit_inputs(torch.ones(3, 20))
-    assert constant(torch.ones(3, 20)).isfinite().all()
-
-
-def test_no_more_components_than_entries() -> None:
-    head = ImageHead(5, 3, replace(PLAIN, image_components=9)).eval()
-    head.fit_inputs(torch.randn(30, 5, generator=torch.Generator().manual_seed(0)))
-    assert head(torch.zeros(2, 5)).shape == (2, 3)
-    assert sum(parameter.numel() for parameter in head.parameters()) == 5 * 3 + 3
-
-
 def test_the_statistics_travel_with_the_weights() -> None:
-    config = replace(PLAIN, image_components=1)
-    head, network = ImageHead(2, 4, config), VoiceRefinement(SIZES, 4, config)
+    head, network = ImageHead(2, 4, PLAIN), VoiceRefinement(SIZES, 4, PLAIN)
     for module in (head, network):
         names = set(module.state_dict())
         assert {"standardise.mean", "standardise.deviation"} <= names
-    assert "components.axes" in head.state_dict()
 
 
 def test_an_image_head_without_a_hidden_layer_is_linear() -> None:
@@ -331,7 +291,6 @@ def test_activations_are_tanh_and_linear() -> None:
         ({"voice_channels": (4,)}, r"need one number a layer each, got \(4,\) and \(2, 3\)"),
         ({"voice_kernel": 4}, "voice_kernel must be odd, got 4"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-        ({"image_components": -1}, "image_components must not be negative, got -1"),
         ({"image_dropout": -0.1}, r"image_dropout must be in \[0, 1\), got -0.1"),
         ({"time_mask_share": 2}, r"time_mask_share must be in \[0, 1\), got 2"),
         ({"frequency_mask_share": 1}, r"frequency_mask_share must be in \[0, 1\), got 1"),

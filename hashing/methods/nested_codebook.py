@@ -34,8 +34,8 @@ class NestedCodebookConfig:
         cosine_weight: of the term of each length.
         scale: s, of the cosines.
         margin: m, taken from the cosine of the right class.
-        network: sizes of the two ends; images enter by their principal components, and voices are
-            changed more than by default, for speakers that were never heard.
+        network: sizes of the two ends; voices are changed more than by default, for speakers that
+            were never heard.
     """
 
     bit_weight: float = 1.0
@@ -43,9 +43,7 @@ class NestedCodebookConfig:
     scale: float = 8.0
     margin: float = 0.2
     network: NetworkConfig = field(
-        default_factory=lambda: NetworkConfig(
-            image_components=512, voice_warp=0.2, voice_stretch=0.3, voice_tilt=0.2
-        )
+        default_factory=lambda: NetworkConfig(voice_warp=0.2, voice_stretch=0.3, voice_tilt=0.2)
     )
 
     def __post_init__(self) -> None:
