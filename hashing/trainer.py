@@ -80,7 +80,7 @@ class TrainConfig:
 
 
 def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -> TrainConfig:
-    """Return ``config`` with what it leaves open filled in: the method's epochs, optimiser and rates.
+    """Return ``config`` with what it leaves open filled in by what is usual for the method.
 
     A config that leaves nothing open is returned as it is.
     """
