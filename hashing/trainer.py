@@ -40,7 +40,8 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training images, each image with one of its voices, drawn anew;
-            None takes the method's own number, 120 for divh, 60 for the others.
+            None takes the method's own number, 120 for divh and nested_codebook, 60 for the
+            others.
         batch_size: pairs in a batch, 3 or more, so that none is left with one.
         optimiser: sgd (with momentum 0.9 and Nesterov's step) or adamw; None takes the method's
             own, sgd for divh as in its paper, adamw for the others.

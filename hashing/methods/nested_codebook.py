@@ -59,6 +59,7 @@ class NestedCodebook(TwoEnds):
     """Both ends trained towards the code of the class; the sign of an output is a bit."""
 
     source = "nested codebook hashing, of this project"
+    epochs = 120
     config: NestedCodebookConfig
     codes: Tensor
 
