@@ -37,12 +37,14 @@ def results_table(results: Mapping[str, Any]) -> str:
 
 
 def run_title(results: Mapping[str, Any]) -> str:
-    """Return what was evaluated in one line: method, bits, and what was ranked by."""
+    """Return what was evaluated in one line: method, bits, what was ranked by, changed voices."""
     run, distance = results["run"], results["protocol"]["distance"]
     mark = " (reconstruction)" if run["reconstruction"] else ""
     bits = results["protocol"].get("bits")
     length = f"the first {bits} of {run['bits']} bits" if bits else f"{run['bits']} bits"
-    return f"{run['method']}{mark}, {length}, ranked by {DISTANCES[distance]}"
+    change = results.get("codes", {}).get("change")
+    changed = f", voices changed by {change}" if change else ""
+    return f"{run['method']}{mark}, {length}, ranked by {DISTANCES[distance]}{changed}"
 
 
 def _run_lines(results: Mapping[str, Any]) -> list[str]:

@@ -38,6 +38,7 @@ from ivr.pipeline.merge import merge
 from ivr.pipeline.parts import Part
 from ivr.pipeline.runs import RunError, load_model, read_config, write_json
 from ivr.pipeline.splits import complete_splits
+from ivr.pipeline.tables import results_table
 from ivr.pipeline.train import (
     RunConfig,
     _describe,
@@ -396,6 +397,8 @@ def test_figures_under_noise_say_so_and_do_not_replace_the_others(
     assert not (run / "results.json").exists()
     noisy = evaluate_run(run, Protocol(), codes=codes, out=tmp_path / "noisy")
     clear = evaluate_run(run, Protocol())
+    assert "voices changed by noise=10" in results_table(noisy).splitlines()[0]
+    assert "changed" not in results_table(clear)
     assert (noisy["codes"]["change"], clear["codes"]["change"]) == ("noise=10", "")
     assert noisy["image_to_voice"]["queries"] == clear["image_to_voice"]["queries"]
 
