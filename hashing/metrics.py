@@ -33,6 +33,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import gammaln
 
 from .ranking import Histograms
 
@@ -79,6 +80,7 @@ class Scores:
         precision: [q, c], P@K.
         recall: [q, c], R@K.
         f: [q, c], F@K.
+        hit: [q, c], H@K.
     """
 
     cutoffs: tuple[int, ...]
@@ -92,6 +94,7 @@ class Scores:
     precision: Floats
     recall: Floats
     f: Floats
+    hit: Floats
 
     @property
     def mAP(self) -> float:
@@ -109,9 +112,10 @@ class Scores:
         return float(_mean(self.average_precision_upper))
 
     def to_percent(self) -> dict[str, float]:
-        """Return the means over queries in percent, by name: mAP, its bounds, P@K, R@K, F@K."""
+        """Return the means over queries in percent: mAP, its bounds, P@K, R@K, F@K and H@K."""
         means = {"mAP": self.mAP, "mAP_lower": self.mAP_lower, "mAP_upper": self.mAP_upper}
-        for letter, table in (("P", self.precision), ("R", self.recall), ("F", self.f)):
+        tables = {"P": self.precision, "R": self.recall, "F": self.f, "H": self.hit}
+        for letter, table in tables.items():
             for k, value in zip(self.cutoffs, _mean(table), strict=True):
                 means[f"{letter}@{k}"] = float(value)
         return {name: 100 * value for name, value in means.items()}
@@ -128,7 +132,7 @@ def scores(
 
     Args:
         hist: histograms [q, buckets].
-        cutoffs: values of K for P@K, R@K and F@K.
+        cutoffs: values of K for P@K, R@K, F@K and H@K.
         at: cut-off of average precision, ``None`` for the full list.
         denominator: of average precision at a cut-off: ``relevant``, ``min`` or ``hits``.
         empty: a query with nothing relevant counts as 0 (``zero``), is left out (``skip``) or is
@@ -142,7 +146,7 @@ def scores(
         np.stack([figure(hist, k) for k in cutoffs], axis=1) * counted[:, None]
         if cutoffs
         else np.empty((len(counted), 0))
-        for figure in (precision_at, recall_at, f_at)
+        for figure in (precision_at, recall_at, f_at, hit_at)
     ]
     return Scores(
         cutoffs=tuple(cutoffs),
@@ -156,6 +160,7 @@ def scores(
         precision=tables[0],
         recall=tables[1],
         f=tables[2],
+        hit=tables[3],
     )
 
 
@@ -181,6 +186,7 @@ def join_scores(parts: Sequence[Scores]) -> Scores:
         precision=np.concatenate([part.precision for part in parts]),
         recall=np.concatenate([part.recall for part in parts]),
         f=np.concatenate([part.f for part in parts]),
+        hit=np.concatenate([part.hit for part in parts]),
     )
 
 
@@ -310,6 +316,32 @@ def f_at(hist: Histograms, k: int) -> Floats:
     """
     f: Floats = 2 * hits_at(hist, k) / (k + hist.relevant.sum(axis=1))
     return f
+
+
+def hit_at(hist: Histograms, k: int) -> Floats:
+    """Return H@K of each query [q]: the share of orders with a relevant item among the first k.
+
+    What work on image-text retrieval calls R@K. Of the bucket that k cuts, m of n items are kept,
+    and none of its r relevant ones with the probability C(n - r, m) / C(n, m).
+
+    Raises:
+        MetricsError: k below 1.
+    """
+    _check_cutoff(k)
+    before = np.cumsum(hist.items, axis=1) - hist.items
+    kept = np.clip(k - before, 0, hist.items)
+    others = hist.items - hist.relevant
+    possible = others >= kept
+    least = np.minimum(kept, others)  # where it is not possible, any number that gammaln takes
+    logarithm = (
+        gammaln(others + 1)
+        - gammaln(others - least + 1)
+        - gammaln(hist.items + 1)
+        + gammaln(hist.items - least + 1)
+    )
+    missed = np.where(possible, np.exp(logarithm), 0.0)
+    hit: Floats = 1 - missed.prod(axis=1)
+    return hit
 
 
 def precision_over_retrieved(hist: Histograms, ns: Sequence[int], empty: str = "zero") -> Floats:

@@ -6,6 +6,7 @@ from typing import Any
 from .published import PUBLISHED
 
 COLUMNS = ("mAP", "P@1", "P@5", "P@10", "R@1", "R@5", "R@10", "F@1", "F@5", "F@10")
+HITS = ("H@1", "H@5", "H@10")
 ARROWS = {"image_to_voice": "image -> voice", "voice_to_image": "voice -> image"}
 DISTANCES = {
     "hamming": "Hamming distance of the codes",
@@ -22,6 +23,8 @@ def results_table(results: Mapping[str, Any]) -> str:
         found, chance = results[direction], results["chance"][direction]
         lines.append(_line(arrow, [_figure(found[name]) for name in COLUMNS]))
         lines.append(_line("  chance", [_figure(chance[name]) for name in COLUMNS]))
+    if results["protocol"]["relevance"] == "pair":
+        lines += ["", *_hit_lines(results)]
     bounds = ", ".join(
         f"{arrow} {results[direction]['mAP_lower']:.2f} to {results[direction]['mAP_upper']:.2f}"
         for direction, arrow in ARROWS.items()
@@ -76,6 +79,15 @@ def _protocol_line(results: Mapping[str, Any]) -> str:
         f"{protocol['relevance']} relevance, database {protocol['database']}, {classes}"
         f"{voices} an image, {ap}, ties by {protocol['ties']}\n{counts}"
     )
+
+
+def _hit_lines(results: Mapping[str, Any]) -> list[str]:
+    """Return how often any partner is among the first K: R@K of work on image-text retrieval."""
+    lines = [_line("any partner found", HITS)]
+    for direction, arrow in ARROWS.items():
+        for head, found in ((arrow, results), ("  chance", results["chance"])):
+            lines.append(_line(head, [_figure(found[direction][name]) for name in HITS]))
+    return lines
 
 
 def _health_lines(results: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from ivr.hashing.metrics import (
     average_precision_upper,
     class_average_precision,
     f_at,
+    hit_at,
     hits_at,
     join_scores,
     precision_at,
@@ -166,6 +167,17 @@ def test_precision_recall_and_f_are_means_over_all_orders_of_ties(
     np.testing.assert_allclose(recall_at(hist, k)[found], hits[found] / total[found], atol=1e-12)
     assert (recall_at(hist, k)[~found] == 0).all()
     np.testing.assert_allclose(f_at(hist, k), 2 * hits / (k + total), atol=1e-12)
+    found_any = [mean_over(orders, lambda ranked: any(ranked[:k])) for orders in all_orders]
+    np.testing.assert_allclose(hit_at(hist, k), found_any, atol=1e-12)
+
+
+def test_a_hit_in_a_million_items_at_one_distance_is_as_likely_as_by_hand() -> None:
+    hist = histograms([(1_000_000, 5)])
+    # None of five in ten of a million: (1 - 1e-5)^5, but for one in a million of it.
+    assert hit_at(hist, 10) == pytest.approx([1 - (1 - 1e-5) ** 5], rel=1e-4)
+    assert hit_at(hist, 999_996) == pytest.approx([1.0])
+    assert hit_at(histograms([(3, 0), (4, 4)]), 4) == pytest.approx([1.0])
+    assert hit_at(histograms([(3, 0), (4, 4)]), 3).tolist() == [0.0]
 
 
 def test_small_lists_have_queries_with_nothing_and_with_everything_relevant() -> None:
@@ -308,7 +320,7 @@ def test_a_query_with_nothing_relevant_counts_as_zero_or_is_skipped_or_refused()
     hist = histograms([(1, 1), (1, 0)], [(1, 0), (1, 0)])
     zero = scores(hist, cutoffs=(1,)).to_percent()
     assert zero == pytest.approx(
-        {"mAP": 50, "mAP_lower": 50, "mAP_upper": 50, "P@1": 50, "R@1": 50, "F@1": 50}
+        dict.fromkeys(("mAP", "mAP_lower", "mAP_upper", "P@1", "R@1", "F@1", "H@1"), 50)
     )
     skip = scores(hist, cutoffs=(1,), empty="skip")
     assert set(skip.to_percent().values()) == {100.0}
@@ -332,7 +344,7 @@ def test_percent_has_every_figure_in_order() -> None:
     percent = scores(TIED).to_percent()
     assert list(percent) == [
         *("mAP", "mAP_lower", "mAP_upper"),
-        *("P@1", "P@5", "P@10", "R@1", "R@5", "R@10", "F@1", "F@5", "F@10"),
+        *(f"{letter}@{k}" for letter in "PRFH" for k in (1, 5, 10)),
     ]
     assert percent["P@1"] == pytest.approx(50)
     assert percent["P@10"] == pytest.approx(30)

@@ -558,6 +558,10 @@ def test_items_without_any_label_are_judged_by_pairs_only() -> None:
     relevant = same_image(codes.images, codes.voices)
     expected = brute_force(codes.images, codes.voices, relevant, ALL)
     assert_figures(results["image_to_voice"], expected)
+    found = results["image_to_voice"]
+    assert found["R@1"] <= found["H@1"] <= found["H@10"] == 100  # among six, any is
+    assert "any partner found" in results_table(results)
+    assert "any partner found" not in results_table(evaluate(codes, ALL)[0])
 
 
 def test_without_splits_every_item_is_a_query_and_is_searched(
