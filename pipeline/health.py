@@ -1,5 +1,6 @@
 """Health of codes, as results.json says it and as a picture."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 DIGITS = 4  # of percent
 MOST_CLASSES = 256  # of a confusion that is written down
 NAMED = 64  # classes that a picture names one by one
+LONGEST = 24  # characters of their names in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +176,10 @@ def draw_health(path: Path, health: Health, title: str) -> None:
     if shown:
         _draw_confusion(parts[1], health.section["classes"], shown)
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    with warnings.catch_warnings():
+        # A character that the font lacks is an empty box, which is all there is to tell of it.
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        figure.savefig(path, dpi=110)
 
 
 def _draw_balance(axes: "Axes", section: Mapping[str, Any]) -> None:
@@ -225,14 +230,15 @@ def _draw_confusion(
 
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     step = -(-len(classes) // NAMED)
-    ticks, names = range(0, len(classes), step), classes[::step]
+    ticks, names = range(0, len(classes), step), [_drawn_name(name) for name in classes[::step]]
     for axes, (direction, found) in zip(panels, shown.items(), strict=True):
         share = np.array(found["share"], float)
         # By the root: what is confused is a few percent, beside a diagonal of nearly all.
         scale = PowerNorm(0.5, 0, 100)
         picture = axes.imshow(share, norm=scale, cmap="Blues", interpolation="nearest")
-        axes.set_xticks(ticks, names, rotation=90, fontsize=8)
-        axes.set_yticks(ticks, names, fontsize=8)
+        # Names of classes are no formulas, whatever dollars they have.
+        axes.set_xticks(ticks, names, rotation=90, fontsize=8, parse_math=False)
+        axes.set_yticks(ticks, names, fontsize=8, parse_math=False)
         if len(classes) <= 32:
             for (row, column), value in np.ndenumerate(share):
                 if value > 0.5:  # a 0 says less than an empty cell
@@ -244,6 +250,11 @@ def _draw_confusion(
         axes.set_title(f"among the first {found['nearest']}, {arrow}, %", fontsize=10)
     panels[0].set_ylabel("class of the query")
     figure.colorbar(picture, ax=list(panels), shrink=0.6, aspect=30, ticks=[0, 1, 5, 20, 50, 100])
+
+
+def _drawn_name(name: str) -> str:
+    """Return ``name`` as short as a picture has room for."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _told(percent: float | None) -> str:

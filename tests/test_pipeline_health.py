@@ -218,6 +218,21 @@ def test_many_classes_are_drawn_and_very_many_are_not_confused(
         assert few_picture.height > 2 * many.height
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_of_classes_are_drawn_as_they_are_and_have_room(tmp_path: Path) -> None:
+    odd = {"a": r"$\frac$", "b": "森_{", "c": "c" * 300}
+    codes = some_codes()
+    found = judge(
+        Codes(*(replace(items, labels=tuple(odd[label] for label in items.labels))
+                for items in (codes.images, codes.voices)), {}),
+        ALL,
+    )  # fmt: skip
+    assert found.health.section["classes"] == sorted(odd.values())
+    draw_health(tmp_path / "health.png", found.health, "odd names")
+    with Image.open(tmp_path / "health.png") as picture:
+        assert picture.width == 1540
+
+
 def test_encode_measures_the_quantisation_error_of_the_test_split(
     features: Path, run: Path, tmp_path: Path
 ) -> None:
