@@ -307,6 +307,21 @@ def test_noise_is_met_by_the_plain_run_without_any_training(
     assert "8 finished" in succeeded(ivr(*arguments, "--plan")).stdout
 
 
+def test_noise_is_judged_once_also_beside_codes_of_an_earlier_version(
+    spoken: Path, checked: Path, tmp_path: Path
+) -> None:
+    noisy, out = with_noise(spoken, tmp_path / "noisy"), shutil.copytree(checked, tmp_path / "out")
+    for path in (out / "runs").glob("*/codes.h5"):
+        table = open_table(path, "codes")
+        columns = {name: table.read(name) for name in table.columns}
+        write_table(path, "codes", {n: v for n, v in table.config.items()
+                                    if n != "quantisation_error"}, columns)  # fmt: skip
+    arguments = ("compare", noisy, "--out", out, "--preset", "honest-checks", *SHORT)
+    succeeded(ivr(*arguments))
+    assert float(lines_of(out)["noise at 20 dB"]["image_to_voice.mAP"]) > 0
+    assert "8 finished" in succeeded(ivr(*arguments, "--plan")).stdout
+
+
 def test_a_real_valued_method_is_judged_by_its_own_distance_and_after_sign() -> None:
     grid = Grid((Variant("scrl", "scrl"),), checks=(PLAIN_CHECK, Check("all", voices="all",
                 name="all-voices")))  # fmt: skip

@@ -365,13 +365,15 @@ def _is_judged(task: Task, judging: Judging) -> bool:
     asked = asdict(completed(judging.protocol, read_config(task.run)))
     told, codes, health = (results.get(name) for name in ("protocol", "codes", "health"))
     made = open_table(task.run / CODES, CODES_KIND).config
+    # Changed voices are coded for their figures, whatever version made the codes of the run.
+    unknown = QUANTISATION not in made and not judging.check.change
     return (
         isinstance(told, dict)
         and asdict(Protocol()) | told == asked  # earlier versions had no other choice
         and isinstance(codes, dict)
         and codes.get("model_sha256") == made["model"]
         and isinstance(health, dict)  # figures of an earlier version have none
-        and (health.get(QUANTISATION) is None) == (QUANTISATION not in made)
+        and (health.get(QUANTISATION) is None) == unknown
     )
 
 
