@@ -26,7 +26,8 @@ def encode(run: Path, features: Path | None, out: Path | None, change: str, devi
     Example:
       ivr encode run
       ivr encode run --features archive --out archive-codes.h5
-      ivr encode run --change noise=10 --out noisy.h5    # then: ivr evaluate run --codes noisy.h5
+      ivr encode run --change noise=10 --out noisy.h5
+      ivr evaluate run --codes noisy.h5 --out noisy
     """
     with one_line():
         from ivr.pipeline.encode import encode_run
