@@ -121,7 +121,7 @@ def encode_run(
 
     Raises:
         RunError: no model, features made with other settings than those of the run, or without
-            voices so changed.
+            voices so changed; or changed voices in the place of the run's own codes.
         ChangeError, StoreError, ManifestError: see their modules.
     """
     config = read_config(run)
@@ -138,7 +138,7 @@ def encode_run(
     images, voices = data.image_items(), data.voice_items()
     if change:
         change = str(parse_change(change))
-        if out is None:
+        if out is None or out.resolve() == (run / CODES).resolve():
             raise RunError(
                 f"{run}: its codes are of voices as recorded; say where to write with --out"
             )

@@ -408,6 +408,7 @@ def test_figures_under_noise_say_so_and_do_not_replace_the_others(
     [
         ("noise=20", "x.h5", r"no voices changed by noise=20 \(there are: noise=10, speed=0.9\)"),
         ("noise=10", "", "its codes are of voices as recorded; say where to write with --out"),
+        ("noise=10", "run/codes.h5", "its codes are of voices as recorded; say where to write"),
         ("echo=1", "x.h5", "called 'echo'"),
     ],
 )
