@@ -9,7 +9,7 @@ import click
 from .errors import CALL_AGAIN, SKIPPED, one_line, settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
-# Here too, so that help needs no torch; a test compares them with ivr.pipeline.presets.
+# Here too, so that help needs no torch; a test compares them with ivr.pipeline.comparison.presets.
 PRESETS = {
     "compare": "Methods side by side: mAP, P@1 and P@10",
     "divh-comparison": "DIVH, Tables II-IV: mAP, P@1, P@5 and P@10 of the methods of its tables",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CLASSES, ivr, succeeded, write_made_up_features
+from conftest import CLASSES, assert_one_line, ivr, succeeded, write_made_up_features
 
 from ivr.features.store import open_table, text_column, write_table
 from ivr.hashing.pairs import Pairs
@@ -282,6 +282,16 @@ def with_noise(features: Path, to: Path) -> Path:
         }
     write_table(to / "voices.h5", VOICES, table.config, columns)
     return to
+
+
+def test_rows_of_a_noise_that_is_none_are_one_line(spoken: Path, tmp_path: Path) -> None:
+    noisy = with_noise(spoken, tmp_path / "noisy")
+    table = open_table(noisy / "voices.h5", VOICES)
+    columns = {name: table.read(name) for name in table.columns}
+    columns["names"] = text_column(name.replace("=20", "=x") for name in table.text("names"))
+    write_table(noisy / "voices.h5", VOICES, table.config, columns)
+    arguments = ("--out", tmp_path / "out", "--preset", "honest-checks", "--plan")
+    assert_one_line(ivr("compare", noisy, *arguments), "KIND=NUMBER")
 
 
 def test_noise_is_met_by_the_plain_run_without_any_training(

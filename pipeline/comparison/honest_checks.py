@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ivr.features.voice_changes import parse_change
+
 from ..evaluate import Classes, Protocol
 from ..feature_set import FeatureSet
 from ..manifest import classes
@@ -90,13 +92,16 @@ PLAIN_CHECK = Check()
 
 
 def checks_of(data: FeatureSet) -> tuple[Check, ...]:
-    """Return the checks that the manifest of ``data`` allows."""
+    """Return the checks that the manifest of ``data`` allows.
+
+    Raises:
+        ChangeError: rows of a noise that is none.
+    """
     checks = [PLAIN_CHECK, Check("all voices of an image", name="all-voices", voices="all")]
     voices = data.voice_items()
     checks += [
         Check(f"noise at {change.removeprefix(NOISE)} dB", change=change)
-        for change in sorted(data.changes(), key=_decibels, reverse=True)
-        if change.startswith(NOISE)
+        for change in sorted(filter(_is_noise, data.changes()), key=_decibels, reverse=True)
     ]
     if any(voice.caption for voice in voices):
         checks.append(Check("sentences never heard", LeftOut(captions=True)))
@@ -160,8 +165,12 @@ def _speaker_note(left_out: LeftOut, seeds: tuple[int, ...]) -> str:
     )
 
 
+def _is_noise(change: str) -> bool:
+    return change.startswith(NOISE)
+
+
 def _decibels(change: str) -> float:
-    return float(change.partition("=")[2])
+    return parse_change(change).value
 
 
 def _plain(name: str) -> str:
