@@ -331,13 +331,15 @@ def _cut(items: CodedItems, bits: int | None) -> CodedItems:
 
 def _spoken(voices: CodedItems, protocol: Protocol) -> CodedItems:
     """Return the voices of the speakers that the protocol takes."""
-    known, named = set(voices.speakers) - {""}, protocol.speaker or protocol.without_speaker
+    only = protocol.speaker is not None
+    named = protocol.speaker if only else protocol.without_speaker
     if named is None:
         return voices
+    known = set(voices.speakers) - {""}
     if named not in known:
         there = ", ".join(sorted(known)) or "nobody"
         raise EvaluateError(f"no voice of {named!r}; there are voices of {there}")
-    kept = {named} if protocol.speaker else known - {named}
+    kept = {named} if only else known - {named}
     if not kept:
         raise EvaluateError(f"there are voices of {named!r} only")
     return voices.select([row for row, name in enumerate(voices.speakers) if name in kept])

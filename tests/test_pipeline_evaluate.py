@@ -814,6 +814,9 @@ def test_one_speaker_can_be_done_without_and_a_stranger_counts_as_nobody() -> No
     alone = replace(codes, voices=replace(codes.voices, speakers=("ann",) * 4))
     with pytest.raises(EvaluateError, match="there are voices of 'ann' only"):
         evaluate(alone, protocol)
+    for empty in ({"without_speaker": ""}, {"without_speaker": None, "speaker": ""}):
+        with pytest.raises(EvaluateError, match="no voice of ''; there are voices of ann, bob"):
+            evaluate(unknown, replace(protocol, **empty))
     with pytest.raises(ValueError, match="give a speaker, or one to do without, not both"):
         replace(protocol, speaker="ann")
 
