@@ -369,9 +369,10 @@ def _classes(
     if protocol.classes == "unseen-among-all":
         return kept, None
     if len(kept) == 1 and protocol.relevance == "class":
+        among_all = "all" if protocol.classes == "seen" else "unseen-among-all"
         raise EvaluateError(
             f"{min(kept)} is the only {protocol.classes} class, everything would be relevant; "
-            "search among all with --classes unseen-among-all"
+            f"search among all with --classes {among_all}"
         )
     return kept, kept
 

@@ -865,7 +865,8 @@ def test_classes_that_cannot_be_chosen_are_one_line() -> None:
         ("abc", "unseen", "the run saw all the classes; leave some out with train-hash"),
         ("abc", "unseen-among-all", "the run saw all the classes"),
         ("x", "seen", "the run saw none of the classes"),
-        ("ab", "unseen", "c is the only unseen class, everything would be relevant"),
+        ("ab", "unseen", "c is the only unseen class, everything .* --classes unseen-among-all$"),
+        ("c", "seen", "c is the only seen class, everything .* --classes all$"),
     ):
         with pytest.raises(EvaluateError, match=words):
             evaluate(trained_on(codes, *trained), replace(ALL, classes=choice))  # type: ignore[arg-type]
