@@ -23,7 +23,7 @@ from PIL import Image
 from torch import nn
 
 from ivr.features.image import Blueprint, Encoder, ImageConfig
-from ivr.features.voice import VoiceConfig
+from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline import modality
 from ivr.pipeline.extract import extract
 from ivr.pipeline.extract_config import ExtractConfig

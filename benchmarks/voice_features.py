@@ -21,7 +21,8 @@ import soundfile
 from threadpoolctl import threadpool_limits
 
 from ivr.features.media import read_voice
-from ivr.features.voice import BACKENDS, VoiceConfig
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import BACKENDS
 from ivr.pipeline.readers import Readers
 from ivr.pipeline.rows import listen
 

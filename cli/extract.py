@@ -13,7 +13,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print the MFCC settings and stop."""
     if wanted:
-        from ivr.features.voice import VoiceConfig
+        from ivr.features.mfcc import VoiceConfig
         from ivr.pipeline.options import describe as rows
 
         describe(rows(VoiceConfig))
@@ -139,7 +139,7 @@ def extract(
     """
     with one_line():
         from ivr.features.image import ImageConfig
-        from ivr.features.voice import VoiceConfig
+        from ivr.features.mfcc import VoiceConfig
         from ivr.pipeline import extract as stage
         from ivr.pipeline.extract_config import ExtractConfig
         from ivr.pipeline.lock import BusyError

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .voice import AMIN, VoiceConfig, constants, frame_count, frame_lead
+from .mfcc import AMIN, VoiceConfig, constants, frame_count, frame_lead
 
 # Frames transformed at a time: 512 bytes of float32 spectrum each and their temporaries.
 BLOCK = 1 << 15

@@ -12,7 +12,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from ivr.features.files import file_digest
 from ivr.features.media import MediaError, read_image, read_voice
-from ivr.features.voice import VoiceConfig
+from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.metrics import average_precision
 from ivr.hashing.ranking import Histograms, chance_histograms
 

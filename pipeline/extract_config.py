@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ivr.features.image import ImageConfig
-from ivr.features.voice import VoiceConfig
+from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice_changes import canonical_changes
 
 from .parts import Part

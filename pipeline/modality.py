@@ -14,7 +14,8 @@ import torch
 
 from ivr.features.batches import ImageBatches
 from ivr.features.image import load_encoder
-from ivr.features.voice import VoiceConfig, of_fixed_length
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import of_fixed_length
 from ivr.features.voice_changes import canonical_changes, changed_name
 from ivr.features.voice_torch import batch_cepstra
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ivr.features.media import MediaError, read_image
-from ivr.features.voice import VoiceConfig, at_sample_rate, read_recording, voice_vectors
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import at_sample_rate, read_recording, voice_vectors
 from ivr.features.voice_changes import changed_voice, file_of
 
 from .manifest import ManifestError, resolve

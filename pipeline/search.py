@@ -11,7 +11,8 @@ import torch
 from ivr.features.files import file_digest
 from ivr.features.image import Encoder, ImageConfig, WeightsError, load_encoder
 from ivr.features.media import MediaError, read_image
-from ivr.features.voice import VoiceConfig, read_voice_vectors
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import read_voice_vectors
 from ivr.hashing.methods import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices

@@ -21,8 +21,9 @@ from torch import nn
 
 from ivr.cli import main
 from ivr.features.image import Blueprint, Encoder, ImageConfig
+from ivr.features.mfcc import VoiceConfig
 from ivr.features.store import text_column, write_table
-from ivr.features.voice import VoiceConfig, voice_vectors
+from ivr.features.voice import voice_vectors
 from ivr.pipeline.feature_set import STREAMS
 from ivr.pipeline.feature_tables import IMAGES, VOICES
 from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest

@@ -14,13 +14,8 @@ import soundfile
 import soxr
 
 from ivr.features.media import MediaError
-from ivr.features.voice import (
-    BACKENDS,
-    VoiceConfig,
-    mel_filters,
-    read_voice_vectors,
-    voice_vectors,
-)
+from ivr.features.mfcc import VoiceConfig, mel_filters
+from ivr.features.voice import BACKENDS, read_voice_vectors, voice_vectors
 
 SHARED = Path(os.environ.get("IVR_SHARED", Path(__file__).parents[2] / "shared"))
 DIGITS = SHARED / "data" / "speech" / "spoken_digits"
@@ -260,7 +255,8 @@ def test_empty_mel_filters_are_refused_where_librosa_only_warns() -> None:
 def test_fast_backend_imports_neither_librosa_nor_torch() -> None:
     program = (
         "import sys, numpy\n"
-        "from ivr.features.voice import VoiceConfig, voice_vectors\n"
+        "from ivr.features.mfcc import VoiceConfig\n"
+        "from ivr.features.voice import voice_vectors\n"
         "voice_vectors(numpy.zeros(8000), 8000, VoiceConfig())\n"
         "print(sorted({'librosa', 'torch', 'numba'} & set(sys.modules)))\n"
     )

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ivr.features import voice_torch
-from ivr.features.voice import BACKENDS, VoiceConfig
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import BACKENDS
 from ivr.features.voice_torch import batch_cepstra
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 import torch
 
-from ivr.features.voice import mel_filters
+from ivr.features.mfcc import mel_filters
 from ivr.hashing.voice_augmentation import WARPS, _warp_matrices, stretched, tilted, warped
 
 MELS, RATE = 64, 16_000

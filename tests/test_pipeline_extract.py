@@ -670,7 +670,7 @@ def test_a_reader_process_that_is_killed_is_told_in_one_line(
 def test_a_reader_process_leaves_signals_to_its_caller() -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; from ivr.pipeline.rows import listen;"
-        "from ivr.features.voice import VoiceConfig;"
+        "from ivr.features.mfcc import VoiceConfig;"
         "assert 'torch' not in sys.modules and 'librosa' not in sys.modules;"
         "listen('absent.wav', Path('.'), VoiceConfig(), os.getppid());"
         "[os.kill(os.getpid(), number) for number in (signal.SIGINT, signal.SIGTERM)]"
@@ -690,7 +690,7 @@ TORTURE = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from ivr.features.voice import VoiceConfig
+from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline.extract import extract, plan
 from ivr.pipeline.extract_config import ExtractConfig
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import pytest
 
-from ivr.features.voice import VoiceConfig
+from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.methods import METHODS
 from ivr.hashing.methods.divh import DIVHConfig
 from ivr.hashing.networks import NetworkConfig, Sizes
