@@ -250,12 +250,12 @@ def _checked(features: Path, out: Path, grid: Grid) -> list[Task]:
     return asked
 
 
-def _epochs(config: RunConfig) -> int:
-    """Return how many epochs a run has; what is not trained in steps is one."""
-    method = method_entry(config.method).build
+def _epochs_left(task: Task) -> int:
+    """Return how many epochs there are to train; what is not trained in steps is one, done anew."""
+    method = method_entry(task.config.method).build
     if not issubclass(method, TrainedMethod):
         return 1
-    return resolved(config.training, method).epochs or 0
+    return (resolved(task.config.training, method).epochs or 0) - len(epochs_done(task.run))
 
 
 def _planned(
@@ -268,7 +268,7 @@ def _planned(
     found = state(task)
     if found in ("trained", "finished"):
         return PlannedRun(task.run.name, found, 0.0, False)
-    left = _epochs(task.config) - len(epochs_done(task.run))
+    left = _epochs_left(task)
     known = epoch_seconds(histories, task.row)
     alike = task.config.method, task.config.streams
     if known is None and alike not in measured:
