@@ -3,7 +3,7 @@
 # make bench   prints the ratios of docs/benchmarks.md
 # make fuzz    damages every kind of file at 200 places for every command (minutes)
 # make torture kills an extraction 300 times and looks at what it left (minutes)
-# make figures FEATURES=features RUNS=runs   measures the tables of docs/results.md
+# make figures FEATURES=features RUNS=runs   measures the tables of docs/results.md (half a day on two cores)
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -68,8 +68,13 @@ torture: $(STAMP)
 	$(BIN)/python benchmarks/torture.py --kills 300
 
 figures: $(STAMP)
-	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-ablation --seeds 5
-	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-choices --seeds 2
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --methods all --set dvan.training.epochs=20 --reference nested_codebook
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --methods nested_codebook --voices all
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --methods nested_codebook,csq,ortho_hash --bits 16,128
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset honest-checks --seeds 3
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset code-health --seeds 2
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-choices --set training.epochs=60 --seeds 1
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-ablation
 
 clean:
 	rm -rf $(VENV) build demo
