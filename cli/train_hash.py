@@ -80,7 +80,9 @@ def _choices_given(context: click.Context) -> bool:
     callback=_describe,
     help="Print options, defaults and meanings, and stop.",
 )
-@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option(
+    "--epochs", type=int, help="Passes over the training images  [default: the method's]."
+)
 @click.option("--batch-size", type=int, help="Pairs in a batch.")
 @click.option("--optimiser", type=click.Choice(["sgd", "adamw"]),
               help="sgd or adamw  [default: the method's].")  # fmt: skip

@@ -91,7 +91,10 @@ def method_text(name: str) -> str:
     method = method_entry(name).build
     lines = [f"{name}: {method.source}", f"ranks by {method.distance} distance"]
     if issubclass(method, TrainedMethod):
-        lines.append(f"trained with {method.optimiser}, where --optimiser names no other")
+        lines.append(
+            f"trained for {method.epochs} epochs with {method.optimiser}, where --epochs and "
+            "--optimiser say nothing else"
+        )
     else:
         lines.append("computed in one step, not trained")
     if method.reconstruction:
