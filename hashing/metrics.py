@@ -33,7 +33,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
 
 from .ranking import Histograms
 
@@ -284,9 +283,8 @@ def hits_at(hist: Histograms, k: int) -> Floats:
         MetricsError: k below 1.
     """
     _check_cutoff(k)
-    before = np.cumsum(hist.items, axis=1) - hist.items
-    kept = np.clip(k - before, 0, hist.items)
-    hits: Floats = (hist.relevant * _ratio(kept, hist.items)).sum(axis=1)
+    buckets = _buckets(hist, k)
+    hits: Floats = (buckets.relevant * _ratio(buckets.kept, buckets.size)).sum(axis=1)
     return hits
 
 
@@ -321,26 +319,18 @@ def f_at(hist: Histograms, k: int) -> Floats:
 def hit_at(hist: Histograms, k: int) -> Floats:
     """Return H@K of each query [q]: the share of orders with a relevant item among the first k.
 
-    What work on image-text retrieval calls R@K. Of the bucket that k cuts, m of n items are kept,
-    and none of its r relevant ones with the probability C(n - r, m) / C(n, m).
+    What work on image-text retrieval calls R@K. It is missed where no bucket before the one that k
+    cuts has a relevant item, and none of that bucket's is among its items kept.
 
     Raises:
         MetricsError: k below 1.
     """
     _check_cutoff(k)
-    before = np.cumsum(hist.items, axis=1) - hist.items
-    kept = np.clip(k - before, 0, hist.items)
-    others = hist.items - hist.relevant
-    possible = others >= kept
-    least = np.minimum(kept, others)  # where it is not possible, any number that gammaln takes
-    logarithm = (
-        gammaln(others + 1)
-        - gammaln(others - least + 1)
-        - gammaln(hist.items + 1)
-        + gammaln(hist.items - least + 1)
-    )
-    missed = np.where(possible, np.exp(logarithm), 0.0)
-    hit: Floats = 1 - missed.prod(axis=1)
+    cut = _bucket_cut(_buckets(hist, k))
+    none_before = (cut.hits == 0) & (_fewest_hits(cut) == 0)
+    cases = int(_most_hits(cut).max(initial=0)) + 1
+    missed = np.where(none_before, _hits_probability(cut, cases)[:, :1], 0.0)
+    hit: Floats = 1 - missed[:, 0]
     return hit
 
 
@@ -488,16 +478,19 @@ def _average_precision(
 
 
 def _cut(hist: Histograms, rows: slice, k: int, harmonic: Floats) -> _Cut:
-    size, relevant = hist.items[rows], hist.relevant[rows]
-    before = np.cumsum(size, axis=1) - size
-    buckets = _Buckets(
-        size=size,
-        relevant=relevant,
+    buckets = _buckets(Histograms(hist.items[rows], hist.relevant[rows]), k)
+    return _Cut(buckets=buckets, k=k, total=buckets.relevant.sum(axis=1), harmonic=harmonic)
+
+
+def _buckets(hist: Histograms, k: int) -> _Buckets:
+    before = np.cumsum(hist.items, axis=1) - hist.items
+    return _Buckets(
+        size=hist.items,
+        relevant=hist.relevant,
         before=before,
-        hits=np.cumsum(relevant, axis=1) - relevant,
-        kept=np.clip(k - before, 0, size),
+        hits=np.cumsum(hist.relevant, axis=1) - hist.relevant,
+        kept=np.clip(k - before, 0, hist.items),
     )
-    return _Cut(buckets=buckets, k=k, total=relevant.sum(axis=1), harmonic=harmonic)
 
 
 def _over_relevant(cut: _Cut, rule: _TieRule) -> Floats:
