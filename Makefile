@@ -32,6 +32,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	mkdir -p $(TYPING)
 	for package in cli features hashing pipeline; do ln -sfn ../../../$$package $(TYPING)/$$package; done
+	for module in ivr/*.py; do ln -sf ../../../$$module $(TYPING)/; done
 	$(BIN)/mypy
 
 unit: $(STAMP)

@@ -24,10 +24,10 @@ from torch import nn
 
 from ivr.features.image import Blueprint, Encoder, ImageConfig
 from ivr.features.mfcc import VoiceConfig
-from ivr.pipeline import modality
-from ivr.pipeline.extract import extract
-from ivr.pipeline.extract_config import ExtractConfig
-from ivr.pipeline.manifest import Manifest, Row, write_manifest
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.extraction import modality
+from ivr.pipeline.extraction.extract import extract
+from ivr.pipeline.extraction.extract_config import ExtractConfig
 
 SIZE, DIM = 32, 512
 
@@ -79,7 +79,7 @@ def _write_media(folder: Path, rows: int) -> None:
     for number in range(rows):
         (folder / f"{number}.png").write_bytes(image)
         (folder / f"{number}.wav").write_bytes(voice)
-        entries.append(Row(f"{number}.png", f"{number}.wav", "a"))
+        entries.append(ManifestRow(f"{number}.png", f"{number}.wav", "a"))
     write_manifest(folder / "all.csv", Manifest(tuple(entries)))
 
 

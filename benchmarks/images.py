@@ -25,14 +25,14 @@ from PIL import Image
 from timing import seconds, spread
 from torchvision import transforms
 
-from ivr.features.batches import ImageBatches
+from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image import ImageConfig, load_encoder
 from ivr.features.media import read_image
-from ivr.pipeline import modality
-from ivr.pipeline.device import choose_device
-from ivr.pipeline.extract import extract
-from ivr.pipeline.extract_config import ExtractConfig
-from ivr.pipeline.manifest import Manifest, Row, write_manifest
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.extraction import modality
+from ivr.pipeline.extraction.extract import extract
+from ivr.pipeline.extraction.extract_config import ExtractConfig
+from ivr.pipeline.runtime.device import choose_device
 
 # Dense bfloat16 operations a second without sparsity, from the makers' data sheets.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}
@@ -89,7 +89,7 @@ def main() -> None:
     modality.load_encoder = lambda *_: encoder  # loading is not what is measured
     work = Path(tempfile.mkdtemp())
     names = _copies(paths, work / "images", options.repeat)
-    write_manifest(work / "all.csv", Manifest(tuple(Row(name, "", "a") for name in names)))
+    write_manifest(work / "all.csv", Manifest(tuple(ManifestRow(name, "", "a") for name in names)))
     first = [read_image(path, encoder.size) for path in paths[: config.batch_size]]
     pixels = torch.from_numpy(np.stack(first)).to(device)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from timing import seconds, spread
 
-from ivr.features.files import flush
+from ivr.features.atomic_files import flush
 from ivr.features.store import Shards, Table, assemble, open_table, text_column, write_table
 
 KIND, DIM = "benchmark", 4096

@@ -34,11 +34,11 @@ import soundfile
 from PIL import Image
 
 from ivr.cli import main as ivr
-from ivr.features.files import file_digest
+from ivr.features.atomic_files import file_digest
 from ivr.features.store import SHARD, StoreError, Table, open_table
-from ivr.pipeline import extract_config
-from ivr.pipeline.feature_tables import IMAGES, VOICES
-from ivr.pipeline.manifest import Manifest, Row, write_manifest
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.extraction import extract_config
+from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 
 OPTIONS = (
     "--encoder", "squeezenet1_0", "--weights", "random", "--device", "cpu", "--batch-size", "4",
@@ -193,11 +193,11 @@ def made(folder: Path, data_set: DataSet, rng: np.random.Generator) -> Path:
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
         if number < data_set.damaged:
             path.write_bytes(path.read_bytes()[:500])
-        rows.append(Row(path.name, "", "noise"))
+        rows.append(ManifestRow(path.name, "", "noise"))
     for number in range(data_set.voices):
         path = folder / f"{number}.wav"
         soundfile.write(path, rng.normal(0, 0.1, 2400).astype(np.float32), 16_000)
-        rows.append(Row("", path.name, "noise"))
+        rows.append(ManifestRow("", path.name, "noise"))
     write_manifest(folder / "manifest.csv", Manifest(tuple(rows)))
     return folder / "manifest.csv"
 

@@ -21,12 +21,12 @@ import torch
 from ivr.hashing.methods import TrainedMethod, method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import TrainConfig, make_optimiser, train
-from ivr.pipeline.device import choose_device
-from ivr.pipeline.feature_set import STREAMS, open_features
-from ivr.pipeline.manifest import classes
-from ivr.pipeline.memory import room
-from ivr.pipeline.splits import SplitConfig, complete_splits
-from ivr.pipeline.train import make_pairs
+from ivr.pipeline.datasets.manifest import classes
+from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
+from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
+from ivr.pipeline.runs.train import make_pairs
+from ivr.pipeline.runtime.device import choose_device
+from ivr.pipeline.runtime.memory import room
 
 
 def timed(function: Callable[..., Any], spent: list[float], device: torch.device) -> Any:
@@ -64,7 +64,7 @@ def main() -> None:
     assert isinstance(model, TrainedMethod)
     model.fit_inputs(training)
     began = time.perf_counter()
-    kept = replace(training) if options.from_file else training.condensed_by(model.condense, room())
+    kept = replace(training) if options.from_file else training.pooled_by(model.pool, room())
     print(f"preparing {len(training.frames)} voices: {time.perf_counter() - began:.1f} s")
     model = model.to(device)
     config = TrainConfig(epochs=options.epochs, validate_every=options.epochs)
@@ -74,7 +74,7 @@ def main() -> None:
     torch.Tensor.backward = timed(torch.Tensor.backward, spent, device)  # type: ignore[method-assign]
     optimiser.step = timed(optimiser.step, spent, device)  # type: ignore[method-assign]
     shares = []
-    pairs = kept.to(device), validation.condensed_by(model.condense, room()).to(device)
+    pairs = kept.to(device), validation.pooled_by(model.pool, room()).to(device)
     for epoch in train(model, optimiser, *pairs, config, seed=0):
         took = len(training.images) / epoch.pairs_per_second
         shares.append(1 - spent[-1] / took)

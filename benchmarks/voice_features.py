@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 from ivr.features.media import read_voice
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import BACKENDS
-from ivr.pipeline.readers import Readers
-from ivr.pipeline.rows import listen
+from ivr.pipeline.extraction.parallel_readers import Readers
+from ivr.pipeline.extraction.worker_tasks import listen
 
 REPEATS = 101
 WARM_UP = 5

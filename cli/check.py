@@ -46,8 +46,8 @@ def check(
     Example:
       ivr check manifest.csv --image-root UCM/imgs --voice-root UCM/wav
     """
-    from ivr.pipeline.check import CheckConfig, audit_as_json, audit_in_words
-    from ivr.pipeline.check import check as run
+    from ivr.pipeline.datasets.audit import CheckConfig, audit_as_json, audit_in_words
+    from ivr.pipeline.datasets.audit import check as run
 
     beside = root or manifest.parent
     config = CheckConfig(manifest, image_root or beside, voice_root or beside, jobs)

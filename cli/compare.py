@@ -124,8 +124,8 @@ def compare(
     with one_line():
         from ivr.pipeline.comparison import compare as stage
         from ivr.pipeline.comparison import presets
-        from ivr.pipeline.comparison.formats import as_json as json_values
-        from ivr.pipeline.comparison.formats import as_text
+        from ivr.pipeline.comparison.table_formats import as_json as json_values
+        from ivr.pipeline.comparison.table_formats import as_text
 
         loop = () if epochs is None else (f"training.epochs={epochs}",)
         checks = presets.preset_checks(preset, features)

@@ -30,7 +30,7 @@ def encode(run: Path, features: Path | None, out: Path | None, change: str, devi
       ivr evaluate run --codes noisy.h5 --out noisy
     """
     with one_line():
-        from ivr.pipeline.encode import encode_run
+        from ivr.pipeline.runs.encode import encode_run
 
         path = encode_run(run, features=features, out=out, device=device, change=change)
     click.echo(f"{path}: written")

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import click
 
+from ivr.errors import IvrError
+
 SKIPPED = 3
 CALL_AGAIN = 75
 NO_ROOM = {
@@ -19,8 +21,8 @@ NO_ROOM = {
 def one_line() -> Iterator[None]:
     """Turn errors of this package and of the file system into one line.
 
-    The package's own errors are subclasses of ``ValueError`` defined in its modules; a plain
-    ``ValueError`` is a bug, unless :func:`settings` says that it comes from the user's choices.
+    A plain ``ValueError`` is a bug, unless :func:`settings` says that it comes from the user's
+    choices.
     An interrupt from the keyboard is exit status 75: every stage can be called again.
     """
     try:
@@ -28,9 +30,7 @@ def one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("stopped; nothing that was finished is lost: call again", err=True)
         raise SystemExit(CALL_AGAIN) from None
-    except ValueError as error:
-        if not type(error).__module__.startswith("ivr."):
-            raise
+    except IvrError as error:
         raise click.ClickException(str(error)) from error
     except RuntimeError as error:
         # torch's own class, without importing torch.

@@ -79,8 +79,8 @@ def evaluate(
     with one_line():
         from dataclasses import replace
 
-        from ivr.pipeline import evaluate as stage
-        from ivr.pipeline.tables import results_table
+        from ivr.pipeline.evaluation import evaluate as stage
+        from ivr.pipeline.evaluation.report_tables import results_table
 
         chosen = {
             "relevance": relevance,

@@ -14,7 +14,7 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print the MFCC settings and stop."""
     if wanted:
         from ivr.features.mfcc import VoiceConfig
-        from ivr.pipeline.options import describe as rows
+        from ivr.pipeline.runtime.config_options import describe as rows
 
         describe(rows(VoiceConfig))
         context.exit()
@@ -140,11 +140,11 @@ def extract(
     with one_line():
         from ivr.features.image import ImageConfig
         from ivr.features.mfcc import VoiceConfig
-        from ivr.pipeline import extract as stage
-        from ivr.pipeline.extract_config import ExtractConfig
-        from ivr.pipeline.lock import BusyError
-        from ivr.pipeline.options import configured
-        from ivr.pipeline.parts import parse_part
+        from ivr.pipeline.extraction import extract as stage
+        from ivr.pipeline.extraction.extract_config import ExtractConfig
+        from ivr.pipeline.extraction.job_array import parse_part
+        from ivr.pipeline.runtime.config_options import configured
+        from ivr.pipeline.runtime.lock import BusyError
 
         with settings():
             config = ExtractConfig(

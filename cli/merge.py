@@ -26,7 +26,7 @@ def merge(features: Path, parts: tuple[Path, ...]) -> None:
       ivr merge features
     """
     with one_line():
-        from ivr.pipeline.merge import merge as stage
+        from ivr.pipeline.extraction.merge import merge as stage
 
         results = stage(features, parts)
     for result in results:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from ivr.pipeline.layouts import LAYOUTS, Sources
-from ivr.pipeline.prepare import PrepareConfig, Summary
-from ivr.pipeline.prepare import prepare as run
-from ivr.pipeline.splits import CUTS, SplitConfig
+from ivr.pipeline.datasets.layouts import LAYOUTS, Sources
+from ivr.pipeline.datasets.prepare import PrepareConfig, Summary
+from ivr.pipeline.datasets.prepare import prepare as run
+from ivr.pipeline.datasets.splits import CUTS, SplitConfig
 
 from .errors import one_line
 

@@ -42,7 +42,7 @@ def search(
     with one_line():
         from dataclasses import asdict
 
-        from ivr.pipeline import search as stage
+        from ivr.pipeline.runs import search as stage
 
         if voice is not None:
             hits = stage.find_images(run, voice, count=count, codes=codes, device=device)

@@ -15,7 +15,7 @@ def _describe(context: click.Context, _: click.Parameter, method: str | None) ->
         with one_line(), settings():
             from ivr.hashing.methods import method_entry, method_text
             from ivr.hashing.trainer import TrainConfig
-            from ivr.pipeline.options import describe as rows
+            from ivr.pipeline.runtime.config_options import describe as rows
 
             if method == "training":
                 describe(rows(TrainConfig))
@@ -147,9 +147,9 @@ def train_hash(
         raise click.UsageError("--resume goes on with a run, --overwrite removes it; give one")
     with one_line():
         from ivr.hashing.trainer import TrainConfig
-        from ivr.pipeline import train as stage
-        from ivr.pipeline.options import configured
-        from ivr.pipeline.splits import splits_of_cut
+        from ivr.pipeline.datasets.splits import splits_of_cut
+        from ivr.pipeline.runs import train as stage
+        from ivr.pipeline.runtime.config_options import configured
 
         chosen = {
             "epochs": epochs,

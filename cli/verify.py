@@ -19,7 +19,7 @@ def verify(folder: Path) -> None:
       ivr verify features
     """
     with one_line():
-        from ivr.pipeline.verify import verify as stage
+        from ivr.pipeline.runs.verify import verify as stage
 
         found = list(stage(folder))
     for path, wrong in found:

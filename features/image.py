@@ -29,10 +29,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ivr.errors import IvrError
+
+from .atomic_files import file_digest
 from .cnn_f import SIZE as CNN_F_SIZE
 from .cnn_f import CnnF, read_matconvnet
-from .files import file_digest
-from .stages import StageStatistics
+from .stage_pooling import StageStatistics
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 POOLINGS = ("vector", "stages")
@@ -75,7 +77,7 @@ UNREADABLE = (
 PATIENCE = 30.0  # seconds without a byte before a download is given up
 
 
-class WeightsError(ValueError):
+class WeightsError(IvrError):
     """Weights that cannot be used, in one line that says what to do."""
 
 
@@ -91,7 +93,7 @@ class ImageConfig:
             networks whose vector comes from a ReLU: ``vgg16``, ``alexnet``, ``cnn_f``, ...).
         precision: ``float32``, or ``bfloat16`` or ``float16`` where the device gains from it.
         pooling: ``vector`` takes what the last layer would have seen, ``stages`` the statistics of
-            the last five stages (:mod:`ivr.features.stages`).
+            the last five stages (:mod:`ivr.features.stage_pooling`).
         views: the vector is the mean over so many of the eight ways in which a picture can be
             turned and mirrored: 1, 2, 4 or 8. Scenes from above have no upright.
         size: side of the input, pixels; 0 for that of the network's own training.

@@ -25,6 +25,8 @@ import numpy as np
 import soundfile
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from ivr.errors import IvrError
+
 MAX_BYTES = 1 << 30
 """Largest file that is read, bytes."""
 
@@ -89,7 +91,7 @@ _BLOCK = 1 << 20
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-class MediaError(ValueError):
+class MediaError(IvrError):
     """An image or voice that cannot be used: one line, without the name of the file."""
 
 

@@ -34,9 +34,11 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from ivr.errors import IvrError
+
+from .atomic_files import file_digest, flush, replaced
 from .digest import THREADS, ColumnDigest, chunk_rows, chunks
-from .files import file_digest, flush, replaced
-from .frame import Frame
+from .hdf5_buffer import Hdf5Buffer
 
 FLUSH_BYTES = 1 << 25  # written before the disk is asked to hold them
 FORMAT = "2"
@@ -49,7 +51,7 @@ Blocks = dict[str, Iterator[np.ndarray]]
 SHARD = re.compile(r"[0-9]{6}-[0-9a-f]{64}\.h5")
 
 
-class StoreError(ValueError):
+class StoreError(IvrError):
     """A file that cannot be used, in one line that names it."""
 
 
@@ -194,7 +196,7 @@ def write_table_blocks(
         partial.open("wb") as target,
         ThreadPoolExecutor(THREADS) as pool,
     ):
-        frame = Frame()
+        frame = Hdf5Buffer()
         with h5py.File(frame, "w", userblock_size=USER_BLOCK) as file:
             layout = {name: _allocated(file, name, *shapes[name]) for name in shapes}
             written = {

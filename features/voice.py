@@ -16,15 +16,7 @@ import scipy.fft
 import soxr
 
 from .media import MediaError, read_voice
-from .mfcc import (
-    AMIN,
-    Backend,
-    Constants,
-    VoiceConfig,
-    constants,
-    frame_count,
-    frame_lead,
-)
+from .mfcc import AMIN, Backend, Constants, VoiceConfig, constants, frame_count, frame_lead
 
 _BLOCK = 128
 """Frames transformed at a time; all at once takes up to five times as long."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ivr.hashing.networks import frame_mask
+from .networks import frame_mask
 
 LEAST_CORRELATION = 1e-6
 

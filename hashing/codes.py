@@ -6,8 +6,10 @@ the most significant bit of the first byte. Nothing outside this module packs or
 
 import numpy as np
 
+from ivr.errors import IvrError
 
-class CodesError(ValueError):
+
+class CodesError(IvrError):
     """Outputs or codes that cannot be used, in one line that says why."""
 
 

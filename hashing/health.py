@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ivr.errors import IvrError
+
 from .codes import unpack
 from .ranking import Histograms
 
@@ -22,7 +24,7 @@ Integers = npt.NDArray[np.int64]
 ENTRIES = 1 << 22
 
 
-class HealthError(ValueError):
+class HealthError(IvrError):
     """Codes, outputs or distances whose health cannot be told, in one line that says why."""
 
 

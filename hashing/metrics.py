@@ -34,6 +34,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ivr.errors import IvrError
+
 from .ranking import Histograms
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +46,7 @@ Booleans = npt.NDArray[np.bool_]
 CELLS = 1 << 20
 
 
-class MetricsError(ValueError):
+class MetricsError(IvrError):
     """A figure that cannot be computed as asked, in one line that says why."""
 
 

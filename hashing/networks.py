@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .voice_augmentation import (
+from .cepstral_augmentation import (
     stretched,
     tilted,
     warped,

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ivr.errors import IvrError
+
 CHUNK = 256
 
-Condense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Pool = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-class PairsError(ValueError):
+class PairsError(IvrError):
     """Images and voices that do not belong together, in one line."""
 
 
@@ -27,8 +29,8 @@ class Pairs:
         frames: [m] true number of frames of each voice.
         voice_image: [m] row of the image that each voice describes, ascending; every image has one.
         voice_rows: [m] row of each voice in ``voices``; None where they lie row for row.
-        stored_frames: [m] frames as they are stored, where voices and ``frames`` are condensed
-            (:meth:`condensed_by`); None where they are not.
+        stored_frames: [m] frames as they are stored, where voices and ``frames`` are pooled
+            (:meth:`pooled_by`); None where they are not.
     """
 
     images: Tensor
@@ -48,7 +50,7 @@ class Pairs:
             raise PairsError("voice_image must ascend")
 
     @property
-    def condensed(self) -> bool:
+    def pooled(self) -> bool:
         """Whether voices are as the method takes them."""
         return self.stored_frames is not None
 
@@ -62,19 +64,19 @@ class Pairs:
         for rows in torch.split(torch.arange(len(self.frames)), size):
             yield self.voices_of(rows)
 
-    def condensed_by(self, condense: Condense, room: float) -> "Pairs":
-        """Return the pairs with what ``condense`` makes of the voices, in memory; one pass.
+    def pooled_by(self, pool: Pool, room: float) -> "Pairs":
+        """Return the pairs with what ``pool`` makes of the voices, in memory; one pass.
 
         Args:
-            condense: of a method, see :meth:`ivr.hashing.methods.Method.condense`.
+            pool: of a method, see :meth:`ivr.hashing.methods.Method.pool`.
             room: bytes that the result may take; the pairs are returned as they are where it would
                 take more, or is there already.
         """
-        if self.condensed:
+        if self.pooled:
             return self
         done, voices, frames = 0, torch.empty(0), torch.empty(0)
         for chunk in self.voice_chunks():
-            some, counts = condense(*chunk)
+            some, counts = pool(*chunk)
             if not done:
                 if some.nbytes / len(some) * len(self.frames) > room:
                     return self
@@ -92,7 +94,7 @@ class Pairs:
         )
 
     def lengths(self) -> Tensor:
-        """Return the frames [m] as they are stored: the same, condensed or not."""
+        """Return the frames [m] as they are stored: the same, pooled or not."""
         return self.frames if self.stored_frames is None else self.stored_frames
 
     def to(self, device: torch.device) -> "Pairs":

@@ -16,6 +16,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from ivr.errors import IvrError
+
 # Cells [queries, gallery] held at once: 8 MiB a temporary array of int64.
 CELLS = 1 << 20
 
@@ -30,7 +32,7 @@ PAIRED = 4096
 QUERIES_A_TASK = 32
 
 
-class RankingError(ValueError):
+class RankingError(IvrError):
     """Codes, labels or distances that cannot be ranked, in one line that says why."""
 
 

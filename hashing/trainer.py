@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ivr.errors import IvrError
+
 from .codes import pack, sign
 from .distances import Measure, measure_of
 from .methods import Batch, ClosedFormMethod, Method, OptimiserName, TrainedMethod
@@ -30,7 +32,7 @@ LEARNING_RATES: dict[OptimiserName, float] = {"adamw": 3e-3, "sgd": 0.5}
 WEIGHT_DECAYS: dict[OptimiserName, float] = {"adamw": 1e-2, "sgd": 5e-4}
 
 
-class TrainingError(ValueError):
+class TrainingError(IvrError):
     """Data or settings that cannot be trained with, in one line."""
 
 
@@ -174,7 +176,7 @@ def train(
     Args:
         model: with :meth:`TrainedMethod.fit_inputs` called, or loaded from a checkpoint.
         optimiser: of :func:`make_optimiser`, or loaded from a checkpoint.
-        training: pairs to learn from, on the device of the model; condensed by the model, where
+        training: pairs to learn from, on the device of the model; pooled by the model, where
             there is room for that.
         validation: pairs to look at.
         config: how to train.
@@ -218,7 +220,7 @@ def encode(model: Method, pairs: Pairs, *, batch_size: int = 512) -> tuple[np.nd
     """Return the real outputs of all images [n, width] and voices [m, width], float32."""
     images = encode_images(model, pairs.images, batch_size=batch_size)
     chunks = pairs.voice_chunks(batch_size)
-    return images, _voice_outputs(model, chunks, condensed=pairs.condensed)
+    return images, _voice_outputs(model, chunks, pooled=pairs.pooled)
 
 
 def encode_images(model: Method, images: Tensor, *, batch_size: int = 512) -> np.ndarray:
@@ -237,11 +239,11 @@ def encode_voices(
 ) -> np.ndarray:
     """Return the real outputs [m, width], float32, of MFCC streams and their true frames [m]."""
     chunks = zip(torch.split(voices, batch_size), torch.split(frames, batch_size), strict=True)
-    return _voice_outputs(model, chunks, condensed=False)
+    return _voice_outputs(model, chunks, pooled=False)
 
 
 def _voice_outputs(
-    model: Method, chunks: Iterable[tuple[Tensor, Tensor]], *, condensed: bool
+    model: Method, chunks: Iterable[tuple[Tensor, Tensor]], *, pooled: bool
 ) -> np.ndarray:
     device = model.device
     model.eval()
@@ -249,7 +251,7 @@ def _voice_outputs(
     with torch.inference_mode():
         for voices, frames in chunks:
             some = voices.to(device), frames.to(device)
-            parts.append(model.encode_voices(*(some if condensed else model.condense(*some))))
+            parts.append(model.encode_voices(*(some if pooled else model.pool(*some))))
     return torch.cat(parts).float().cpu().numpy()
 
 
@@ -361,7 +363,7 @@ def epoch_batches(
 def _selected(model: TrainedMethod, pairs: Pairs, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
     """Yield the batches; where they come from a file or go to a GPU, the next one is on its way."""
     rows = [torch.from_numpy(batch) for batch in batches]
-    if pairs.condensed and pairs.voices.device == model.device:
+    if pairs.pooled and pairs.voices.device == model.device:
         yield from (select(model, pairs, some) for some in rows)
         return
     with ThreadPoolExecutor(1) as pool:
@@ -373,12 +375,12 @@ def _selected(model: TrainedMethod, pairs: Pairs, batches: Sequence[np.ndarray])
 
 
 def select(model: Method, pairs: Pairs, voice_rows: Tensor) -> Batch:
-    """Return the batch of the voices ``voice_rows`` [b], condensed, and their images."""
+    """Return the batch of the voices ``voice_rows`` [b], pooled, and their images."""
     device = pairs.images.device
     voices, frames = pairs.voices_of(voice_rows)
     voices, frames = voices.to(device), frames.to(device)
-    if not pairs.condensed:
-        voices, frames = model.condense(voices, frames)
+    if not pairs.pooled:
+        voices, frames = model.pool(voices, frames)
     image_rows = pairs.voice_image[voice_rows.to(device)]
     return Batch(pairs.images[image_rows], voices, frames, pairs.labels[image_rows])
 

@@ -24,12 +24,12 @@ _CONTEXT.set_forkserver_preload(
     [
         "click.testing",
         "ivr.cli.prepare",
-        "ivr.pipeline.check",
-        "ivr.pipeline.evaluate",
-        "ivr.pipeline.extract",
-        "ivr.pipeline.search",
-        "ivr.pipeline.train",
-        "ivr.pipeline.verify",
+        "ivr.pipeline.datasets.audit",
+        "ivr.pipeline.evaluation.evaluate",
+        "ivr.pipeline.extraction.extract",
+        "ivr.pipeline.runs.search",
+        "ivr.pipeline.runs.train",
+        "ivr.pipeline.runs.verify",
     ]
 )
 

@@ -24,9 +24,9 @@ from ivr.features.image import Blueprint, Encoder, ImageConfig
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.store import text_column, write_table
 from ivr.features.voice import voice_vectors
-from ivr.pipeline.feature_set import STREAMS
-from ivr.pipeline.feature_tables import IMAGES, VOICES
-from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
+from ivr.pipeline.extraction.feature_dataset import STREAMS
+from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 
 if TYPE_CHECKING:
     from tiny_world import World
@@ -83,7 +83,7 @@ def write_media(folder: Path) -> Path:
             for take in range(VOICES_PER_IMAGE):
                 voice = f"voices/{label}/{number}_{take}.wav"
                 soundfile.write(folder / voice, spoken(label, rng), SAMPLE_RATE)
-                rows.append(Row(image, voice, label))
+                rows.append(ManifestRow(image, voice, label))
     write_manifest(folder / "manifest.csv", Manifest(tuple(rows)))
     return folder / "manifest.csv"
 
@@ -158,7 +158,7 @@ def load_tiny_encoder(config: ImageConfig, device: torch.device) -> Encoder:
 @pytest.fixture
 def tiny_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extract images with :func:`load_tiny_encoder` in the place of a network."""
-    monkeypatch.setattr("ivr.pipeline.modality.load_encoder", load_tiny_encoder)
+    monkeypatch.setattr("ivr.pipeline.extraction.modality.load_encoder", load_tiny_encoder)
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from ivr.hashing.methods import METHODS
 from ivr.pipeline.comparison.compare import read_lines
 from ivr.pipeline.comparison.grid import Grid, Variant
 from ivr.pipeline.comparison.presets import PRESETS
-from ivr.pipeline.lock import only_writer
-from ivr.pipeline.queries import KIND, read_queries
+from ivr.pipeline.evaluation.per_query import KIND, read_queries
+from ivr.pipeline.runtime.lock import only_writer
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 SHORT = ("--epochs", "2", "--bits", "16", "--seeds", "2", "--device", "cpu")

@@ -19,9 +19,9 @@ from conftest import TINY_VOICE
 from ivr.cli import COMMANDS, main
 from ivr.cli.errors import one_line
 from ivr.features.store import open_table
-from ivr.pipeline.feature_tables import IMAGES, VOICES
-from ivr.pipeline.lock import only_writer
-from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
+from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
+from ivr.pipeline.runtime.lock import only_writer
 
 TINY = ["--encoder", "squeezenet1_0", "--weights", "random", "--jobs", "1", "--device", "cpu"]
 for setting in ("frames", "coefficients", "mels"):
@@ -61,11 +61,11 @@ def test_extract_prints_what_it_wrote_and_the_next_command(media_set: Path) -> N
 
 @pytest.mark.usefixtures("tiny_encoder")
 def test_roots_can_be_given_apart_and_at_once(media_set: Path) -> None:
-    rows = (Row("pond/0.png", "river/0_0.wav", "pond"),)
+    rows = (ManifestRow("pond/0.png", "river/0_0.wav", "pond"),)
     write_manifest(media_set / "manifest.csv", Manifest(rows))
     apart = ["--image-root", media_set / "images", "--voice-root", media_set / "voices"]
     assert run_extract(media_set, *apart).exit_code == 0
-    both = tuple(Row(f"images/{row.image}", f"voices/{row.voice}", "pond") for row in rows)
+    both = tuple(ManifestRow(f"images/{row.image}", f"voices/{row.voice}", "pond") for row in rows)
     (media_set / "lists").mkdir()
     write_manifest(media_set / "lists" / "manifest.csv", Manifest(both))
     assert run_extract(media_set / "lists").exit_code == 1
@@ -297,7 +297,7 @@ def test_sigterm_ends_in_good_order_with_exit_status_75(media_set: Path) -> None
     names = [f"voices/{number}.wav" for number in range(20_000)]
     for name in names:
         os.link(voice, media_set / name)
-    rows = tuple(Row("", name, "pond") for name in names)
+    rows = tuple(ManifestRow("", name, "pond") for name in names)
     write_manifest(media_set / "manifest.csv", Manifest(rows))
     out = media_set / "out"
     command = ["extract", media_set / "manifest.csv", "--out", out, *TINY]

@@ -8,7 +8,7 @@ from conftest import write_media
 
 from ivr.cli import main
 from ivr.hashing.codes import unpack
-from ivr.pipeline.encode import read_codes
+from ivr.pipeline.runs.encode import read_codes
 
 
 def ivr(*arguments: object) -> Result:

@@ -20,9 +20,9 @@ from ivr.features.store import open_table, write_table
 from ivr.hashing.codes import unpack
 from ivr.hashing.methods import METHODS
 from ivr.hashing.methods.divh import DIVHConfig
-from ivr.pipeline.encode import read_codes
-from ivr.pipeline.manifest import Manifest, Row, read_manifest, write_manifest
-from ivr.pipeline.options import describe
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
+from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runtime.config_options import describe
 
 SMALL = (
     "--bits", "16", "--device", "cpu", "--batch-size", "6", "--learning-rate", "0.01",
@@ -44,7 +44,7 @@ def copied(folder: Path, to: Path) -> Path:
     return Path(shutil.copytree(folder, to))
 
 
-def with_rows(features: Path, to: Path, change: Callable[[Row], Row]) -> Path:
+def with_rows(features: Path, to: Path, change: Callable[[ManifestRow], ManifestRow]) -> Path:
     """A copy of ``features`` whose manifest has ``change`` of each row."""
     copied(features, to)
     rows = read_manifest(to / "manifest.csv").rows
@@ -374,7 +374,7 @@ def test_places_where_nothing_is_are_one_line(features: Path, tmp_path: Path) ->
 
 
 def test_data_that_cannot_be_trained_on_is_one_line(features: Path, tmp_path: Path) -> None:
-    changes: dict[str, Callable[[Row], Row]] = {
+    changes: dict[str, Callable[[ManifestRow], ManifestRow]] = {
         "no item has a label": lambda row: replace(row, label=""),
         "is the only class": lambda row: replace(row, label="pond"),
         "no item is in split test": lambda row: replace(row, split="train"),
@@ -395,7 +395,7 @@ def test_a_loss_that_is_not_finite_is_one_line(features: Path, tmp_path: Path) -
 
 
 def test_a_class_that_was_never_trained_on_is_evaluated(features: Path, tmp_path: Path) -> None:
-    def unseen(row: Row) -> Row:
+    def unseen(row: ManifestRow) -> ManifestRow:
         tested = row.label == "river" or row.image[-5] == "5"
         return replace(row, split="test" if tested else "val" if row.image[-5] == "4" else "train")
 
@@ -412,7 +412,7 @@ def test_a_class_that_was_never_trained_on_is_evaluated(features: Path, tmp_path
 def test_classes_can_be_left_out_and_searched_among_each_other(
     features: Path, run: Path, tmp_path: Path
 ) -> None:
-    def of_five(row: Row) -> Row:
+    def of_five(row: ManifestRow) -> ManifestRow:
         number = Path(row.image).stem
         label = row.label if row.label == "pond" else f"{row.label}{int(number) % 2}"
         return replace(row, label=label, split={"0": "test", "1": "test", "2": "val",

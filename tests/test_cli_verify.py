@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from ivr.cli import main
 from ivr.features.store import open_table, text_column, write_table
-from ivr.pipeline.feature_tables import IMAGES
+from ivr.pipeline.extraction.feature_schema import IMAGES
 
 
 def ivr(*arguments: object) -> Result:

@@ -10,7 +10,7 @@ import pytest
 from child_calls import Call, Outcome, outcomes
 from tiny_world import SHORT, TINY, World, tiny_nets
 
-from ivr.pipeline import extract_config
+from ivr.pipeline.extraction import extract_config
 
 # Below the size of the first shard, between a shard and the whole file, and just below that.
 LIMITS = (1_000, 3_000, 3_600, 9_000, 9_300)

@@ -18,8 +18,8 @@ from PIL import Image
 from tiny_world import SHORT, TINY, World, tiny_nets
 
 from ivr.features.store import open_table
-from ivr.pipeline.manifest import Manifest, Row, write_manifest
-from ivr.pipeline.verify import KINDS
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.runs.verify import KINDS
 
 MANY = 200
 FEW = int(os.environ.get("IVR_FUZZ_OFFSETS", "6"))
@@ -105,7 +105,9 @@ def test_damaged_media_are_extracted_or_skipped_and_audited(name: str, tmp_path:
         for path, content in zip(names, some, strict=True):
             (folder / path).write_bytes(content)
         is_image = suffix in (".jpg", ".png", ".tif")
-        rows = [Row(path, "", "a") if is_image else Row("", path, "a") for path in names]
+        rows = [
+            ManifestRow(path, "", "a") if is_image else ManifestRow("", path, "a") for path in names
+        ]
         write_manifest(folder / "manifest.csv", Manifest(tuple(rows)))
         calls += [
             Call(("extract", f"{folder}/manifest.csv", "--out", f"{folder}/out", *TINY)),

@@ -7,12 +7,7 @@ import torch
 from sklearn.cross_decomposition import CCA
 from torch import Tensor
 
-from ivr.hashing.canonical import (
-    canonical_correlation,
-    itq_rotation,
-    random_frame,
-    voice_summary,
-)
+from ivr.hashing.canonical import canonical_correlation, itq_rotation, random_frame, voice_summary
 from ivr.hashing.methods import ClosedFormMethod, method_entry
 from ivr.hashing.methods.canonical_method import CanonicalMethod
 from ivr.hashing.methods.cca_itq import CCAITQConfig
@@ -158,7 +153,7 @@ def test_codes_of_images_and_voices_of_a_class_agree_without_training(name: str,
     model, items = fitted(name, bits), training(seed=5)
     with torch.no_grad():
         images = model.encode_images(items.images) >= 0
-        voices = model.encode_voices(*model.condense(items.voices, items.frames)) >= 0
+        voices = model.encode_voices(*model.pool(items.voices, items.frames)) >= 0
     agreement = (images[:, None] == voices[None, :]).double().mean(2)
     same = items.labels[:, None] == items.labels[None, :]
     assert agreement[same].mean() > agreement[~same].mean() + 0.1

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ivr.hashing.cepstral_augmentation import with_coefficients_hidden, with_frames_hidden
 from ivr.hashing.networks import (
     ImageHead,
     NetworkConfig,
@@ -15,7 +16,6 @@ from ivr.hashing.networks import (
     pool_frames,
     remove_mean,
 )
-from ivr.hashing.voice_augmentation import with_coefficients_hidden, with_frames_hidden
 
 # Every size is given, so that no test depends on a default.
 PLAIN = NetworkConfig(

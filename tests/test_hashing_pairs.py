@@ -1,4 +1,4 @@
-"""Pairs: every image with its voices, wherever these lie, condensed once."""
+"""Pairs: every image with its voices, wherever these lie, pooled once."""
 
 from dataclasses import replace
 
@@ -59,15 +59,15 @@ def test_condensed_voices_are_those_of_the_method_and_are_not_condensed_again() 
     pairs = pairs_of([0, 1, 1, 2])
     file = replace(pairs, voices=pairs.voices.flip(0), voice_rows=torch.tensor([3, 2, 1, 0]))
     for each in (pairs, file):
-        condensed = each.condensed_by(halved, 1e9)
-        assert torch.equal(condensed.voices, pairs.voices[..., ::2])
-        assert condensed.frames.tolist() == [1, 1, 2, 2]
-        assert condensed.voice_rows is None
-        assert condensed.condensed_by(halved, 1e9) is condensed
+        pooled = each.pooled_by(halved, 1e9)
+        assert torch.equal(pooled.voices, pairs.voices[..., ::2])
+        assert pooled.frames.tolist() == [1, 1, 2, 2]
+        assert pooled.voice_rows is None
+        assert pooled.pooled_by(halved, 1e9) is pooled
 
 
 def test_what_has_no_room_stays_where_it_is() -> None:
     pairs = pairs_of([0, 1, 1, 2])
     condensed_bytes = 4 * 3 * 4 * 4
-    assert pairs.condensed_by(halved, condensed_bytes).condensed
-    assert pairs.condensed_by(halved, condensed_bytes - 1) is pairs
+    assert pairs.pooled_by(halved, condensed_bytes).pooled
+    assert pairs.pooled_by(halved, condensed_bytes - 1) is pairs

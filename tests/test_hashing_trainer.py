@@ -212,11 +212,11 @@ def test_a_batch_holds_voices_and_the_images_that_they_describe() -> None:
     pairs = separable(3, 2, 0)
     model = new_model(pairs)
     batch = select(model, pairs, torch.tensor([5, 0]))
-    voices, frames = model.condense(pairs.voices[[5, 0]], pairs.frames[[5, 0]])
+    voices, frames = model.pool(pairs.voices[[5, 0]], pairs.frames[[5, 0]])
     assert torch.equal(batch.voices, voices)
     assert torch.equal(batch.frames, frames)
-    condensed = select(model, pairs.condensed_by(model.condense, 1e9), torch.tensor([5, 0]))
-    assert torch.equal(condensed.voices, voices)
+    pooled = select(model, pairs.pooled_by(model.pool, 1e9), torch.tensor([5, 0]))
+    assert torch.equal(pooled.voices, voices)
     assert torch.equal(batch.images, pairs.images[[2, 0]])
     assert torch.equal(batch.labels, pairs.labels[[2, 0]])
 
@@ -236,7 +236,7 @@ def test_training_from_a_file_is_training_from_memory(tmp_path: Path) -> None:
     expected, _ = trained(training, validation, TRAINING)
     for in_memory in (False, True):
         model = new_model(from_file)
-        pairs = from_file.condensed_by(model.condense, 1e9) if in_memory else from_file
+        pairs = from_file.pooled_by(model.pool, 1e9) if in_memory else from_file
         optimiser = make_optimiser(model, TRAINING)
         list(train(model, optimiser, pairs, validation, TRAINING, seed=0))
         assert same_weights(model, expected)
@@ -366,7 +366,7 @@ def test_encoding_in_batches_gives_what_encoding_at_once_gives_without_dropout()
     model.eval()
     with torch.no_grad():
         np.testing.assert_allclose(images, model.encode_images(pairs.images), atol=1e-6)
-        expected = model.encode_voices(*model.condense(pairs.voices, pairs.frames))
+        expected = model.encode_voices(*model.pool(pairs.voices, pairs.frames))
     np.testing.assert_allclose(voices, expected, atol=1e-6)
 
 

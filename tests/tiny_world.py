@@ -20,9 +20,9 @@ from ivr.features import image
 from ivr.features.cnn_f import SIZE
 from ivr.features.image import Blueprint
 from ivr.features.store import Shards, open_table
-from ivr.pipeline import evaluate
-from ivr.pipeline.feature_tables import IMAGES, VOICES
-from ivr.pipeline.manifest import Manifest, Row, write_manifest
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.evaluation import evaluate
+from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 
 PER_CLASS = 4
 TINY = (
@@ -112,7 +112,7 @@ def write_world(world: World) -> None:
             name = f"{label}_{number}"
             Image.fromarray(drawn(label, rng, 8)).save(world.media / f"{name}.png")
             soundfile.write(world.media / f"{name}.wav", spoken(label, rng, 0.05), SAMPLE_RATE)
-            rows.append(Row(f"{name}.png", f"{name}.wav", label))
+            rows.append(ManifestRow(f"{name}.png", f"{name}.wav", label))
     manifest = world.media / "manifest.csv"
     write_manifest(manifest, Manifest(tuple(rows)))
     ivr("extract", manifest, "--out", world.features, *TINY)

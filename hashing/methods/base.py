@@ -25,8 +25,8 @@ class Batch:
 
     Attributes:
         images: [n, image_dim] CNN vectors.
-        voices: [n, streams, coefficients, frames] MFCC streams, condensed by the method.
-        frames: [n] true number of frames of each voice, condensed too.
+        voices: [n, streams, coefficients, frames] MFCC streams, pooled by the method.
+        frames: [n] true number of frames of each voice, pooled too.
         labels: [n] class numbers from 0.
     """
 
@@ -70,7 +70,7 @@ class Method(nn.Module, ABC):
         """Where the weights lie."""
         return next(itertools.chain(self.parameters(), self.buffers())).device
 
-    def condense(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def pool(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the method keeps of voices, and of their true numbers of frames.
 
         All that is the same in every epoch: it is done once for the voices that are trained on.
@@ -87,7 +87,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
-        """Return real outputs [m, width] for voices and frames that :meth:`condense` returned."""
+        """Return real outputs [m, width] for voices and frames that :meth:`pool` returned."""
 
     def match_odds(self, images: Tensor, voices: Tensor) -> Tensor:
         """Return the log-odds [n, m] that outputs [n, width] and [m, width] belong together.

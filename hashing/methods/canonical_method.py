@@ -49,7 +49,7 @@ class CanonicalMethod(ClosedFormMethod):
         """Correlate the training pairs and fold all linear steps into one map a side."""
         # Voices of a file stay where they are, frames may be on a GPU.
         chunks = [
-            self.condense(voices, frames.to(voices.device))[0]
+            self.pool(voices, frames.to(voices.device))[0]
             for voices, frames in training.voice_chunks()
         ]
         summary = torch.cat(chunks).to(training.images.device)
@@ -64,7 +64,7 @@ class CanonicalMethod(ClosedFormMethod):
         self.image_map.copy_(image_map @ to_bits)
         self.voice_map.copy_(voice_map @ to_bits)
 
-    def condense(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def pool(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return summaries [m, dim] of the voices, and frames."""
         return voice_summary(voices, frames, self.config.segments), frames
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ivr.hashing.networks import NetworkConfig, Sizes
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 Decode = Literal["other", "own"]
 
@@ -67,7 +67,7 @@ class CMIRNetConfig:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
-class CMIRNet(TwoEnds):
+class CMIRNet(DualEncoder):
     """Two ends for Z, two scaled linear maps to V, two decoders and three classifiers."""
 
     source = "CMIR-NET, Pattern Recognition Letters 2020, arXiv 1904.04794"

@@ -18,7 +18,7 @@ from ivr.hashing.losses import bits_off
 from ivr.hashing.networks import NetworkConfig, Sizes
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CSQConfig:
             raise ValueError(f"quantisation must not be negative, got {self.quantisation}")
 
 
-class CSQ(TwoEnds):
+class CSQ(DualEncoder):
     """Both ends trained towards the centre of the class; the outputs are tanh(h)."""
 
     source = "CSQ, CVPR 2020, yuanli2333/Hadamard-Matrix-for-hashing"

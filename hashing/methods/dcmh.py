@@ -18,7 +18,7 @@ from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class
 from ivr.hashing.networks import NetworkConfig
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 PairWeights = Literal["balanced", "none"]
 
@@ -55,7 +55,7 @@ class DCMHConfig:
             )
 
 
-class DCMH(TwoEnds):
+class DCMH(DualEncoder):
     """Both ends trained on the DCMH loss; the outputs are linear, as in the paper."""
 
     source = "DCMH, CVPR 2017, jiangqy/DCMH-CVPR2017"

@@ -18,7 +18,7 @@ from ivr.hashing.losses import balanced_weights, same_class, sign, straight_thro
 from ivr.hashing.networks import Activation, NetworkConfig, activate
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 Reduction = Literal["mean", "sum"]
 PairWeights = Literal["balanced", "none"]
@@ -79,7 +79,7 @@ class DIVHConfig:
             )
 
 
-class DIVH(TwoEnds):
+class DIVH(DualEncoder):
     """Image head and voice refinement CNN, trained together on the DIVH loss."""
 
     source = "IEEE JSTARS 2022, 10.1109/JSTARS.2022.3216333"

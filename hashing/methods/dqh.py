@@ -18,7 +18,7 @@ from ivr.hashing.networks import NetworkConfig, Sizes
 from ivr.hashing.triplets import drawn, hard_negatives, triplet_likelihood, triplet_margin
 
 from .base import Batch
-from .feature_ends import FeatureEnds
+from .dual_encoder_features import DualEncoderFeatures
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class DQHConfig:
             raise ValueError(f"features must be at least 1, got {self.features}")
 
 
-class DQH(FeatureEnds):
+class DQH(DualEncoderFeatures):
     """Triplets both ways, of hard items drawn from the batch, and a classifier.
 
     The hardest items of a batch instead of drawn ones do not train: all outputs fall together.

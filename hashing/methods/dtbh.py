@@ -17,7 +17,7 @@ from ivr.hashing.networks import NetworkConfig
 from ivr.hashing.triplets import semi_hard_negative, triplet_likelihood, triplet_margin
 
 from .base import Batch
-from .feature_ends import FeatureEnds
+from .dual_encoder_features import DualEncoderFeatures
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class DTBHConfig:
             raise ValueError(f"features must be at least 1, got {self.features}")
 
 
-class DTBH(FeatureEnds):
+class DTBH(DualEncoderFeatures):
     """Triplets of an image, its own voice and a semi-hard voice of another class."""
 
     source = "DTBH, Remote Sensing 2020, 12(1), 84"

@@ -17,7 +17,7 @@ from ivr.hashing.losses import straight_through_sign
 from ivr.hashing.networks import NetworkConfig, Sizes
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class GreedyHashConfig:
             raise ValueError(f"quantisation must not be negative, got {self.quantisation}")
 
 
-class GreedyHash(TwoEnds):
+class GreedyHash(DualEncoder):
     """Both ends and one classifier on their signs; the outputs are linear."""
 
     source = "GreedyHash, NeurIPS 2018, ssppp/GreedyHash"

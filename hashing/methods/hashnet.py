@@ -15,7 +15,7 @@ from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class
 from ivr.hashing.networks import NetworkConfig, Sizes
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class HashNetConfig:
             raise ValueError(f"beta_last must be at least 1, got {self.beta_last}")
 
 
-class HashNet(TwoEnds):
+class HashNet(DualEncoder):
     """Both ends trained on the weighted likelihood of tanh(beta h), beta growing.
 
     The outputs are tanh(h): a beta changes no sign.

@@ -22,7 +22,7 @@ from ivr.hashing.codebooks import BLOCK, nested_codes
 from ivr.hashing.networks import NetworkConfig, Sizes
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class NestedCodebookConfig:
             raise ValueError(f"scale must be positive, got {self.scale}")
 
 
-class NestedCodebook(TwoEnds):
+class NestedCodebook(DualEncoder):
     """Both ends trained towards the code of the class; the sign of an output is a bit."""
 
     source = "nested codebook hashing, of this project"

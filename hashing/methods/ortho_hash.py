@@ -19,7 +19,7 @@ from ivr.hashing.codebooks import codebook
 from ivr.hashing.networks import NetworkConfig, Sizes
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class OrthoHashConfig:
             )
 
 
-class OrthoHash(TwoEnds):
+class OrthoHash(DualEncoder):
     """Both ends trained towards the code of the class by their angle; the outputs are linear."""
 
     source = "OrthoHash, NeurIPS 2021, kamwoh/orthohash"

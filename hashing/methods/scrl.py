@@ -17,7 +17,7 @@ from ivr.hashing.losses import same_class
 from ivr.hashing.networks import NetworkConfig
 
 from .base import Batch
-from .two_ends import TwoEnds
+from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SCRLConfig:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
-class SCRL(TwoEnds):
+class SCRL(DualEncoder):
     """Both ends trained on three contrastive terms; outputs have unit length."""
 
     source = "SCRL, IEEE TGRS 2021, arXiv 2103.05302"

@@ -17,32 +17,46 @@ from typing import Any, Literal, get_args
 
 import joblib
 
+from ivr.errors import IvrError
 from ivr.features.store import open_table
 from ivr.hashing.methods import TrainedMethod, method_entry
 from ivr.hashing.trainer import resolved
+from ivr.pipeline.evaluation.evaluate import Protocol, completed, evaluate_run
+from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryFigures, read_queries
+from ivr.pipeline.extraction.feature_dataset import open_features
+from ivr.pipeline.runs.encode import KIND as CODES_KIND
+from ivr.pipeline.runs.encode import QUANTISATION, encode_run
+from ivr.pipeline.runs.run_folder import (
+    CODES,
+    CONFIG,
+    QUERIES,
+    RESULTS,
+    read_config,
+    read_json,
+)
+from ivr.pipeline.runs.train import (
+    RunConfig,
+    check_runs,
+    describe_run,
+    resume_run,
+    train_run,
+)
+from ivr.pipeline.runtime.device import choose_device
+from ivr.pipeline.runtime.lock import BusyError
+from ivr.pipeline.runtime.progress import clock, progress, say
+from ivr.pipeline.runtime.stop import interrupted_by_signals
+from ivr.pipeline.runtime.threads import torch_threads
 
-from ..device import choose_device
-from ..encode import KIND as CODES_KIND
-from ..encode import QUANTISATION, encode_run
-from ..evaluate import Protocol, completed, evaluate_run
-from ..feature_set import open_features
-from ..lock import BusyError
-from ..progress import clock, progress, say
-from ..queries import DIRECTIONS, QueryFigures, read_queries
-from ..runs import CODES, CONFIG, QUERIES, RESULTS, read_config, read_json
-from ..stop import interrupted_by_signals
-from ..threads import torch_threads
-from ..train import RunConfig, check_runs, describe_run, resume_run, train_run
-from .estimate import epoch_seconds, epochs_done, measured_epoch_seconds
-from .grid import Grid, Judging, Row
-from .honest_checks import PLAIN_CHECK, Check
+from .generalisation import PLAIN_CHECK, Check
+from .grid import Grid, GridRow, Judging
+from .time_estimate import epoch_seconds, epochs_done, measured_epoch_seconds
 
 RUNS, EVALUATIONS = "runs", "evaluations"
 FIGURES = {"mAP", *(f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10))}
 State = Literal["new", "begun", "trained", "finished"]
 
 
-class CompareError(ValueError):
+class CompareError(IvrError):
     """A comparison that cannot be made, in one line."""
 
 
@@ -58,7 +72,7 @@ class Task:
         judgings: how it is judged.
     """
 
-    row: Row
+    row: GridRow
     seed: int
     run: Path
     config: RunConfig
@@ -115,7 +129,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class ComparisonRow:
     """What stands in one line of a table: a row by one distance, with every finished seed.
 
     Attributes:
@@ -126,7 +140,7 @@ class Line:
         check: what was asked.
     """
 
-    row: Row
+    row: GridRow
     distance: str
     by_sign: bool
     evaluations: Mapping[int, Evaluation]
@@ -156,7 +170,7 @@ def plan(features: Path, out: Path, grid: Grid, threads: int = 1) -> list[Planne
         StoreError, ManifestError: see their modules.
     """
     asked = _checked(features, out, grid)
-    histories: dict[Row, list[float]] = {}
+    histories: dict[GridRow, list[float]] = {}
     for task in asked:
         histories.setdefault(task.row, []).extend(epochs_done(task.run))
     measured: dict[tuple[str, tuple[str, ...]], float] = {}
@@ -211,13 +225,13 @@ def compare(
     return outcomes
 
 
-def read_lines(out: Path, grid: Grid) -> list[Line]:
+def read_lines(out: Path, grid: Grid) -> list[ComparisonRow]:
     """Return the figures of all finished runs of ``grid`` in ``out``, in the order of its rows.
 
     Raises:
         CompareError, RunError, StoreError: damaged figures.
     """
-    found: dict[tuple[Row, str], dict[int, Evaluation]] = {}
+    found: dict[tuple[GridRow, str], dict[int, Evaluation]] = {}
     for task in tasks(grid, out):
         for judging in task.judgings:
             if _is_judged(task, judging):
@@ -228,7 +242,9 @@ def read_lines(out: Path, grid: Grid) -> list[Line]:
         own = method_entry(row.variant.method).build.distance
         for judging in grid.judgings(row, grid.seeds[0]):
             distance, evaluations = judging.protocol.distance, found.get((row, judging.folder), {})
-            lines.append(Line(row, distance or own, judging.by_sign, evaluations, judging.check))
+            lines.append(
+                ComparisonRow(row, distance or own, judging.by_sign, evaluations, judging.check)
+            )
     return lines
 
 
@@ -261,7 +277,7 @@ def _epochs_left(task: Task) -> int:
 def _planned(
     features: Path,
     task: Task,
-    histories: Mapping[Row, list[float]],
+    histories: Mapping[GridRow, list[float]],
     measured: dict[tuple[str, tuple[str, ...]], float],
     threads: int,
 ) -> PlannedRun:
@@ -320,9 +336,7 @@ def _do(features: Path, task: Task, threads: int) -> Outcome:
             return Outcome(name, figures=_trained_and_judged(features, task))
         except BusyError:
             return Outcome(name, busy=True)
-        except ValueError as error:
-            if not type(error).__module__.startswith("ivr."):
-                raise
+        except IvrError as error:
             return Outcome(name, failure=str(error))
 
 

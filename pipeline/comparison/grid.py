@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
 from ivr.hashing.trainer import TrainConfig
+from ivr.pipeline.datasets.splits import splits_of_cut
+from ivr.pipeline.evaluation.evaluate import PROTOCOLS, Protocol
+from ivr.pipeline.extraction.feature_dataset import STREAMS
+from ivr.pipeline.runs.train import RunConfig, Voices
+from ivr.pipeline.runtime.config_options import OptionError, configured
 
-from ..evaluate import PROTOCOLS, Protocol
-from ..feature_set import STREAMS
-from ..options import OptionError, configured
-from ..splits import splits_of_cut
-from ..train import RunConfig, Voices
-from .honest_checks import NOTHING, PLAIN_CHECK, Check, LeftOut
+from .generalisation import NOTHING, PLAIN_CHECK, Check, LeftOut
 
 LOOP = "training"
 EACH_STREAM = (*((stream,) for stream in STREAMS), STREAMS)
@@ -57,7 +57,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """What is trained with every seed.
 
     Attributes:
@@ -102,7 +102,7 @@ class Grid:
         streams: what voice ends see.
         voices: that are trained on.
         seeds: of splits, drawn voices, weights and batches.
-        protocol: of :data:`ivr.pipeline.evaluate.PROTOCOLS`, for all.
+        protocol: of :data:`ivr.pipeline.evaluation.evaluate.PROTOCOLS`, for all.
         cut: of the images, 80/20 or 80/10/10; ``""`` for that of the protocol.
         device: to train on.
         checks: what is asked of every method; those that leave out the same share a run.
@@ -129,10 +129,10 @@ class Grid:
         for row in self.rows():
             self.config(row, self.seeds[0])
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[GridRow]:
         """Return the rows, those of one number of bits together."""
         return [
-            Row(variant, bits, streams, voices, left_out)
+            GridRow(variant, bits, streams, voices, left_out)
             for bits in self.bits
             for voices in self.voices
             for streams in self.streams
@@ -144,7 +144,7 @@ class Grid:
         """Return the cut of the images."""
         return self.cut or CUTS.get(self.protocol, "80/20")
 
-    def config(self, row: Row, seed: int) -> RunConfig:
+    def config(self, row: GridRow, seed: int) -> RunConfig:
         """Return what is trained for ``row`` with ``seed``."""
         settings = row.variant.last_settings()
         loop = [setting for setting in settings if setting.startswith(f"{LOOP}.")]
@@ -161,7 +161,7 @@ class Grid:
             **row.left_out.choices(seed),
         )
 
-    def name(self, row: Row, seed: int) -> str:
+    def name(self, row: GridRow, seed: int) -> str:
         """Return the name of the run folder, which says all that is not a default."""
         settings = ",".join(filter(row.variant.departs, row.variant.last_settings()))
         if len(settings) > LONGEST or not re.fullmatch(r"[\w=.,+-]*", settings):
@@ -171,7 +171,7 @@ class Grid:
         named = (*parts, row.left_out.name(seed), seed)
         return "-".join(str(part) for part in named if part != "")
 
-    def judgings(self, row: Row, seed: int) -> list[Judging]:
+    def judgings(self, row: GridRow, seed: int) -> list[Judging]:
         """Return how a run of ``row`` is judged: by its own distance, and after sign."""
         real = method_entry(row.variant.method).build.distance != "hamming"
         found = []

@@ -6,22 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..feature_set import STREAMS, open_features
-from ..queries import DIRECTIONS
-from ..runs import HISTORY, RESULTS, RunError
-from .compare import EVALUATIONS, CompareError, Line
-from .figures import draw_grid, draw_retrieved, write_retrieved
-from .formats import write_table_files
+from ivr.pipeline.evaluation.per_query import DIRECTIONS
+from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
+from ivr.pipeline.runs.run_folder import HISTORY, RESULTS, RunError
+
+from .compare import EVALUATIONS, CompareError, ComparisonRow
+from .comparison_pictures import draw_grid, draw_retrieved, write_retrieved
+from .comparison_table import Column, Table, comparison_table, figures_of, retrieval_columns
+from .generalisation import NOTHING, PLAIN_CHECK, Check, check_notes, checks_of
 from .grid import EACH_STREAM, Grid, Variant, plain_variants, with_settings
-from .honest_checks import NOTHING, PLAIN_CHECK, Check, check_notes, checks_of
 from .query_time import query_milliseconds
-from .table import (
-    Column,
-    Table,
-    comparison_table,
-    figures_of,
-    retrieval_columns,
-)
+from .table_formats import write_table_files
 
 MEASURES = ("mAP", "P@1", "P@10")
 ALL_MEASURES = ("mAP", *(f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10)))
@@ -94,7 +89,7 @@ CHECKED = (
 
 
 BySeed = dict[int, dict[str, float]]
-Figures = Callable[[Path, Line, Sequence[Column]], BySeed]
+Figures = Callable[[Path, ComparisonRow, Sequence[Column]], BySeed]
 
 
 @dataclass(frozen=True)
@@ -131,8 +126,10 @@ class Preset:
     differences: bool = True
     checks: Callable[[Path], tuple[Check, ...]] = lambda _: (PLAIN_CHECK,)
     figures: Figures = lambda _, line, columns: figures_of(line, columns)
-    together: Callable[[Sequence[Line], list[BySeed]], list[BySeed]] = lambda _, figures: figures
-    draws: Callable[[Path, str, Table, Sequence[Line]], list[Path]] = lambda *_: []
+    together: Callable[[Sequence[ComparisonRow], list[BySeed]], list[BySeed]] = lambda _, figures: (
+        figures
+    )
+    draws: Callable[[Path, str, Table, Sequence[ComparisonRow]], list[Path]] = lambda *_: []
     unit: str = "Percent"
     notes: tuple[str, ...] = ()
     tells: Callable[[Grid], Sequence[str]] = lambda _: ()
@@ -205,7 +202,12 @@ def preset_grid(
 
 
 def write_comparison(
-    features: Path, out: Path, grid: Grid, lines: Sequence[Line], name: str, reference: str | None
+    features: Path,
+    out: Path,
+    grid: Grid,
+    lines: Sequence[ComparisonRow],
+    name: str,
+    reference: str | None,
 ) -> tuple[Table, list[Path]]:
     """Write the table of the preset ``name`` in every form; return it and the files.
 
@@ -232,7 +234,7 @@ def write_comparison(
 
 
 def _validation_figures(
-    _: Path, line: Line, columns: Sequence[Column]
+    _: Path, line: ComparisonRow, columns: Sequence[Column]
 ) -> dict[int, dict[str, float]]:
     """Return the figures of the epoch that was kept; the test split is not looked at."""
     return {
@@ -262,14 +264,18 @@ def _kept_epoch(run: Path) -> Mapping[str, float]:
     return best
 
 
-def _query_times(features: Path, line: Line, _: Sequence[Column]) -> dict[int, dict[str, float]]:
+def _query_times(
+    features: Path, line: ComparisonRow, _: Sequence[Column]
+) -> dict[int, dict[str, float]]:
     return {
         seed: query_milliseconds(features, _run(evaluation.folder), by_sign=line.by_sign)
         for seed, evaluation in line.evaluations.items()
     }
 
 
-def _health_figures(_: Path, line: Line, columns: Sequence[Column]) -> dict[int, dict[str, float]]:
+def _health_figures(
+    _: Path, line: ComparisonRow, columns: Sequence[Column]
+) -> dict[int, dict[str, float]]:
     """Return what ``health`` of the results says by key of the column; not what is unknown."""
     figures = {}
     for seed, evaluation in line.evaluations.items():
@@ -313,7 +319,7 @@ def _run(folder: Path) -> Path:
     return folder.parent.parent
 
 
-def _with_chance(_: Path, line: Line, columns: Sequence[Column]) -> BySeed:
+def _with_chance(_: Path, line: ComparisonRow, columns: Sequence[Column]) -> BySeed:
     """Return the figures of ``line`` and the mAP of a random order of what it searched."""
     chance = {
         seed: {f"{d}.chance": float(evaluation.results["chance"][d]["mAP"]) for d in DIRECTIONS}
@@ -322,7 +328,7 @@ def _with_chance(_: Path, line: Line, columns: Sequence[Column]) -> BySeed:
     return _merged(figures_of(line, columns), chance)
 
 
-def _with_shares(lines: Sequence[Line], figures: list[BySeed]) -> list[BySeed]:
+def _with_shares(lines: Sequence[ComparisonRow], figures: list[BySeed]) -> list[BySeed]:
     """Return ``figures`` with the share of the mAP of the plain run of the same seed, percent."""
     plain = {
         _asked(line): found
@@ -335,7 +341,7 @@ def _with_shares(lines: Sequence[Line], figures: list[BySeed]) -> list[BySeed]:
     ]
 
 
-def _asked(line: Line) -> tuple[object, ...]:
+def _asked(line: ComparisonRow) -> tuple[object, ...]:
     """Return what lines have in common that differ by their check alone."""
     return replace(line.row, left_out=NOTHING), line.by_sign
 
@@ -351,14 +357,14 @@ def _shares(found: BySeed, plain: BySeed) -> BySeed:
     }
 
 
-def _curves(out: Path, name: str, table: Table, lines: Sequence[Line]) -> list[Path]:
+def _curves(out: Path, name: str, table: Table, lines: Sequence[ComparisonRow]) -> list[Path]:
     return [
         write_retrieved(out / f"{name}-points.csv", lines),
         draw_retrieved(out / f"{name}.png", lines, table.title),
     ]
 
 
-def _heat(out: Path, name: str, table: Table, lines: Sequence[Line]) -> list[Path]:
+def _heat(out: Path, name: str, table: Table, lines: Sequence[ComparisonRow]) -> list[Path]:
     del lines
     return [draw_grid(out / f"{name}.png", table, GRID, ("gamma", "eta"))]
 

@@ -13,11 +13,10 @@ from ivr.hashing.distances import Measure, measure_of
 from ivr.hashing.methods import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices
-
-from ..encode import CodedItems, packed_codes, read_codes
-from ..feature_set import FeatureSet, open_features
-from ..runs import CODES, load_model, read_config
-from ..threads import torch_threads
+from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
+from ivr.pipeline.runs.encode import CodedItems, packed_codes, read_codes
+from ivr.pipeline.runs.run_folder import CODES, load_model, read_config
+from ivr.pipeline.runtime.threads import torch_threads
 
 QUERIES, REPEATS = 20, 5
 
@@ -63,13 +62,13 @@ def query_milliseconds(features: Path, run: Path, *, by_sign: bool) -> dict[str,
 Coder = Callable[[], np.ndarray]
 
 
-def _image_coders(data: FeatureSet, model: Method, images: CodedItems) -> list[Coder]:
+def _image_coders(data: FeatureDataset, model: Method, images: CodedItems) -> list[Coder]:
     vectors = torch.from_numpy(data.image_vectors(images.names[:QUERIES]))
     return [partial(encode_images, model, row[None]) for row in vectors]
 
 
 def _voice_coders(
-    data: FeatureSet, model: Method, voices: CodedItems, streams: list[str]
+    data: FeatureDataset, model: Method, voices: CodedItems, streams: list[str]
 ) -> list[Coder]:
     vectors, frames = map(torch.from_numpy, data.voice_vectors(voices.names[:QUERIES], streams))
     return [

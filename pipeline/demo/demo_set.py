@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from ivr.pipeline.manifest import Manifest, Row, write_manifest
+from ivr.errors import IvrError
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 
 from .captions import captions, draw_captions
 from .scenes import SCENES, draw_scene
@@ -18,7 +19,7 @@ from .speech import SPEAKERS, Speaker, speak
 _CONFIG = "demo.json"
 
 
-class DemoError(ValueError):
+class DemoError(IvrError):
     """A demonstration set that cannot be made, in one line that says what to do."""
 
 
@@ -88,7 +89,7 @@ def _claim(folder: Path, config: DemoConfig) -> None:
     stored.write_text(text, encoding="utf-8")
 
 
-def _make(folder: Path, config: DemoConfig) -> Iterator[Row]:
+def _make(folder: Path, config: DemoConfig) -> Iterator[ManifestRow]:
     """Write the images and voices of a set and yield its rows."""
     for number, label in enumerate(list(SCENES)[: config.classes]):
         for kind in ("images", "voices"):
@@ -104,7 +105,7 @@ def _make(folder: Path, config: DemoConfig) -> Iterator[Row]:
                 voice = f"voices/{name}_{take}.wav"
                 sound = speak(caption, speaker)
                 soundfile.write(folder / voice, sound.samples, sound.sample_rate, subtype="PCM_16")
-                yield Row(image, voice, label, speaker=speaker.voice, caption=caption)
+                yield ManifestRow(image, voice, label, speaker=speaker.voice, caption=caption)
 
 
 def _draw_speakers(count: int, rng: np.random.Generator) -> list[Speaker]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ivr.errors import IvrError
+
 # Constants of espeak-ng 1.52, `src/include/espeak-ng/speak_lib.h`.
 _SYNCHRONOUS = 2
 _DO_NOT_EXIT = 0x8000
@@ -27,7 +29,7 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
-class SpeechError(ValueError):
+class SpeechError(IvrError):
     """Speech that cannot be made, in one line that says what to do."""
 
 

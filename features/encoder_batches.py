@@ -1,0 +1,115 @@
+"""Batches of images through an encoder: as many as fit, and a GPU one batch ahead of the host."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ivr.errors import IvrError
+
+from .image import Encoder
+
+USUAL = 32  # images a forward pass on a processor, and the first guess on a GPU
+MOST = 256  # beyond this a GPU gains nothing and one batch lost is much work
+SHARE = 0.8  # of the free memory of a GPU that a batch may take
+
+
+class MemoryFullError(IvrError):
+    """A device on which not even one image fits."""
+
+
+class ImageBatches:
+    """Runs an encoder; a batch that is too large for the device's memory is run in halves.
+
+    Attributes:
+        encoder: the network.
+        most: largest number of images that may still fit.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        """Begin with the hope that every batch fits."""
+        self.encoder = encoder
+        self.most = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return next(self.encoder.buffers()).device
+
+    def start(self, images: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start the forward pass of ``images`` and return what waits for its vectors.
+
+        On a GPU the pass and both copies run while the host reads the next images; on a processor
+        the vectors are there when this returns.
+
+        Args:
+            images: uint8 RGB [n, 3, size, size], n at least 1.
+
+        Returns:
+            A function that returns float32 [n, dim].
+
+        Raises:
+            MemoryFullError: the device has no room for one image.
+        """
+        pixels = torch.from_numpy(images)
+        if self.device.type != "cuda":
+            vectors = self._vectors(pixels).numpy()
+            return lambda: vectors
+        on_device = self._vectors(pixels.pin_memory())
+        on_host = torch.empty(on_device.shape, dtype=on_device.dtype, pin_memory=True)
+        on_host.copy_(on_device, non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record(torch.cuda.current_stream(self.device))
+
+        def wait() -> np.ndarray:
+            copied.synchronize()
+            return on_host.numpy()
+
+        return wait
+
+    def usual_size(self) -> int:
+        """Return a batch size that suits the device: what fits a GPU, at most :data:`MOST`."""
+        if self.device.type != "cuda":
+            return USUAL
+        images = np.zeros((USUAL, 3, self.encoder.size, self.encoder.size), np.uint8)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        self.start(images)()
+        if self.most:  # not even the first guess fitted
+            return self.most
+        an_image = (torch.cuda.max_memory_allocated(self.device) - before) / USUAL
+        return power_of_two(SHARE * free_memory(self.device) / max(an_image, 1.0))
+
+    def _vectors(self, images: Tensor) -> Tensor:
+        parts, done = [], 0
+        while done < len(images):
+            some = images[done : done + (self.most or len(images))]
+            try:
+                parts.append(self.encoder(some.to(self.device, non_blocking=True)))
+            except torch.OutOfMemoryError as error:
+                if len(some) == 1:
+                    raise MemoryFullError(
+                        f"{self.device}: no memory for one image of {self.encoder.name}; others "
+                        "use the device, or --gpu-memory-fraction is too small"
+                    ) from error
+                self.most = len(some) // 2
+            else:
+                done += len(some)
+                continue
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def free_memory(device: torch.device) -> float:
+    """Return the bytes that this process may still take on the CUDA device ``device``."""
+    free, total = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device)
+    allowed = torch.cuda.get_per_process_memory_fraction(device) * total
+    return min(free + held, allowed) - torch.cuda.memory_allocated(device)
+
+
+def power_of_two(number: float) -> int:
+    """Return the greatest power of two that is not above ``number``, from 1 to :data:`MOST`."""
+    return int(min(MOST, 2 ** np.floor(np.log2(max(number, 1.0)))))

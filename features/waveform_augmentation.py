@@ -1,0 +1,334 @@
+"""Voices as other speakers or rooms would have given them: changes of the waveform before its MFCC.
+
+A changed voice is a row of its own, named ``NAME//CHANGE``, e.g. ``a/b.wav//noise=10``: names of a
+manifest hold no doubled slash, so that nothing else has such a name. The same voice and change give
+the same samples everywhere: what is random about a change is drawn from that name.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+import soxr
+
+from ivr.errors import IvrError
+
+from .media import MediaError
+
+SEPARATOR = "//"
+SPEECH_FRAME = 0.02  # seconds
+SPEECH_RANGE = 1e-3  # power, of that of the loudest frame, from which a frame is no pause (30 dB)
+OVERLAP_WINDOW = 0.032  # seconds
+ENVELOPE_WINDOW = 0.032  # seconds
+ENVELOPE_QUEFRENCY = 0.003  # seconds, shorter than the period of most voices
+ENVELOPE_STEPS = 4
+MOST_GAIN = math.log(10)  # of log amplitude: 20 dB, so that what is no voice does not become loud
+ENVELOPE_FLOOR = 1e-5  # amplitude, of the largest, below which a band is silent (100 dB)
+WARPED_SHARE = 0.6  # of the band; 4800 of 8000 Hz in VTLP
+
+
+class ChangeError(IvrError):
+    """A change that does not exist or has no meaning, in one line."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a voice.
+
+    Attributes:
+        kind: of :data:`CHANGES`.
+        value: how much, in the unit of its kind.
+    """
+
+    kind: str
+    value: float
+
+    def __post_init__(self) -> None:
+        """Refuse a change that is none."""
+        if self.kind not in CHANGES:
+            raise ChangeError(
+                f"no change of voices is called {self.kind!r}; there are {', '.join(CHANGES)}"
+            )
+        kind = CHANGES[self.kind]
+        if not kind.least <= self.value <= kind.most:
+            raise ChangeError(
+                f"{self.kind} ({kind.unit}) must be from {kind.least:g} to {kind.most:g}, "
+                f"got {self.value:g}"
+            )
+        if self.value == kind.neutral:
+            raise ChangeError(f"{self} changes nothing")
+
+    def __str__(self) -> str:
+        """Return the one spelling of the change, e.g. ``noise=10``."""
+        return f"{self.kind}={self.value:g}"
+
+
+def parse_change(text: str) -> Change:
+    """Return the change that ``text`` names: ``noise=10`` and ``noise=10.0`` are one.
+
+    Raises:
+        ChangeError: no such change.
+    """
+    kind, _, amount = text.partition("=")
+    try:
+        value = float(amount)
+    except ValueError as error:
+        raise ChangeError(
+            f"a change of voices is KIND=NUMBER, e.g. speed=0.9 or noise=10, got {text!r}"
+        ) from error
+    # As many digits as the name has, and no minus before a zero.
+    return Change(kind.strip(), float(f"{value:g}") + 0.0)
+
+
+def canonical_changes(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the changes that ``texts`` name, each once and spelt in the one way, sorted.
+
+    Raises:
+        ChangeError: no such change.
+    """
+    return tuple(sorted({str(parse_change(text)) for text in texts}))
+
+
+def changed_name(voice: str, change: str) -> str:
+    """Return the name of the row of ``voice`` after ``change``, of the row as recorded for ``""``.
+
+    Args:
+        voice: its name in the manifest.
+        change: spelt in the one way.
+    """
+    return f"{voice}{SEPARATOR}{change}" if change else voice
+
+
+def file_of(name: str) -> str:
+    """Return the file that the row ``name`` is made from."""
+    return name.partition(SEPARATOR)[0]
+
+
+def change_of(name: str) -> str:
+    """Return the change of the row ``name``, ``""`` where it is as recorded."""
+    return name.partition(SEPARATOR)[2]
+
+
+def changes_of(names: Iterable[str]) -> set[str]:
+    """Return the changes that rows ``names`` have."""
+    return {change_of(name) for name in names} - {""}
+
+
+def changed_voice(samples: np.ndarray, sample_rate: int, name: str) -> np.ndarray:
+    """Return the voice of the row ``name``, [samples] of the same type.
+
+    Args:
+        samples: the voice as recorded, float32 or float64 [samples].
+        sample_rate: Hz.
+        name: of the row; it says the change and decides what is random about it.
+
+    Raises:
+        MediaError: the voice cannot be changed so.
+    """
+    if not change_of(name):
+        return samples
+    change = parse_change(change_of(name))
+    seed = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    rng = np.random.default_rng(int.from_bytes(seed, "big"))
+    changed = CHANGES[change.kind].apply(samples, sample_rate, change.value, rng)
+    return np.ascontiguousarray(changed, dtype=samples.dtype)
+
+
+def with_speed(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
+    """Return a voice ``factor`` times as fast, with its pitch and formants that much higher.
+
+    Reference:
+        Ko, Peddinti, Povey and Khudanpur, "Audio augmentation for speech recognition",
+        Interspeech 2015: the waveform is resampled and played at the old rate.
+    """
+    faster: np.ndarray = soxr.resample(samples, factor * sample_rate, sample_rate, quality="HQ")
+    return faster
+
+
+def with_tempo(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
+    """Return a voice ``factor`` times as fast; pitch and formants stay.
+
+    Overlapping windows are laid closer together or further apart, each taken from up to 8 ms around
+    its place, where it is most like what followed the window before it. A phase vocoder, such as
+    librosa's, smears the pulses of a voice and takes 3 dB off it.
+
+    Reference:
+        Verhelst and Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for
+        high quality time-scale modification of speech", ICASSP 1993; likeness is here the squared
+        difference.
+    """
+    window = _window(OVERLAP_WINDOW, sample_rate)
+    hop, reach = window // 2, window // 4
+    length = math.ceil(len(samples) / factor)
+    count = math.ceil(length / hop) + 1
+    padded = np.pad(samples, (hop + reach, 3 * window))
+    sizes = np.concatenate([[0], np.cumsum(np.square(padded, dtype=np.float64))])
+    taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(samples.dtype)
+    voice = np.zeros((count + 1) * hop, samples.dtype)
+    place = reach
+    for number in range(count):
+        if number:
+            first = round(factor * number * hop)
+            follows = padded[place + hop : place + hop + window]
+            places = slice(first, first + 2 * reach + 1)
+            near = padded[first : places.stop + window - 1]
+            size = sizes[window:][places] - sizes[places]
+            place = first + int(np.argmin(size - 2 * np.correlate(near, follows, "valid")))
+        voice[number * hop : number * hop + window] += taper * padded[place : place + window]
+    return voice[hop : hop + length]
+
+
+def with_pitch(samples: np.ndarray, sample_rate: int, semitones: float) -> np.ndarray:
+    """Return a voice that is ``semitones`` higher; duration and formants stay.
+
+    Slowed down and played as much faster; :func:`with_tract` moves the formants back. A voice made
+    lower has nothing at the top of the band.
+    """
+    factor = 2 ** (semitones / 12)
+    slow = with_tempo(samples, sample_rate, 1 / factor)
+    shifted = _at_least(with_speed(slow, sample_rate, factor), len(samples))
+    return with_tract(shifted[: len(samples)], sample_rate, 1 / factor)
+
+
+def with_tract(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
+    """Return a voice whose formants lie ``factor`` times as high; pitch and duration stay.
+
+    A factor above 1 is a shorter vocal tract. The envelope of each short-time spectrum is warped,
+    and every frequency amplified by what that changes; the harmonics stay where they are.
+
+    Reference:
+        Jaitly and Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech recognition",
+        ICML workshop 2013, for the warp (equation 1, :func:`_unwarped`). They warp the mel filters,
+        and with them the harmonics.
+    """
+    import librosa
+
+    window = _window(ENVELOPE_WINDOW, sample_rate)
+    padded = _at_least(samples, window)
+    spectra = librosa.stft(padded, n_fft=window, hop_length=window // 4)
+    amplitudes = np.abs(spectra)
+    floor = max(ENVELOPE_FLOOR * amplitudes.max(), np.finfo(np.float32).tiny)
+    kept = round(ENVELOPE_QUEFRENCY * sample_rate)
+    cepstra = _envelope_cepstra(np.log(np.maximum(amplitudes, floor)), kept)
+    # The log envelope at any frequency is a sum of cosines, weighted by the cepstrum.
+    frequencies = np.linspace(0, 1, len(spectra))
+    warp = _cosines(_unwarped(frequencies, factor), kept) - _cosines(frequencies, kept)
+    gains = np.exp(np.clip(warp.astype(cepstra.dtype) @ cepstra, -MOST_GAIN, MOST_GAIN))
+    voice: np.ndarray = librosa.istft(spectra * gains, hop_length=window // 4, length=len(padded))
+    return voice[: len(samples)]
+
+
+def with_noise(
+    samples: np.ndarray, sample_rate: int, decibels: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a voice in white Gaussian noise.
+
+    The signal-to-noise ratio is that of the mean power of the speech to the power of the noise,
+    both over the whole band. Speech are the frames of 20 ms that are at most 30 dB weaker than the
+    loudest: as in ITU-T P.56, pauses do not make a voice weaker than it is.
+
+    Args:
+        samples: [samples].
+        sample_rate: Hz.
+        decibels: the signal-to-noise ratio.
+        rng: of the noise.
+
+    Raises:
+        MediaError: a silent recording, beside which any noise is infinitely loud.
+    """
+    power = speech_power(samples, sample_rate)
+    if not power:
+        raise MediaError("is silent: there is no speech to measure noise by")
+    noise = rng.standard_normal(len(samples)) * math.sqrt(power / 10 ** (decibels / 10))
+    noisy: np.ndarray = samples + noise.astype(samples.dtype)
+    return noisy
+
+
+def speech_power(samples: np.ndarray, sample_rate: int) -> float:
+    """Return the mean power of what is no pause in ``samples``, see :func:`with_noise`."""
+    length = max(1, round(SPEECH_FRAME * sample_rate))
+    padded = _at_least(samples, length).astype(np.float64)
+    powers = np.square(padded[: len(padded) // length * length].reshape(-1, length)).mean(axis=1)
+    return float(powers[powers >= SPEECH_RANGE * powers.max()].mean())
+
+
+def _envelope_cepstra(spectra: np.ndarray, kept: int) -> np.ndarray:
+    """Return the first cepstral coefficients [kept, n] of the envelopes of log spectra [bins, n].
+
+    Smoothed is, again and again, what is the larger of a spectrum and its envelope so far: the
+    envelope comes to lie on the harmonics instead of halfway down between them.
+
+    Reference:
+        Röbel and Rodet, "Efficient spectral envelope estimation and its application to pitch
+        shifting and envelope preservation", DAFx 2005 (true envelope); here in a fixed number of
+        steps.
+    """
+    envelopes = spectra
+    for _ in range(ENVELOPE_STEPS):
+        cepstra = scipy.fft.irfft(np.maximum(spectra, envelopes), axis=0)
+        cepstra[kept : len(cepstra) - kept + 1] = 0
+        envelopes = scipy.fft.rfft(cepstra, axis=0).real
+    first: np.ndarray = cepstra[:kept]
+    return first
+
+
+def _unwarped(frequencies: np.ndarray, factor: float) -> np.ndarray:
+    """Return what VTLP moves to ``frequencies`` [n], in shares of half the sample rate.
+
+    Up to :data:`WARPED_SHARE` (over the factor, where that is above 1) frequencies are multiplied
+    by ``factor``; from there a straight line leads to half the sample rate, which stays.
+    """
+    corner = WARPED_SHARE * min(factor, 1)
+    sources: np.ndarray = np.interp(frequencies, [0, corner, 1], [0, corner / factor, 1])
+    return sources
+
+
+def _cosines(frequencies: np.ndarray, count: int) -> np.ndarray:
+    """Return [n, count] that turns the first coefficients of a cepstrum into its log spectrum."""
+    cosines = np.cos(np.pi * frequencies[:, None] * np.arange(count))
+    cosines[:, 1:] *= 2  # those of negative quefrencies too
+    return cosines
+
+
+def _window(seconds: float, sample_rate: int) -> int:
+    """Return how many samples ``seconds`` have, rounded to a multiple of 4."""
+    return 4 * max(1, round(seconds * sample_rate / 4))
+
+
+def _at_least(samples: np.ndarray, length: int) -> np.ndarray:
+    """Return ``samples``, followed by zeros where there are fewer than ``length``."""
+    return np.pad(samples, (0, max(0, length - len(samples))))
+
+
+Apply = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of change is.
+
+    Attributes:
+        apply: makes it of samples, their rate, the value and what is random.
+        least: of the value.
+        most: of the value.
+        neutral: the value that changes nothing, None where there is none.
+        unit: of the value.
+    """
+
+    apply: Apply
+    least: float
+    most: float
+    neutral: float | None
+    unit: str
+
+
+CHANGES = {
+    "speed": Kind(lambda s, rate, value, _: with_speed(s, rate, value), 0.5, 2, 1, "a factor"),
+    "tempo": Kind(lambda s, rate, value, _: with_tempo(s, rate, value), 0.5, 2, 1, "a factor"),
+    "pitch": Kind(lambda s, rate, value, _: with_pitch(s, rate, value), -12, 12, 0, "semitones"),
+    "tract": Kind(lambda s, rate, value, _: with_tract(s, rate, value), 0.7, 1.4, 1, "a factor"),
+    "noise": Kind(with_noise, -20, 60, None, "dB"),
+}

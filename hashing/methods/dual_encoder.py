@@ -1,0 +1,51 @@
+"""What most methods share: an image head and a voice refinement CNN of one width."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ivr.hashing.networks import ImageHead, Sizes, VoiceRefinement
+from ivr.hashing.pairs import Pairs
+
+from .base import TrainedMethod
+
+
+class DualEncoder(TrainedMethod):
+    """The two ends of :mod:`ivr.hashing.networks`; a subclass adds a loss.
+
+    Its config has the field ``network``, a :class:`~ivr.hashing.networks.NetworkConfig`.
+    """
+
+    def __init__(self, config: Any, sizes: Sizes, ends_width: int | None = None) -> None:
+        """Build both ends with torch's default initialisation.
+
+        Args:
+            config: the method's choices.
+            sizes: of the data and the code.
+            ends_width: of either end, where layers follow; the number of bits without it.
+        """
+        super().__init__(config, sizes)
+        width = ends_width or sizes.bits
+        self.image = ImageHead(sizes.image_dim, width, config.network)
+        self.voice = VoiceRefinement(sizes, width, config.network)
+
+    def fit_inputs(self, training: Pairs) -> None:
+        """Take the statistics that both ends standardise with."""
+        self.image.fit_inputs(training.images)
+        self.voice.fit_inputs(training.voice_chunks())
+
+    def pool(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means of runs of frames, and how many there are."""
+        return self.voice.pool(voices, frames)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return the outputs of the image end after :meth:`activation`."""
+        return self.activation(self.image(images))
+
+    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
+        """Return the outputs of the voice end after :meth:`activation`."""
+        return self.activation(self.voice(voices, frames))
+
+    def activation(self, outputs: Tensor) -> Tensor:
+        """Return what either end does with its last layer: nothing, unless a subclass says so."""
+        return outputs

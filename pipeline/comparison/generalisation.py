@@ -1,0 +1,178 @@
+"""Honest checks: what is kept from a run, and what it is asked then."""
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ivr.features.waveform_augmentation import parse_change
+from ivr.pipeline.datasets.manifest import classes
+from ivr.pipeline.evaluation.evaluate import Classes, Protocol
+from ivr.pipeline.extraction.feature_dataset import FeatureDataset
+
+SHARE = 0.25  # of the classes that are left out
+NOISE = "noise="  # of a change, before the signal-to-noise ratio in dB
+LONGEST = 40  # characters of a speaker in the name of a run
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a run never sees: neither trained on nor used to choose the model.
+
+    Attributes:
+        captions: every sentence that the test split speaks.
+        classes: share of the classes, drawn by the seed.
+        speakers: of whom the seed leaves out one.
+    """
+
+    captions: bool = False
+    classes: float = 0.0
+    speakers: tuple[str, ...] = ()
+
+    def speaker(self, seed: int) -> str:
+        """Return who is left out: seeds in a row leave out one after another."""
+        return self.speakers[seed % len(self.speakers)]
+
+    def choices(self, seed: int) -> dict[str, Any]:
+        """Return what of a run's config says so."""
+        return {
+            "unseen_captions": self.captions,
+            "unseen_classes": self.classes,
+            "without_speakers": (self.speaker(seed),) if self.speakers else (),
+        }
+
+    def name(self, seed: int) -> str:
+        """Return the part of the name of a run folder, ``""`` where nothing is left out."""
+        parts = (
+            "unseen_captions" if self.captions else "",
+            f"unseen_classes={self.classes:g}" if self.classes else "",
+            f"without={_plain(self.speaker(seed))}" if self.speakers else "",
+        )
+        return ",".join(filter(None, parts))
+
+
+NOTHING = LeftOut()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to every method, and what is kept from it before it is asked.
+
+    Attributes:
+        label: in the table.
+        left_out: of training.
+        name: of the folder of the figures; ``""`` where the protocol is not changed.
+        voices: all, whatever the protocol says; None for the protocol's.
+        classes: see :class:`ivr.pipeline.evaluation.evaluate.Protocol`.
+        speaker: ask with the voices of the one who is left out, or of all others; None of all.
+        change: of the voices that are asked with and searched, ``""`` for none.
+    """
+
+    label: str = "plain"
+    left_out: LeftOut = NOTHING
+    name: str = ""
+    voices: Literal["all"] | None = None
+    classes: Classes = "all"
+    speaker: Literal["left out", "others"] | None = None
+    change: str = ""
+
+    def protocol(self, plain: Protocol, seed: int) -> Protocol:
+        """Return ``plain`` with the changes of the check."""
+        asked = replace(plain, voices=self.voices or plain.voices, classes=self.classes)
+        if self.speaker is None:
+            return asked
+        named = self.left_out.speaker(seed)
+        if self.speaker == "left out":
+            return replace(asked, speaker=named)
+        return replace(asked, without_speaker=named)
+
+
+PLAIN_CHECK = Check()
+
+
+def checks_of(data: FeatureDataset) -> tuple[Check, ...]:
+    """Return the checks that the manifest of ``data`` allows.
+
+    Raises:
+        ChangeError: rows of a noise that is none.
+    """
+    checks = [PLAIN_CHECK, Check("all voices of an image", name="all-voices", voices="all")]
+    voices = data.voice_items()
+    checks += [
+        Check(f"noise at {change.removeprefix(NOISE)} dB", change=change)
+        for change in sorted(filter(_is_noise, data.changes()), key=_decibels, reverse=True)
+    ]
+    if any(voice.caption for voice in voices):
+        checks.append(Check("sentences never heard", LeftOut(captions=True)))
+    if len(classes(data.manifest.images())) >= 4:  # two to train on, two to tell apart
+        left = LeftOut(classes=SHARE)
+        checks += [
+            Check("classes never seen", left, "unseen", classes="unseen"),
+            Check("- among all classes", left, "among-all", classes="unseen-among-all"),
+            Check("- same model, classes it saw", left, "seen", classes="seen"),
+        ]
+    speakers = tuple(sorted({voice.speaker for voice in voices} - {""}))
+    if len(speakers) > 1:
+        left = LeftOut(speakers=speakers)
+        checks += [
+            Check("speaker never heard", left, "never-heard", voices="all", speaker="left out"),
+            Check("- same model, others", left, "known", voices="all", speaker="others"),
+        ]
+    return tuple(checks)
+
+
+def check_notes(checks: tuple[Check, ...], seeds: tuple[int, ...]) -> list[str]:
+    """Return what a reader of the figures must know of the checks."""
+    left = {check.left_out for check in checks}
+    speakers = next((found for found in left if found.speakers), None)
+    noisy = any(check.change for check in checks)
+    lacking = [
+        name
+        for name, there in (
+            ("noise (no voices with it: ivr extract --augment noise=20)", noisy),
+            ("sentences (no captions in the manifest)", any(found.captions for found in left)),
+            ("classes (fewer than four)", any(found.classes for found in left)),
+            ("speakers (fewer than two in the manifest)", speakers is not None),
+        )
+        if not there
+    ]
+    notes = [
+        "What was never heard or seen was neither trained on nor used to choose the model. "
+        "'of plain' is the share of the plain run's mAP with the same seed; chance differs "
+        "between the checks, since they search other items.",
+    ]
+    if any(found.classes for found in left):
+        share = f"{100 * SHARE:.0f} %"
+        notes.append(f"Classes: the seed draws {share} of them; config.json names them.")
+    if noisy:
+        notes.append("Noise: the plain run; queries and database are its voices in white noise.")
+    if speakers is not None:
+        notes.append(_speaker_note(speakers, seeds))
+    if lacking:
+        notes.append(f"Not checked: {'; '.join(lacking)}.")
+    return notes
+
+
+def _speaker_note(left_out: LeftOut, seeds: tuple[int, ...]) -> str:
+    told = {seed: left_out.speaker(seed) for seed in seeds}
+    rest = [name for name in left_out.speakers if name not in told.values()]
+    named = ", ".join(f"{name} (seed {seed})" for seed, name in told.items())
+    missing = f"; never left out: {', '.join(rest)} (give more --seeds)" if rest else ""
+    return (
+        f"Speakers, one a seed: {named}{missing}. Asked with and searched are all voices of the "
+        "one who was left out, or of all others."
+    )
+
+
+def _is_noise(change: str) -> bool:
+    return change.startswith(NOISE)
+
+
+def _decibels(change: str) -> float:
+    return parse_change(change).value
+
+
+def _plain(name: str) -> str:
+    """Return ``name`` as part of the name of a folder; other names stay others."""
+    kept = re.sub(r"[^\w.+]", "_", name)[:LONGEST]
+    return kept if kept == name else f"{kept}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -1,0 +1,225 @@
+"""One table as text, Markdown, LaTeX, CSV and JSON."""
+
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ivr.features.atomic_files import replaced
+
+from .comparison_table import Column, Spread, Table, TableRow
+
+WIDTH = 100
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "→": r"$\to$",
+    "†": r"$\dagger$",
+    "<": r"$<$",
+    ">": r"$>$",
+}
+
+
+def as_text(table: Table) -> str:
+    """Return ``table`` for a terminal, a block under another."""
+    footnotes = _footnotes(table)
+    parts = [table.title]
+    for columns in _blocks(table):
+        rows = [[*table.heads, *(column.head for column in columns)]]
+        rows += [
+            _row(table, line, columns, footnotes, "[{}]".format) for line in _of(table, columns)
+        ]
+        parts.append("\n".join(_aligned(rows, len(table.heads))))
+    parts.append("\n".join(_wrapped(note) for note in _notes(table, footnotes, "[{}]".format)))
+    return "\n\n".join(parts)
+
+
+def as_markdown(table: Table) -> str:
+    """Return ``table`` in Markdown, the best values in bold."""
+    footnotes = _footnotes(table)
+    parts = [f"### {table.title}"]
+    for columns in _blocks(table):
+        heads = [*table.heads, *(column.head for column in columns)]
+        rows = [
+            _row(table, line, columns, footnotes, "[{}]".format, "**{}**".format)
+            for line in _of(table, columns)
+        ]
+        parts.append(
+            "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
+        )
+    parts += _notes(table, footnotes, "[{}]".format)
+    return "\n\n".join(parts) + "\n"
+
+
+def as_latex(table: Table) -> str:
+    """Return ``table`` in LaTeX for the package booktabs, the best values in bold."""
+    footnotes = _footnotes(table)
+    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
+    lines += [f"\\caption{{{_escaped(table.title)}}}"]
+    for columns in _blocks(table):
+        heads = [*table.heads, *(column.head for column in columns)]
+        lines += [f"\\begin{{tabular}}{{{'l' * len(table.heads)}{'r' * len(columns)}}}"]
+        lines += [r"\toprule", _latex_row(map(_escaped, heads)), r"\midrule"]
+        kind = "measured"
+        for line in _of(table, columns):
+            if line.kind == "published" != kind:
+                lines.append(r"\midrule")
+            kind = line.kind
+            lines.append(_latex_row(_latex_cells(table, line, columns, footnotes)))
+        lines += [r"\bottomrule", r"\end{tabular}", ""]
+    notes = _notes(table, footnotes, "[{}]".format)
+    lines += [r"\footnotesize", *(f"{_escaped(note)}\\par" for note in notes), r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(table: Table) -> str:
+    """Return ``table`` as CSV, a line a row: heads, then every figure with its deviation."""
+    file = io.StringIO()
+    names = _value_names(table)
+    writer = csv.DictWriter(file, ["kind", *table.heads, *names, "note"], lineterminator="\n")
+    writer.writeheader()
+    for line in table.lines:
+        values = {name: _plain(value) for name, value in _values(line).items()}
+        writer.writerow({"kind": line.kind, **line.heads, **values, "note": line.note})
+    return file.getvalue()
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """Return ``table`` as JSON values."""
+    return {
+        "title": table.title,
+        "lines": [
+            {"kind": line.kind, **line.heads, "figures": _values(line), "note": line.note}
+            for line in table.lines
+        ],
+        "notes": list(table.notes),
+    }
+
+
+def write_table_files(folder: Path, name: str, table: Table) -> list[Path]:
+    """Write ``table`` into ``folder`` in every form and return the files."""
+    forms = {
+        "csv": as_csv(table),
+        "md": as_markdown(table),
+        "tex": as_latex(table),
+        "json": json.dumps(as_json(table), indent=2, ensure_ascii=False) + "\n",
+    }
+    paths = [folder / f"{name}.{ending}" for ending in forms]
+    for path, text in zip(paths, forms.values(), strict=True):
+        with replaced(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    return paths
+
+
+def _blocks(table: Table) -> list[list[Column]]:
+    """Return the columns that stand side by side, in their order."""
+    names = dict.fromkeys(column.block for column in table.columns)
+    return [[column for column in table.columns if column.block == name] for name in names]
+
+
+def _of(table: Table, columns: Sequence[Column]) -> list[TableRow]:
+    """Return the lines of a block: published ones and chance only where they say something."""
+    keys = {column.key for column in columns}
+    differences = columns[0].block == "differences"
+    return [
+        line
+        for line in table.lines
+        if keys & set(line.cells) or (line.kind == "measured" and not differences)
+    ]
+
+
+def _footnotes(table: Table) -> list[str]:
+    return list(dict.fromkeys(line.note for line in table.lines if line.note))
+
+
+def _notes(table: Table, footnotes: Sequence[str], mark: Callable[[int], str]) -> list[str]:
+    marked = [f"{mark(number)} {note}." for number, note in enumerate(footnotes, 1)]
+    return [*table.notes, *marked]
+
+
+def _row(
+    table: Table,
+    line: TableRow,
+    columns: Sequence[Column],
+    footnotes: Sequence[str],
+    mark: Callable[[int], str],
+    bold: Callable[[str], str] = str,
+) -> list[str]:
+    heads = [line.heads.get(head, "") for head in table.heads]
+    if line.note:
+        heads[0] += f" {mark(footnotes.index(line.note) + 1)}"
+    cells = [line.cells.get(column.key) for column in columns]
+    return heads + [
+        "" if cell is None else bold(cell.text) if cell.best else cell.text for cell in cells
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]], heads: int) -> list[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            f"{text:<{width}}" if place < heads else f"{text:>{width}}"
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _wrapped(note: str) -> str:
+    return textwrap.fill(note, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _latex_cells(
+    table: Table, line: TableRow, columns: Sequence[Column], footnotes: Sequence[str]
+) -> list[str]:
+    row = _row(table, line, columns, footnotes, "[{}]".format)
+    bold = [False] * len(table.heads)
+    bold += [bool((cell := line.cells.get(column.key)) and cell.best) for column in columns]
+    return [
+        f"\\textbf{{{_escaped(text)}}}" if is_bold else _escaped(text)
+        for text, is_bold in zip(row, bold, strict=True)
+    ]
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _escaped(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in text)
+
+
+def _values(line: TableRow) -> dict[str, float | None]:
+    return {
+        f"{key}{end}": value
+        for key, cell in line.cells.items()
+        for end, value in cell.values().items()
+        if not (isinstance(cell, Spread) and end and value is None)
+    }
+
+
+def _value_names(table: Table) -> list[str]:
+    """Return the names of all values, those of one column together."""
+    names = dict.fromkeys(name for line in table.lines for name in _values(line))
+    order = {column.key: place for place, column in enumerate(table.columns)}
+    return sorted(names, key=lambda name: order[_column_of(name, order)])
+
+
+def _column_of(name: str, keys: Iterable[str]) -> str:
+    return max((key for key in keys if name == key or name.startswith(f"{key}.")), key=len)
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,96 @@
+"""How long training takes: as long as runs like it took, or as a few steps say."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from ivr.hashing.methods import ClosedFormMethod, TrainedMethod
+from ivr.hashing.pairs import Pairs
+from ivr.hashing.trainer import TrainConfig, fit, make_optimiser, train
+from ivr.pipeline.runs.run_folder import HISTORY, RunError, build_model
+from ivr.pipeline.runtime.config_options import from_json
+from ivr.pipeline.runtime.threads import torch_threads
+
+from .grid import GridRow
+
+STEPS = 4  # that are timed, the first of them to warm up
+MOST_AT_ONCE = 64  # pairs that a method without steps is timed on
+
+
+def epochs_done(run: Path) -> list[float]:
+    """Return the seconds of each epoch in the history of ``run``.
+
+    Raises:
+        RunError: a history that training did not write.
+    """
+    path = run / HISTORY
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        return [float(json.loads(line)["seconds"]) for line in lines]
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: damaged, not the history of a run") from error
+
+
+def epoch_seconds(histories: Mapping[GridRow, list[float]], row: GridRow) -> float | None:
+    """Return the mean time of an epoch of ``row``, or of its method; None where there is none yet.
+
+    Args:
+        histories: seconds of the epochs of runs that were trained or begun.
+        row: what is to be trained.
+    """
+    own = histories.get(row, [])
+    alike = [
+        seconds
+        for other, found in histories.items()
+        if other.variant.method == row.variant.method
+        for seconds in found
+    ]
+    return fmean(own or alike) if own or alike else None
+
+
+def measured_epoch_seconds(chosen: Mapping[str, Any], threads: int) -> float:
+    """Return the time of an epoch by a few steps on random numbers of the same sizes, on the CPU.
+
+    Args:
+        chosen: what :func:`ivr.pipeline.runs.train.describe_run` says of the run.
+        threads: of torch.
+    """
+    images = int(chosen["images"]["train"])
+    model = build_model(chosen)
+    with torch_threads(threads):
+        if isinstance(model, ClosedFormMethod):
+            pairs = _random_pairs(chosen, min(images, MOST_AT_ONCE))
+            return fit(model, pairs, pairs, seed=0).seconds * images / len(pairs.images)
+        assert isinstance(model, TrainedMethod)  # there are two kinds
+        config = from_json(TrainConfig, chosen["training"])
+        pairs = _random_pairs(chosen, min(images, config.batch_size))
+        return _step_seconds(model, pairs, config) * ceil(images / config.batch_size)
+
+
+def _step_seconds(model: TrainedMethod, pairs: Pairs, config: TrainConfig) -> float:
+    """Return the time of a step, an epoch of one batch."""
+    model.fit_inputs(pairs)
+    once = replace(config, epochs=STEPS, validate_every=STEPS)
+    pooled = pairs.pooled_by(model.pool, float("inf"))
+    epochs = train(model, make_optimiser(model, once), pooled, pooled, once, seed=0)
+    return min([next(epochs).seconds for _ in range(STEPS - 1)][1:])
+
+
+def _random_pairs(chosen: Mapping[str, Any], images: int) -> Pairs:
+    sizes, generator = chosen["sizes"], torch.Generator().manual_seed(0)
+    shape = sizes["voice_shape"]
+    return Pairs(
+        torch.randn(images, sizes["image_dim"], generator=generator),
+        torch.arange(images) % sizes["classes"],
+        torch.randn(images, *shape, generator=generator),
+        torch.full((images,), shape[-1]),
+        torch.arange(images),
+    )

@@ -1,0 +1,1 @@
+"""What is there: manifests, splits, public data set layouts, pairing, audit, published results."""

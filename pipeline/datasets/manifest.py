@@ -1,0 +1,255 @@
+"""The manifest: which image goes with which voice, and the class of both."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+
+from ivr.errors import IvrError
+from ivr.features.atomic_files import replaced
+
+SPLITS = ("train", "val", "test")
+
+
+class ManifestError(IvrError):
+    """A manifest that cannot be used, in one line that says where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One voice and the image it describes; either may be missing, not both.
+
+    Attributes:
+        image: path of the image below the image root, ``""`` for a voice without an image.
+        voice: path of the voice below the voice root, ``""`` for an image without a voice.
+        label: class name, ``""`` where it is not known (can be encoded and searched only).
+        split: ``train``, ``val``, ``test`` or ``""`` (to be drawn when training).
+        speaker: who speaks, ``""`` where it is not known.
+        caption: the sentence spoken, ``""`` where it is not known.
+        group: rows of one group stay on one side of a split (tiles of one scene), ``""`` for none.
+    """
+
+    image: str
+    voice: str
+    label: str
+    split: str = ""
+    speaker: str = ""
+    caption: str = ""
+    group: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(ManifestRow))
+REQUIRED = ("image", "voice", "label")
+# Control characters, backslashes and names that are not UTF-8 (surrogates stand for their bytes).
+NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image or one voice with what the manifest says of it.
+
+    Attributes:
+        name: path below its root, the key of the item everywhere.
+        image: the image it is or belongs to, ``""`` for a voice without an image.
+        label: class name, ``""`` where it is not known.
+        split: ``train``, ``val``, ``test`` or ``""``.
+        group: key that keeps items together when splits are drawn.
+        speaker: who speaks (voices), else ``""``.
+        caption: sentence spoken (voices), else ``""``.
+    """
+
+    name: str
+    image: str
+    label: str
+    split: str
+    group: str
+    speaker: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The rows of a manifest, checked.
+
+    Attributes:
+        rows: the rows in file order; nothing downstream trusts the order.
+    """
+
+    rows: tuple[ManifestRow, ...]
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file."""
+        if not self.rows:
+            raise ManifestError("the manifest has no rows")
+        for number, row in enumerate(self.rows, 1):
+            _check_row(row, f"row {number}")
+        _refuse_repeated_voices(self.rows)
+        _refuse_conflicts(self.rows)
+
+    def images(self) -> tuple[Item, ...]:
+        """Return every image once, in order of first appearance."""
+        first = {row.image: row for row in reversed(self.rows) if row.image}
+        names = dict.fromkeys(row.image for row in self.rows if row.image)
+        return tuple(_item(name, first[name], voice=False) for name in names)
+
+    def voices(self) -> tuple[Item, ...]:
+        """Return every voice, in order of appearance."""
+        return tuple(_item(row.voice, row, voice=True) for row in self.rows if row.voice)
+
+
+def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> Manifest:
+    """Return the manifest in the CSV file ``path``.
+
+    Args:
+        path: UTF-8, with or without a byte order mark; the columns of ``ManifestRow``; others are
+            not read.
+        required: columns that must be there; the others are taken as empty.
+
+    Raises:
+        ManifestError: unreadable file, missing column, or a row that cannot be used.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(reader.fieldnames or [], required)
+            rows = tuple(_row(record, f"line {reader.line_num}") for record in reader)
+        return Manifest(rows)
+    except FileNotFoundError as error:
+        raise ManifestError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path}: not a readable CSV file ({error})") from error
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error}") from error
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write ``manifest`` to ``path`` with the columns that hold anything."""
+    used = [
+        name
+        for name in COLUMNS
+        if name in REQUIRED or any(getattr(row, name) for row in manifest.rows)
+    ]
+    with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(used)
+        writer.writerows([getattr(row, name) for name in used] for row in manifest.rows)
+
+
+def classes(items: Iterable[Item]) -> tuple[str, ...]:
+    """Return the class names of ``items`` in alphabetical order, without the unknown one."""
+    return tuple(sorted({item.label for item in items} - {""}))
+
+
+def resolve(root: Path, name: str) -> Path:
+    """Return the file ``name`` below ``root``.
+
+    Raises:
+        ManifestError: the name leaves ``root`` through a link.
+    """
+    path = root / name
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
+        raise ManifestError(f"{name}: cannot be followed below {root} ({error})") from error
+    if not inside:
+        raise ManifestError(f"{name}: leads out of {root} through a link; copy the file in")
+    return path
+
+
+def check_name(name: str, place: str) -> None:
+    """Refuse a name that is no path below a root.
+
+    Args:
+        name: as it stands in a manifest, ``""`` for none.
+        place: where it was found, for the message.
+
+    Raises:
+        ManifestError: an absolute path, ``..``, a backslash, a control character and the like.
+    """
+    if NOT_IN_A_NAME.search(name):
+        raise ManifestError(
+            f"{place}: {name!r} is not a path with forward slashes, in UTF-8, "
+            "without control characters"
+        )
+    if name != name.strip():
+        raise ManifestError(f"{place}: {name!r} begins or ends with a space; rename the file")
+    if name and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+        raise ManifestError(
+            f"{place}: {name} must be a path below the root, without '..'; "
+            "give the folder with --root"
+        )
+
+
+def _check_columns(columns: Sequence[str], required: Sequence[str]) -> None:
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise ManifestError(
+            f"no column {', '.join(missing)}; needed are {', '.join(required)}, "
+            f"found {', '.join(columns) or 'none'}"
+        )
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise ManifestError(f"column {', '.join(repeated)} stands twice")
+
+
+def _row(record: dict[str | None, str | None], place: str) -> ManifestRow:
+    if None in record or None in record.values():
+        raise ManifestError(f"{place}: not as many fields as the header has columns")
+    values = {name: (record.get(name) or "").strip() for name in COLUMNS}
+    row = ManifestRow(**values | {name: _plain(values[name]) for name in ("image", "voice")})
+    _check_row(row, place)
+    return row
+
+
+def _plain(name: str) -> str:
+    """Return ``name`` without ``./`` and doubled slashes: one file has one name."""
+    return str(PurePosixPath(name)) if name else ""
+
+
+def _check_row(row: ManifestRow, place: str) -> None:
+    if not row.image and not row.voice:
+        raise ManifestError(f"{place}: neither an image nor a voice")
+    if row.split not in ("", *SPLITS):
+        raise ManifestError(f"{place}: split must be {', '.join(SPLITS)}, got {row.split!r}")
+    for column in ("label", "speaker", "group"):
+        if CONTROL.search(getattr(row, column)):
+            raise ManifestError(f"{place}: {column} {getattr(row, column)!r} is not one plain line")
+    for name in (row.image, row.voice):
+        check_name(name, place)
+
+
+def _refuse_repeated_voices(rows: Sequence[ManifestRow]) -> None:
+    keys = Counter((row.voice or row.image, bool(row.voice)) for row in rows)
+    (name, is_voice), count = keys.most_common(1)[0]
+    if is_voice and count > 1:
+        raise ManifestError(f"duplicate row: voice {name} stands in {count} rows")
+    repeated = [name for (name, is_voice), count in keys.items() if not is_voice and count > 1]
+    if repeated:
+        raise ManifestError(f"duplicate row: image {repeated[0]} stands twice without a voice")
+
+
+def _refuse_conflicts(rows: Sequence[ManifestRow]) -> None:
+    for column in ("label", "split", "group"):
+        seen: dict[str, str] = {}
+        for row in rows:
+            value = getattr(row, column)
+            if row.image and seen.setdefault(row.image, value) != value:
+                raise ManifestError(
+                    f"image {row.image} has two values of {column}: "
+                    f"{seen[row.image]!r} and {value!r}"
+                )
+
+
+def _item(name: str, row: ManifestRow, *, voice: bool) -> Item:
+    return Item(
+        name=name,
+        image=row.image,
+        label=row.label,
+        split=row.split,
+        group=row.group or row.image or row.voice,
+        speaker=row.speaker if voice else "",
+        caption=row.caption if voice else "",
+    )

@@ -1,0 +1,1 @@
+"""How good it is: codes to retrieval metrics under a stated protocol."""

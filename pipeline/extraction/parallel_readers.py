@@ -1,0 +1,134 @@
+"""Files read in parallel: threads, processes, or the workers of a Dask cluster."""
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import joblib
+
+from ivr.errors import IvrError
+
+from .worker_tasks import Failure, FeatureRow
+
+Rows = Generator[FeatureRow | Failure, None, None]
+PATIENCE = 30.0  # seconds for a scheduler to answer
+WORKERS_PATIENCE = 300.0  # seconds for a first worker to come
+
+
+class ReadersError(IvrError):
+    """Readers that cannot be had, in one line."""
+
+
+class LostReadersError(ReadersError):
+    """Readers that were there and are gone, in one line."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Who reads files.
+
+    Attributes:
+        jobs: parallel readers on this machine, 0 for one a core.
+        ahead: rows that may be read ahead of those that are asked for.
+        scheduler_address: of a Dask cluster that reads instead, ``""`` for this machine. Its
+            workers see the files under the same paths.
+    """
+
+    jobs: int
+    ahead: int
+    scheduler_address: str = ""
+
+    def read(
+        self,
+        function: Callable[..., FeatureRow | Failure],
+        names: Sequence[str],
+        arguments: tuple[Any, ...],
+        prefer: Literal["threads", "processes"],
+    ) -> Rows:
+        """Yield ``function(name, *arguments)`` in the order of ``names``.
+
+        Two windows of files are on their way at any time, so that readers do not wait for each
+        other at the end of one, and memory is that of :attr:`ahead` rows however many there are.
+
+        Raises:
+            ReadersError: no such cluster.
+            LostReadersError: processes or the cluster were ended from outside.
+        """
+        window = max(1, self.ahead // 2)
+        running: deque[Generator[FeatureRow | Failure, None, None]] = deque()
+        try:
+            with self._cluster() as cluster:
+                for start in range(0, len(names), window):
+                    tasks = [
+                        joblib.delayed(function)(name, *arguments)
+                        for name in names[start : start + window]
+                    ]
+                    running.append(self._parallel(cluster, len(names), prefer)(tasks))
+                    if len(running) == 2:
+                        for row in running[0]:  # not yield from: it is closed below, not here
+                            yield row
+                        running.popleft()
+                while running:
+                    for row in running[0]:
+                        yield row
+                    running.popleft()
+        except self._lost() as error:
+            raise LostReadersError(
+                f"{self._who()} ended from outside; what was finished is kept: call again"
+            ) from error
+        finally:
+            # joblib warns of results that nobody took: when we stop early, there are some.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                for results in running:
+                    results.close()
+
+    def _parallel(self, cluster: object, most: int, prefer: str) -> joblib.Parallel:
+        # One BLAS thread a worker process is joblib's own choice where there is one a core.
+        if cluster is None:
+            jobs = min(self.jobs or joblib.cpu_count(), most)
+            return joblib.Parallel(jobs, prefer=prefer, return_as="generator")
+        with joblib.parallel_config(
+            "dask", client=cluster, wait_for_workers_timeout=WORKERS_PATIENCE
+        ):
+            return joblib.Parallel(-1, return_as="generator")
+
+    def _who(self) -> str:
+        if self.scheduler_address:
+            return f"the Dask cluster at {self.scheduler_address} or its workers were"
+        return "a reader process was, for lack of memory perhaps (give fewer --jobs),"
+
+    def _lost(self) -> tuple[type[BaseException], ...]:
+        """Return what is raised when readers are lost for good."""
+        if not self.scheduler_address:
+            return (BrokenExecutor,)
+        try:
+            from distributed import CancelledError, KilledWorker
+        except ImportError:
+            return ()
+        # The functions keep the errors of files to themselves: these are of connections.
+        return CancelledError, KilledWorker, OSError
+
+    def _cluster(self) -> AbstractContextManager[Any]:
+        if not self.scheduler_address:
+            return nullcontext()
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise ReadersError(
+                "--scheduler-address needs Dask: pip install 'image-voice-hashing[dask]'"
+            ) from error
+        try:
+            client: AbstractContextManager[Any] = Client(  # type: ignore[no-untyped-call]
+                self.scheduler_address, timeout=PATIENCE, set_as_default=False
+            )
+        except (OSError, ValueError) as error:
+            raise ReadersError(
+                f"{self.scheduler_address}: no Dask scheduler answers there "
+                f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            ) from error
+        return client

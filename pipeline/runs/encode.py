@@ -1,0 +1,314 @@
+"""Stage: features to packed codes with the model of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ivr.features.atomic_files import file_digest
+from ivr.features.store import (
+    StoreError,
+    Table,
+    canonical_json,
+    open_table,
+    text_column,
+    write_table,
+)
+from ivr.features.waveform_augmentation import parse_change
+from ivr.hashing.codes import pack, sign
+from ivr.hashing.health import quantisation_errors
+from ivr.hashing.methods import Method
+from ivr.hashing.trainer import encode_images, encode_voices
+from ivr.pipeline.datasets.manifest import Item
+from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
+from ivr.pipeline.runtime.device import choose_device
+from ivr.pipeline.runtime.progress import progress, say
+
+from .run_folder import CODES, MODEL, RunError, load_model, read_config, read_splits
+
+KIND = "codes"
+COLUMNS = {
+    "names": ("S", 1),
+    "modality": ("u", 1),
+    "codes": ("u", 2),
+    "labels": ("S", 1),
+    "splits": ("S", 1),
+    "images": ("S", 1),
+    "speakers": ("S", 1),
+    "captions": ("S", 1),
+}
+BLOCK = 2048
+QUANTISATION = "quantisation_error"
+
+
+@dataclass(frozen=True)
+class CodedItems:
+    """Items of one modality with their codes, row for row.
+
+    Attributes:
+        names: paths below their root.
+        codes: packed [n, bits / 8], uint8.
+        labels: class names, ``""`` where unknown.
+        splits: train, val, test or ``""``.
+        images: the image that each item is or belongs to.
+        speakers: of voices, ``""`` where unknown.
+        captions: of voices, ``""`` where unknown.
+        outputs: real [n, width], float32, of a method that ranks by them; None of the others.
+    """
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+    labels: tuple[str, ...]
+    splits: tuple[str, ...]
+    images: tuple[str, ...]
+    speakers: tuple[str, ...]
+    captions: tuple[str, ...]
+    outputs: np.ndarray | None = None
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "CodedItems":
+        """Return the items in ``rows``, in that order."""
+        chosen = [int(row) for row in rows]
+        return CodedItems(
+            tuple(self.names[row] for row in chosen),
+            self.codes[chosen],
+            tuple(self.labels[row] for row in chosen),
+            tuple(self.splits[row] for row in chosen),
+            tuple(self.images[row] for row in chosen),
+            tuple(self.speakers[row] for row in chosen),
+            tuple(self.captions[row] for row in chosen),
+            None if self.outputs is None else self.outputs[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The content of a codes file.
+
+    Attributes:
+        images: coded images.
+        voices: coded voices.
+        config: the run that made the codes, sha256 of its model and of the features, and, unless
+            made by an earlier version, the quantisation error of the test split.
+    """
+
+    images: CodedItems
+    voices: CodedItems
+    config: Mapping[str, Any]
+
+
+def encode_run(
+    run: Path,
+    *,
+    features: Path | None = None,
+    out: Path | None = None,
+    device: str = "auto",
+    change: str = "",
+) -> Path:
+    """Write the codes of all items of ``features`` and return the file.
+
+    Args:
+        run: a run folder with a trained model.
+        features: folder of features, by default those that the run was trained on; these, wherever
+            they lie now, keep the splits of the run, others have those of their manifest.
+        out: the file, ``RUN/codes.h5`` by default.
+        device: auto takes cuda when there is one.
+        change: take the voices after this change, e.g. ``noise=10``, under their plain names;
+            ``""`` takes them as recorded.
+
+    Raises:
+        RunError: no model, features made with other settings than those of the run, or without
+            voices so changed; or changed voices in the place of the run's own codes.
+        ChangeError, StoreError, ManifestError: see their modules.
+    """
+    config = read_config(run)
+    folder = Path(config["features"]["folder"])
+    data = open_features(features or folder)
+    _require_same_settings(config, data)
+    began_with = config["features"]
+    own = (
+        data.folder.resolve() == folder.resolve()
+        or data.digests(began_with.get("changes", ())) == began_with["sha256"]
+    )
+    if out is None and not own:
+        raise RunError(f"{data.folder}: not the features of {run}; say where to write with --out")
+    images, voices = data.image_items(), data.voice_items()
+    if change:
+        change = str(parse_change(change))
+        if out is None or out.resolve() == (run / CODES).resolve():
+            raise RunError(
+                f"{run}: its codes are of voices as recorded; say where to write with --out"
+            )
+        voices = _changed_voices(data, change)
+    items = (*images, *voices)
+    splits = read_splits(run, (item.name for item in items)) if own else {}
+    model = load_model(run, config, choose_device(device))
+    target = out or run / CODES
+    target.parent.mkdir(parents=True, exist_ok=True)
+    outputs = (
+        _image_outputs(model, data, images),
+        _voice_outputs(model, data, voices, config["streams"], change),
+    )
+    codes = tuple(packed_codes(table, model.sizes.bits) for table in outputs)
+    columns = _columns(images, voices, codes, splits)
+    if model.distance != "hamming":
+        columns["outputs"] = np.concatenate(outputs)
+    kept = {name: config[name] for name in ("method", "bits", "seed", "voices", "classes")}
+    errors = {
+        "images": _test_errors(outputs[0], images, splits, model.sizes.bits),
+        "voices": _test_errors(outputs[1], voices, splits, model.sizes.bits),
+    }
+    contents = {
+        "run": kept,
+        "model": file_digest(run / MODEL),
+        "features": data.digests(),
+        "change": change,
+        QUANTISATION: errors,
+    }
+    write_table(target, KIND, contents, columns)
+    return target
+
+
+def packed_codes(outputs: np.ndarray, bits: int) -> np.ndarray:
+    """Return the codes [n, bits / 8] of outputs [n, width]: the signs of the first ``bits``."""
+    return pack(sign(outputs[:, :bits]))
+
+
+def read_codes(path: Path) -> Codes:
+    """Return the codes in ``path``.
+
+    Raises:
+        StoreError: not a codes file.
+    """
+    table = open_table(path, KIND)
+    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
+    outputs = {"outputs": ("f", 2)} if "outputs" in found else {}
+    if found != COLUMNS | outputs or not {"model", "features"} <= set(table.config):
+        raise StoreError(f"{path}: not codes that ivr encode writes; make them again")
+    is_image = table.read("modality") == 0
+    return Codes(_items(table, is_image), _items(table, ~is_image), table.config)
+
+
+def known_quantisation_error(codes: Codes, bits: int | None) -> dict[str, float | None] | None:
+    """Return the quantisation error, 0 to 1, of images and voices of the test split.
+
+    Args:
+        codes: content of a codes file.
+        bits: of the first so many bits, None for all.
+
+    Returns:
+        None of codes that an earlier version made, which are without; a value of None where there
+        was nothing to test on, or no output but 0.
+
+    Raises:
+        StoreError: not what ``ivr encode`` writes.
+    """
+    if QUANTISATION not in codes.config:
+        return None
+    length = codes.images.codes.shape[1]
+    try:
+        place = length - 1 if bits is None else bits // 8 - 1
+        found = {name: codes.config[QUANTISATION][name][place] for name in ("images", "voices")}
+        return {name: None if e is None else float(e) for name, e in found.items()}
+    except (LookupError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"codes with a damaged {QUANTISATION}; make them again with ivr encode"
+        ) from error
+
+
+def _test_errors(
+    outputs: np.ndarray, items: Sequence[Item], splits: Mapping[str, str], bits: int
+) -> list[float | None]:
+    """Return the errors of the first 8, 16, ... bits on the test split; on all without splits."""
+    found = [splits.get(item.name, item.split) for item in items]
+    rows = np.array(found) == ("test" if any(found) else "")
+    errors = quantisation_errors(outputs[rows, :bits])
+    return [None if np.isnan(error) else round(float(error), 6) for error in errors]
+
+
+def _require_same_settings(config: Mapping[str, Any], data: FeatureDataset) -> None:
+    found = {"images": data.image_settings(), "voices": data.voice_settings()}
+    for kind, settings in found.items():
+        wanted = config["features"][kind]
+        if settings and canonical_json(settings) != canonical_json(wanted):
+            name = next(n for n in {**wanted, **settings} if settings.get(n) != wanted.get(n))
+            raise RunError(
+                f"{data.folder}: {kind} were made with {name} {settings.get(name)}, the run was "
+                f"trained on {wanted.get(name)}; extract with the run's settings"
+            )
+
+
+def _changed_voices(data: FeatureDataset, change: str) -> list[Item]:
+    """Return the voices that have a row of ``change``.
+
+    Raises:
+        RunError: there is none.
+    """
+    voices = data.voice_items(change)
+    if not voices:
+        there = ", ".join(data.changes()) or "none"
+        raise RunError(
+            f"{data.folder}: no voices changed by {change} (there are: {there}); "
+            f"make them with ivr extract --augment {change}"
+        )
+    if lacking := len(data.voice_items()) - len(voices):
+        say(f"left out: {lacking} voices have no row of {change}")
+    return voices
+
+
+def _image_outputs(model: Method, data: FeatureDataset, items: Sequence[Item]) -> np.ndarray:
+    parts = [np.empty((0, model.width), np.float32)]
+    for block in progress(_blocks(items), _count(items), "blocks of images to code"):
+        vectors = torch.from_numpy(data.image_vectors([item.name for item in block]))
+        parts.append(encode_images(model, vectors))
+    return np.concatenate(parts)
+
+
+def _voice_outputs(
+    model: Method, data: FeatureDataset, items: Sequence[Item], streams: Sequence[str], change: str
+) -> np.ndarray:
+    parts = [np.empty((0, model.width), np.float32)]
+    for block in progress(_blocks(items), _count(items), "blocks of voices to code"):
+        vectors, frames = data.voice_vectors([item.name for item in block], streams, change)
+        parts.append(encode_voices(model, torch.from_numpy(vectors), torch.from_numpy(frames)))
+    return np.concatenate(parts)
+
+
+def _blocks(items: Sequence[Item]) -> list[Sequence[Item]]:
+    return [items[start : start + BLOCK] for start in range(0, len(items), BLOCK)]
+
+
+def _count(items: Sequence[Item]) -> int:
+    return -(-len(items) // BLOCK)
+
+
+def _columns(
+    images: Sequence[Item],
+    voices: Sequence[Item],
+    codes: Sequence[np.ndarray],
+    splits: Mapping[str, str],
+) -> dict[str, np.ndarray]:
+    items = [*images, *voices]
+    return {
+        "names": text_column(item.name for item in items),
+        "modality": np.repeat(np.array([0, 1], np.uint8), [len(images), len(voices)]),
+        "codes": np.concatenate(codes),
+        "labels": text_column(item.label for item in items),
+        "splits": text_column(splits.get(item.name, item.split) for item in items),
+        "images": text_column(item.image for item in items),
+        "speakers": text_column(item.speaker for item in items),
+        "captions": text_column(item.caption for item in items),
+    }
+
+
+def _items(table: Table, rows: np.ndarray) -> CodedItems:
+    text = {
+        name: tuple(compress(table.text(name), rows))
+        for name, (kind, _) in COLUMNS.items()
+        if kind == "S"
+    }
+    outputs = table.read("outputs")[rows] if "outputs" in table.columns else None
+    return CodedItems(codes=table.read("codes")[rows], outputs=outputs, **text)

@@ -1,0 +1,181 @@
+"""The run folder: what a training run chose, learnt and measured.
+
+``config.json`` (everything that was chosen, the seed, the versions), ``splits.json``,
+``model.safetensors`` (best on validation), ``checkpoint.safetensors`` (to go on from),
+``history.jsonl``, ``tensorboard/``, ``codes.h5``, ``results.json``, ``queries.h5``, curves
+and health.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ivr.errors import IvrError
+from ivr.features.atomic_files import replaced
+from ivr.hashing.methods import Method, MethodEntry, method_entry
+from ivr.hashing.networks import Sizes
+from ivr.pipeline.datasets.manifest import SPLITS as MANIFEST_SPLITS
+from ivr.pipeline.runtime.config_options import from_json
+
+CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
+HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
+SPLITS, QUERIES, CURVES = "splits.json", "queries.h5", "curves.csv"
+IN_CONFIG = {
+    "method": str,
+    "bits": int,
+    "voices": str,
+    "streams": list,
+    "seed": int,
+    "split": dict,
+    "options": dict,
+    "training": dict,
+    "sizes": dict,
+    "classes": list,
+    "features": dict,
+    "versions": dict,
+}
+IN_FEATURES = {"folder": str, "sha256": dict, "weights": str, "images": dict, "voices": dict}
+
+
+class RunError(IvrError):
+    """A run folder that cannot be used, in one line."""
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Return the config of the run folder ``run``.
+
+    Raises:
+        RunError: not a run folder, or a config that ``ivr train-hash`` did not write.
+    """
+    path = run / CONFIG
+    if not path.is_file():
+        raise RunError(f"{run}: not a run folder; make one with ivr train-hash --out {run}")
+    config = read_json(path)
+    _require(path, config, IN_CONFIG)
+    _require(path, config["features"], IN_FEATURES)
+    return config
+
+
+def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the split of each of ``names`` in ``run``.
+
+    Raises:
+        RunError: a name without a split, or with one that does not exist.
+    """
+    path = run / SPLITS
+    splits = read_json(path)
+    for name in names:
+        if splits.get(name) not in (*MANIFEST_SPLITS, ""):
+            raise RunError(f"{path}: damaged, the split of {name} is {splits.get(name)!r}")
+    return splits
+
+
+def run_method(config: Mapping[str, Any]) -> MethodEntry:
+    """Return the method that ``config`` names.
+
+    Raises:
+        RunError: a method that this version does not have.
+    """
+    try:
+        return method_entry(config["method"])
+    except ValueError as error:
+        raise RunError(f"{CONFIG} of the run: {error}") from error
+
+
+def build_model(config: Mapping[str, Any]) -> Method:
+    """Return the untrained model that ``config`` describes.
+
+    Raises:
+        RunError: a method or values that this version does not have.
+    """
+    entry = run_method(config)
+    try:
+        sizes = from_json(Sizes, config["sizes"])
+        return entry.build(from_json(entry.config, config["options"]), sizes)
+    except ValueError as error:
+        raise RunError(f"{CONFIG} of the run: {error}") from error
+
+
+def load_model(run: Path, config: Mapping[str, Any], device: torch.device) -> Method:
+    """Return the model of ``run`` with its best weights, on ``device``.
+
+    Raises:
+        RunError: no weights, or weights of another network.
+    """
+    path = run / MODEL
+    if not path.is_file():
+        raise RunError(f"{run}: has no trained model yet; finish it with ivr train-hash --resume")
+    tensors, _ = read_tensors(path)
+    model = build_model(config)
+    load_weights(model, tensors, path)
+    return model.to(device)
+
+
+def load_weights(model: Method, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put ``tensors``, read from ``path``, into ``model``.
+
+    Raises:
+        RunError: weights of another network.
+    """
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RunError(f"{path}: the weights do not fit {path.with_name(CONFIG)}") from error
+
+
+def _require(path: Path, values: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    lacking = [name for name, kind in kinds.items() if not isinstance(values.get(name), kind)]
+    if lacking:
+        raise RunError(f"{path}: not the config of a run, it lacks {', '.join(lacking)}")
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write ``values`` to ``path``; an interrupted write leaves ``path`` as it was."""
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    with replaced(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping in ``path``.
+
+    Raises:
+        RunError: not JSON.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: damaged, not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path}: damaged, not a JSON object")
+    return values
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None
+) -> None:
+    """Write safetensors; an interrupted write leaves ``path`` as it was."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replaced(path) as partial:
+        # Not save_file: it has an error of its own for a full disk.
+        partial.write_bytes(save(plain, dict(notes or {})))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and notes in ``path``.
+
+    Raises:
+        RunError: not a whole safetensors file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path}: damaged, not a safetensors file") from error

@@ -1,0 +1,1 @@
+"""What every stage needs: lock, stop, progress, device, memory, threads and options."""

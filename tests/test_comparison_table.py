@@ -1,0 +1,250 @@
+"""Tables of figures over seeds, and the forms they are written in, from results made by hand."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ivr.hashing.bootstrap import paired_bootstrap
+from ivr.pipeline.comparison.compare import ComparisonRow, Evaluation
+from ivr.pipeline.comparison.comparison_table import (
+    Table,
+    comparison_table,
+    figures_of,
+    gaps_to,
+    retrieval_columns,
+)
+from ivr.pipeline.comparison.grid import Grid, GridRow, Variant
+from ivr.pipeline.comparison.table_formats import (
+    as_csv,
+    as_json,
+    as_latex,
+    as_markdown,
+    as_text,
+    write_table_files,
+)
+from ivr.pipeline.datasets.published import PUBLISHED
+from ivr.pipeline.evaluation.per_query import QueryFigures
+from ivr.pipeline.extraction.feature_dataset import STREAMS
+
+DIRECTIONS = ("image_to_voice", "voice_to_image")
+CUTOFFS = [f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10)]
+COLUMNS = retrieval_columns(("mAP",))
+
+
+def evaluation(
+    average_precision: Sequence[float],
+    names: Sequence[str],
+    images: Sequence[str] = (),
+    dataset: str | None = None,
+) -> Evaluation:
+    """Both directions have the same average precisions, in [0, 1]."""
+    queries = QueryFigures(tuple(names), tuple(images or names), np.array(average_precision))
+    figures = dict.fromkeys(CUTOFFS, 50.0) | {"mAP": 100 * float(np.mean(average_precision))}
+    results: dict[str, Any] = {direction: figures | {"queries": 4, "gallery": 4}
+                               for direction in DIRECTIONS}  # fmt: skip
+    results["chance"] = dict.fromkeys(DIRECTIONS, dict.fromkeys(["mAP", *CUTOFFS], 5.0))
+    results["dataset"] = dataset
+    results["protocol"] = {"relevance": "class"}
+    results["features"] = {"images": {"encoder": "tiny"}}
+    return Evaluation(Path("nowhere"), results, dict.fromkeys(DIRECTIONS, queries))
+
+
+def line(
+    method: str, evaluations: Mapping[int, Evaluation], bits: int = 16, distance: str = "hamming"
+) -> ComparisonRow:
+    row = GridRow(Variant(method, method), bits, STREAMS, "one")
+    return ComparisonRow(row, distance, False, evaluations)
+
+
+def table_of(lines: Sequence[ComparisonRow], **more: Any) -> Table:
+    grid = Grid((Variant("lsh", "lsh"),), seeds=(0, 1))
+    figures = [figures_of(one, COLUMNS) for one in lines]
+    return comparison_table("A title", grid, lines, COLUMNS, figures, **more)
+
+
+def two_lines() -> list[ComparisonRow]:
+    """Two seeds of two queries; csq is ahead of dtbh by 0.5 and 0.25 of a query."""
+    return [
+        line("csq", {0: evaluation([1.0, 0.5], "ab"), 1: evaluation([0.5, 0.5], "bc")}),
+        line("dtbh", {0: evaluation([0.5, 0.5], "ab"), 1: evaluation([0.5, 0.25], "bc")}),
+    ]
+
+
+TEXT = """\
+A title
+
+method    bits  ranked by  seeds        mAP I→V        mAP V→I
+csq       16    codes      2      62.50 ± 17.68  62.50 ± 17.68
+dtbh [1]  16    codes      2       43.75 ± 8.84   43.75 ± 8.84
+chance                                     5.00           5.00
+"""
+
+
+def test_text_has_means_and_deviations_over_seeds_and_chance() -> None:
+    # csq: 75 and 50, mean 62.5, deviation 25 / sqrt 2; dtbh: 50 and 37.5.
+    assert as_text(table_of(two_lines())).startswith(TEXT)
+
+
+def test_markdown_and_latex_set_the_best_in_bold_and_escape() -> None:
+    lines = two_lines()
+    markdown = as_markdown(table_of(lines)).splitlines()
+    assert markdown[:6] == [
+        "### A title",
+        "",
+        "| method | bits | ranked by | seeds | mAP I→V | mAP V→I |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| csq | 16 | codes | 2 | **62.50 ± 17.68** | **62.50 ± 17.68** |",
+        "| dtbh [1] | 16 | codes | 2 | 43.75 ± 8.84 | 43.75 ± 8.84 |",
+    ]
+    other = line("greedy_hash", lines[1].evaluations)
+    latex = as_latex(table_of([lines[0], other])).splitlines()
+    assert latex[8] == (
+        r"csq & 16 & codes & 2 & \textbf{62.50 $\pm$ 17.68} & \textbf{62.50 $\pm$ 17.68} \\"
+    )
+    assert latex[9].startswith(r"greedy\_hash & 16 &")
+
+
+def test_no_footnote_is_taken_for_the_length_of_a_line_break_by_latex() -> None:
+    lines = as_latex(table_of(two_lines())).splitlines()
+    (note,) = (place for place, line in enumerate(lines) if line.startswith("[1] dtbh is"))
+    assert lines[note - 1].endswith(r"\par")
+
+
+def test_csv_and_json_hold_every_value() -> None:
+    table = table_of(two_lines())
+    first, second, chance = csv.DictReader(io.StringIO(as_csv(table)))
+    assert first["image_to_voice.mAP"] == "62.5"
+    assert float(first["image_to_voice.mAP.deviation"]) == pytest.approx(25 / 2**0.5, abs=1e-3)
+    assert (second["kind"], second["image_to_voice.difference"]) == ("measured", "-18.75")
+    assert second["image_to_voice.difference.seeds_ahead"] == "0"
+    assert second["note"].startswith("dtbh is a reconstruction, from the abstract")
+    assert (chance["kind"], chance["image_to_voice.mAP"]) == ("chance", "5")
+    values = as_json(table)["lines"][1]["figures"]
+    assert values["image_to_voice.difference"] == pytest.approx(-18.75)
+    assert set(values) == {name for name, text in second.items() if text and "." in name}
+
+
+def test_one_seed_has_no_deviation() -> None:
+    table = table_of([line("csq", {0: evaluation([1.0, 0.5], "ab")})])
+    assert "csq     16    codes      1        75.00    75.00" in as_text(table)
+    assert "Fewer finished seeds than asked for (2): csq, 16 bits." in as_text(table)
+    assert "image_to_voice.mAP.deviation" not in as_csv(table)
+
+
+def test_the_best_and_the_reference_are_those_of_as_many_bits() -> None:
+    good, poor = ({0: evaluation(values, "ab")} for values in ([1.0, 1.0], [0.5, 0.5]))
+    lines = [line("csq", poor, 16), line("lsh", good, 16), line("csq", poor, 32)]
+    lines.append(line("lsh", {0: evaluation([0.25, 0.25], "ab")}, 32))
+    rows = table_of(lines).lines[:4]
+    assert [row.cells["image_to_voice.mAP"].best for row in rows] == [False, True, True, False]
+    assert ["image_to_voice.difference" in row.cells for row in rows] == [True, False, False, True]
+    notes = " ".join(table_of(lines).notes)
+    assert "those of mAP from lsh (16 bits), csq (32 bits), in points" in notes
+    named = table_of(lines, reference="lsh")
+    assert "image_to_voice.difference" in named.lines[2].cells
+    assert "those of mAP from lsh (16 bits), lsh (32 bits), in points" in " ".join(named.notes)
+
+
+def test_a_line_without_a_finished_run_is_empty_and_no_reference() -> None:
+    lines = [line("csq", {}), *two_lines()[1:]]
+    assert "csq       16    codes      0" in as_text(table_of(lines)).splitlines()
+    assert "difference" not in as_csv(table_of(lines))
+
+
+def test_queries_are_paired_by_name_whatever_their_order() -> None:
+    ours = line("csq", {0: evaluation([0.9, 0.1, 0.5], "abc")})
+    theirs = line("lsh", {0: evaluation([0.4, 0.1, 0.7], ["c", "b", "a"])})
+    gap = gaps_to(ours, theirs)["image_to_voice"]
+    (expected,) = paired_bootstrap(
+        100 * np.array([[0.2], [0.0], [0.1]]), np.arange(3), np.random.default_rng(0)
+    )
+    assert gap.difference.mean == pytest.approx(expected.mean) == pytest.approx(10)
+    assert (gap.difference.low, gap.difference.high) == pytest.approx((expected.low, expected.high))
+    assert (gap.ahead, gap.seeds) == (1, 1)
+
+
+def test_queries_of_one_image_are_drawn_together_in_all_seeds() -> None:
+    voices = {0: ["a1", "a2", "b1"], 1: ["a1", "b2", "c1"]}
+    images = {seed: [name[0] for name in names] for seed, names in voices.items()}
+    ours, theirs = (
+        line("csq", {seed: evaluation(values[seed], voices[seed], images[seed]) for seed in (0, 1)})
+        for values in ({0: [0.9, 0.8, 0.3], 1: [0.7, 0.2, 0.4]}, {0: [0.1] * 3, 1: [0.1] * 3})
+    )
+    (expected,) = paired_bootstrap(
+        100 * np.array([[0.8], [0.7], [0.2], [0.6], [0.1], [0.3]]),
+        np.array([0, 0, 1, 0, 1, 2]),
+        np.random.default_rng(0),
+    )
+    found = gaps_to(ours, theirs)["voice_to_image"].difference
+    assert (found.mean, found.low, found.high, found.p) == pytest.approx(
+        (expected.mean, expected.low, expected.high, expected.p)
+    )
+
+
+def test_only_seeds_and_queries_that_both_have_are_compared() -> None:
+    ours = line("csq", {0: evaluation([0.5, np.nan], "ab"), 1: evaluation([1.0], "a")})
+    theirs = line("lsh", {0: evaluation([0.25, 0.5], "ab"), 2: evaluation([0.0], "a")})
+    gap = gaps_to(ours, theirs)["image_to_voice"]
+    assert (gap.difference.mean, gap.seeds) == (25, 1)
+
+
+def test_published_rows_stand_under_a_known_data_set_marked_as_recorded() -> None:
+    evaluations = {0: evaluation([1.0, 0.5], "ab", dataset="ucm")}
+    columns = retrieval_columns(("mAP", "P@5"))
+    grid = Grid((Variant("lsh", "lsh"),), seeds=(0,))
+    lines = [line("csq", evaluations)]
+    figures = [figures_of(lines[0], columns)]
+    table = comparison_table("A title", grid, lines, columns, figures)
+    published = [row for row in table.lines if row.kind == "published"]
+    assert [row.heads["method"] for row in published] == [
+        f"{figure.method} †" for figure in PUBLISHED["ucm"]
+    ]
+    markdown = as_markdown(table)
+    assert "| DIVH, 64 bits † |  |  |  | 67.87 | 65.24 | 74.99 | 81.20 |" in markdown
+    assert "| SIFT+M † |  |  |  | 8.55 | 6.66 |  |  |" in markdown
+    assert "† published, on recorded voices, single runs: DIVH paper" in markdown
+    for beginning, count in (("DIVH", 2), ("DVAN", 1), (None, 0)):
+        some = comparison_table("", grid, lines, columns, figures, published=beginning)
+        assert sum(row.kind == "published" for row in some.lines) == count
+
+
+def test_settings_that_no_label_says_are_noted_with_their_rows() -> None:
+    evaluations = two_lines()[0].evaluations
+    rows = [
+        GridRow(Variant("plain", "divh", ("training.epochs=2",)), 16, STREAMS, "one"),
+        GridRow(Variant("gamma=1", "divh", ("gamma=1", "eta=0", "training.epochs=2")), 16, STREAMS,
+            "one"),
+    ]  # fmt: skip
+    notes = table_of([ComparisonRow(row, "hamming", False, evaluations) for row in rows]).notes
+    assert "training.epochs=2: all rows." in notes
+    assert "eta=0: gamma=1." in notes
+    assert not any(note.startswith("gamma=1:") for note in notes)
+
+
+def test_many_figures_stand_in_a_block_a_direction() -> None:
+    lines = two_lines()
+    columns = retrieval_columns(("mAP", *CUTOFFS))
+    grid = Grid((Variant("lsh", "lsh"),), seeds=(0, 1))
+    table = comparison_table(
+        "A title", grid, lines, columns, [figures_of(one, columns) for one in lines]
+    )
+    blocks = as_text(table).split("\n\n")
+    assert "V→I" not in blocks[1] and "F@10 I→V" in blocks[1]
+    assert "I→V" not in blocks[2] and "F@10 V→I" in blocks[2]
+    assert blocks[3].split()[4:8] == ["seeds", "difference", "I→V", "difference"]
+
+
+def test_a_table_is_written_in_every_form(tmp_path: Path) -> None:
+    table = table_of(two_lines())
+    paths = write_table_files(tmp_path, "name", table)
+    assert [path.name for path in paths] == ["name.csv", "name.md", "name.tex", "name.json"]
+    assert (tmp_path / "name.csv").read_text() == as_csv(table)
+    assert (tmp_path / "name.md").read_text() == as_markdown(table)
+    assert (tmp_path / "name.tex").read_text() == as_latex(table)
+    assert json.loads((tmp_path / "name.json").read_text()) == as_json(table)

@@ -1,0 +1,407 @@
+import json
+import os
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from ivr.pipeline.datasets.audit import (
+    SHOWN,
+    Audit,
+    CheckConfig,
+    audit_as_json,
+    audit_in_words,
+    check,
+    expected_map,
+)
+from ivr.pipeline.datasets.manifest import Manifest, ManifestError, ManifestRow, write_manifest
+
+RATE = 16_000
+
+
+def write_image(path: Path, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="PNG")
+
+
+def write_voice(path: Path, seed: int, seconds: float = 0.1, peak: float = 0.5) -> None:
+    samples = np.random.default_rng(seed).uniform(-1, 1, round(seconds * RATE))
+    samples[0] = 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples * peak, RATE, subtype="FLOAT", format="WAV")
+
+
+def audit(root: Path, rows: list[ManifestRow]) -> Audit:
+    """Return the audit of ``rows`` with a file of its own for every name that has none yet."""
+    for number, row in enumerate(rows):
+        if row.image and not os.path.lexists(root / row.image):
+            write_image(root / row.image, number)
+        if row.voice and not os.path.lexists(root / row.voice):
+            write_voice(root / row.voice, number)
+    write_manifest(root / "manifest.csv", Manifest(tuple(rows)))
+    return check(CheckConfig(root / "manifest.csv", root, root, jobs=2))
+
+
+def two_classes(each: int = 5) -> list[ManifestRow]:
+    return [
+        ManifestRow(f"{label}{number}.png", f"{label}{number}.wav", label)
+        for label in ("pond", "river")
+        for number in range(each)
+    ]
+
+
+def of_kind(found: Audit, kind: str) -> list[str]:
+    return [finding.text for finding in found.findings if finding.kind == kind]
+
+
+def test_a_set_without_fault_has_no_findings(tmp_path: Path) -> None:
+    found = audit(tmp_path, two_classes())
+    assert found.findings == ()
+    assert (found.images, found.voices) == (10, 10)
+    assert found.images_by_class == {"pond": 5, "river": 5}
+
+
+def test_missing_files_are_problems(tmp_path: Path) -> None:
+    rows = two_classes()
+    audit(tmp_path, rows)
+    (tmp_path / "pond0.png").unlink()
+    (tmp_path / "river1.wav").unlink()
+    found = check(CheckConfig(tmp_path / "manifest.csv", tmp_path, tmp_path))
+    assert of_kind(found, "missing") == ["pond0.png", "river1.wav"]
+    assert len(found.problems()) == 2
+
+
+def test_a_folder_in_place_of_a_file_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "pond0.png").mkdir()
+    assert of_kind(audit(tmp_path, two_classes()), "missing") == ["pond0.png"]
+
+
+def test_unreadable_files_are_problems_with_their_reason(tmp_path: Path) -> None:
+    (tmp_path / "pond0.png").write_bytes(b"no image")
+    (tmp_path / "pond0.wav").write_bytes(b"")
+    found = audit(tmp_path, two_classes())
+    assert of_kind(found, "unreadable") == [
+        "pond0.png: not a JPEG, PNG or TIFF image",
+        "pond0.wav: empty file",
+    ]
+    assert len(found.problems()) == 2
+
+
+def test_a_link_out_of_the_root_is_a_problem_and_is_not_opened(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    write_image(tmp_path / "secret.png", 99)
+    (root / "pond0.png").symlink_to(tmp_path / "secret.png")
+    (text,) = of_kind(audit(root, two_classes()), "outside the root")
+    assert text.startswith("pond0.png: leads out of")
+
+
+@pytest.mark.parametrize(("peak", "silent"), [(0.0009, True), (0.0011, False), (0.0, True)])
+def test_a_voice_below_60_db_is_silent(tmp_path: Path, peak: float, silent: bool) -> None:
+    # 10^(-60/20) = 0.001 of full scale.
+    write_voice(tmp_path / "pond0.wav", 5, peak=peak)
+    found = audit(tmp_path, two_classes())
+    assert bool(of_kind(found, "silent")) == silent
+    assert bool(found.problems()) == silent
+
+
+def test_the_loudness_of_a_silent_voice_is_given(tmp_path: Path) -> None:
+    write_voice(tmp_path / "pond0.wav", 5, peak=0.0001)
+    write_voice(tmp_path / "pond1.wav", 6, peak=0.0)
+    found = audit(tmp_path, two_classes())
+    assert of_kind(found, "silent") == [
+        "pond0.wav: -80 dBFS at its peak",
+        "pond1.wav: zeros only",
+    ]
+
+
+def test_copies_of_an_image_are_a_warning(tmp_path: Path) -> None:
+    write_image(tmp_path / "pond0.png", 77)
+    write_image(tmp_path / "pond3.png", 77)
+    found = audit(tmp_path, two_classes())
+    assert of_kind(found, "image copied, not in one group") == ["pond0.png = pond3.png"]
+    assert found.problems() == ()
+
+
+def test_copies_in_one_group_are_as_they_should_be(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", 77)
+    write_image(tmp_path / "b.png", 77)
+    rows = [
+        ManifestRow("a.png", "a.wav", "pond", group="g"),
+        ManifestRow("b.png", "b.wav", "pond", group="g"),
+    ]
+    assert audit(tmp_path, rows + two_classes()).findings == ()
+
+
+def test_copies_of_an_image_with_two_labels_are_a_problem(tmp_path: Path) -> None:
+    write_image(tmp_path / "pond0.png", 77)
+    write_image(tmp_path / "river0.png", 77)
+    found = audit(tmp_path, two_classes())
+    assert of_kind(found, "copies with two labels") == [
+        "pond0.png = river0.png: 'pond' and 'river'"
+    ]
+    assert len(found.problems()) == 1
+
+
+def test_one_recording_for_two_classes_is_a_warning(tmp_path: Path) -> None:
+    write_voice(tmp_path / "pond0.wav", 77)
+    write_voice(tmp_path / "river0.wav", 77)
+    found = audit(tmp_path, two_classes())
+    assert of_kind(found, "voice copied, not in one group") == ["pond0.wav = river0.wav"]
+    assert found.problems() == ()
+
+
+def test_many_copies_are_counted_in_the_line_and_all_in_the_json(tmp_path: Path) -> None:
+    for number in range(7):
+        write_voice(tmp_path / f"pond{number}.wav", 77)
+    found = audit(tmp_path, two_classes(7))
+    (text,) = of_kind(found, "voice copied, not in one group")
+    assert text == "pond0.wav = pond1.wav = pond2.wav = pond3.wav = 3 more"
+    (finding,) = json.loads(audit_as_json(found))["findings"]
+    assert finding["items"] == [f"pond{number}.wav" for number in range(7)]
+
+
+def test_labels_that_differ_in_spelling_only_are_a_problem(tmp_path: Path) -> None:
+    rows = [
+        ManifestRow(f"{number}.png", f"{number}.wav", label)
+        for number, label in enumerate(
+            ("Runway", "runway", "golf course", "golf_course", "river") * 2
+        )
+    ]
+    found = audit(tmp_path, rows)
+    assert of_kind(found, "labels of one spelling") == [
+        "'Runway' and 'runway'",
+        "'golf course' and 'golf_course'",
+    ]
+    assert len(found.problems()) == 2
+
+
+def test_an_item_without_a_label_is_a_warning(tmp_path: Path) -> None:
+    found = audit(tmp_path, [*two_classes(), ManifestRow("new.png", "", "")])
+    assert of_kind(found, "no label") == ["new.png"]
+    assert found.problems() == ()
+
+
+def test_a_class_of_one_image_is_a_warning(tmp_path: Path) -> None:
+    found = audit(tmp_path, [*two_classes(), ManifestRow("x.png", "x.wav", "rare")])
+    assert of_kind(found, "class of one group") == ["rare cannot be both trained and tested on"]
+    assert found.problems() == ()
+
+
+def test_one_class_alone_is_a_problem(tmp_path: Path) -> None:
+    found = audit(tmp_path, two_classes()[:5])
+    assert of_kind(found, "no split") == [
+        "'pond' is the only class; training and testing need two or more"
+    ]
+    assert found.problems()
+    assert found.chance is None
+
+
+def test_images_without_voices_and_voices_without_images_are_warnings(tmp_path: Path) -> None:
+    rows = [
+        *two_classes(),
+        ManifestRow("quiet.png", "", "pond"),
+        ManifestRow("", "blind.wav", "pond"),
+    ]
+    found = audit(tmp_path, rows)
+    assert of_kind(found, "image without a voice") == ["quiet.png"]
+    assert of_kind(found, "voice without an image") == ["blind.wav"]
+    assert found.problems() == ()
+
+
+def split_rows() -> list[ManifestRow]:
+    return [
+        ManifestRow(f"{label}-{split}.png", f"{label}-{split}.wav", label, split)
+        for label in ("pond", "river")
+        for split in ("train", "val", "test")
+    ]
+
+
+def test_a_clean_split_leaks_nothing(tmp_path: Path) -> None:
+    assert audit(tmp_path, split_rows()).findings == ()
+
+
+@pytest.mark.parametrize(("what", "write"), [("image", write_image), ("voice", write_voice)])
+def test_the_same_bytes_on_two_sides_are_a_problem(
+    tmp_path: Path, what: str, write: Callable[[Path, int], None]
+) -> None:
+    suffix = "png" if what == "image" else "wav"
+    write(tmp_path / f"pond-train.{suffix}", 77)
+    write(tmp_path / f"pond-test.{suffix}", 77)
+    found = audit(tmp_path, split_rows())
+    assert of_kind(found, f"{what} on two sides") == [
+        f"pond-train.{suffix} (train) = pond-test.{suffix} (test) (same bytes)"
+    ]
+    assert len(found.problems()) == 1
+
+
+def test_a_group_on_two_sides_is_a_problem(tmp_path: Path) -> None:
+    rows = [
+        ManifestRow("a.png", "", "pond", "train", group="scene"),
+        ManifestRow("b.png", "", "pond", "test", group="scene"),
+    ]
+    found = audit(tmp_path, split_rows() + rows)
+    assert of_kind(found, "group on two sides") == ["scene: a.png (train) = b.png (test)"]
+    assert found.problems()
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "more/lake12.png",
+        "lake12_rot90.png",
+        "lake12-flip.png",
+        "lake12 (1).png",
+        "lake12_aug_3.png",
+    ],
+)
+def test_a_name_that_says_copy_on_the_other_side_is_a_warning(tmp_path: Path, copy: str) -> None:
+    rows = [ManifestRow("lake12.png", "", "pond", "train"), ManifestRow(copy, "", "pond", "test")]
+    found = audit(tmp_path, split_rows() + rows)
+    assert of_kind(found, "name on two sides") == [f"lake12.png (train) = {copy} (test)"]
+    assert found.problems() == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "split"),
+    [
+        ("lake13.png", "pond", "test"),
+        ("lake12_2.png", "pond", "test"),
+        ("more/lake12.png", "river", "test"),
+        ("lake12_rot90.png", "pond", "train"),
+    ],
+)
+def test_other_names_and_copies_on_the_same_side_are_none(
+    tmp_path: Path, name: str, label: str, split: str
+) -> None:
+    rows = [ManifestRow("lake12.png", "", "pond", "train"), ManifestRow(name, "", label, split)]
+    assert of_kind(audit(tmp_path, split_rows() + rows), "name on two sides") == []
+
+
+def test_the_share_of_test_sentences_heard_in_training_is_a_warning(tmp_path: Path) -> None:
+    said = {
+        "train": ["a pond", "a river", "trees"],
+        "val": ["a boat"],
+        "test": ["A  pond .", "a pond", "a boat", "roads"],
+    }
+    rows = [
+        ManifestRow(
+            f"{split}{n}.png", f"{split}{n}.wav", ("pond", "river")[n % 2], split, caption=caption
+        )
+        for split, captions in said.items()
+        for n, caption in enumerate(captions)
+    ]
+    found = audit(tmp_path, rows)
+    assert of_kind(found, "captions on two sides") == [
+        "2 of 4 test sentences (50.0%) are also spoken in training"
+    ]
+    assert found.problems() == ()
+
+
+def test_durations_are_those_of_the_voices(tmp_path: Path) -> None:
+    rows = two_classes(2)
+    for row, seconds in zip(rows, (1.0, 2.0, 4.0, 6.0), strict=True):
+        write_voice(tmp_path / row.voice, 1, seconds)
+    durations = audit(tmp_path, rows).durations
+    assert durations is not None
+    assert (durations.minimum, durations.median, durations.maximum) == (1.0, 3.0, 6.0)
+    # Linear between the third and the fourth: place 0.95 * 3 = 2.85.
+    assert durations.percentile_95 == pytest.approx(4 + 0.85 * 2)
+
+
+def test_voices_longer_than_the_five_seconds_kept_are_counted(tmp_path: Path) -> None:
+    rows = two_classes(2)
+    for row, seconds in zip(rows, (5.0, 5.01, 7.0, 1.0), strict=True):
+        write_voice(tmp_path / row.voice, 1, seconds)
+    durations = audit(tmp_path, rows).durations
+    assert durations is not None
+    assert (durations.limit, durations.longer) == (5.0, 2)
+
+
+def test_no_voice_has_no_durations_and_no_chance(tmp_path: Path) -> None:
+    found = audit(tmp_path, [ManifestRow(row.image, "", row.label) for row in two_classes()])
+    assert found.durations is None
+    assert found.chance is None
+
+
+def test_chance_is_the_mean_average_precision_of_all_orders() -> None:
+    # Six items of two classes, every order: 720 lists.
+    labels = ["a", "a", "b", "b", "b", "b"]
+    values: dict[str, list[float]] = {"a": [], "b": []}
+    for order in permutations(labels):
+        for query, kept in values.items():
+            hits = [place for place, label in enumerate(order, 1) if label == query]
+            kept.append(float(np.mean([n / place for n, place in enumerate(hits, 1)])))
+    mean = 1 / 3 * np.mean(values["a"]) + 2 / 3 * np.mean(values["b"])
+    assert expected_map({"a": 1, "b": 2}, {"a": 2, "b": 4}) == pytest.approx(mean, abs=1e-12)
+
+
+def test_chance_on_the_test_split_of_uc_merced_is_6_percent() -> None:
+    # The figure that stands beside the published ones: 21 classes of 20 tested images.
+    sizes = {str(label): 20 for label in range(21)}
+    assert round(100 * expected_map(sizes, sizes), 1) == 6.0
+
+
+def test_chance_is_that_of_the_test_split_with_one_voice_an_image(tmp_path: Path) -> None:
+    rows = [
+        ManifestRow(f"{label}{n}.png", f"{label}{n}S{k}.wav", label, split)
+        for label, tested in (("a", 2), ("b", 4))
+        for n, split in enumerate(["train", "val", *["test"] * tested])
+        for k in range(2)
+    ]
+    rows.append(ManifestRow("quiet.png", "", "a", "test"))
+    chance = audit(tmp_path, rows).chance
+    assert chance is not None
+    # Images to be found: 3 of a, 4 of b; voices to be found: 2 of a, 4 of b, one an image.
+    to_image = expected_map({"a": 2, "b": 4}, {"a": 3, "b": 4})
+    to_voice = expected_map({"a": 3, "b": 4}, {"a": 2, "b": 4})
+    assert (chance.image_to_voice, chance.voice_to_image) == (to_voice, to_image)
+
+
+def test_a_manifest_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="no such file"):
+        check(CheckConfig(tmp_path / "absent.csv", tmp_path, tmp_path))
+
+
+def test_findings_of_a_kind_are_cut_at_twenty_in_words_and_whole_in_json(tmp_path: Path) -> None:
+    rows = [*two_classes(), *(ManifestRow(f"gone{n:02}.png", "", "pond") for n in range(SHOWN + 3))]
+    audit(tmp_path, rows)
+    for n in range(SHOWN + 3):
+        (tmp_path / f"gone{n:02}.png").unlink()
+    found = check(CheckConfig(tmp_path / "manifest.csv", tmp_path, tmp_path))
+    lines = [line for line in audit_in_words(found).splitlines() if "missing" in line]
+    assert len(lines) == SHOWN + 1
+    assert lines[0] == "problem: missing: gone00.png"
+    assert lines[-1] == "problem: missing: and 3 more (--json has all)"
+    findings = json.loads(audit_as_json(found))["findings"]
+    assert sum(finding["kind"] == "missing" for finding in findings) == SHOWN + 3
+
+
+def test_problems_are_named_before_warnings(tmp_path: Path) -> None:
+    (tmp_path / "pond0.png").mkdir()
+    found = audit(tmp_path, [ManifestRow("quiet.png", "", "pond"), *two_classes()])
+    assert [finding.grave for finding in found.findings] == [True, False]
+
+
+def test_the_words_give_counts_classes_and_durations(tmp_path: Path) -> None:
+    rows = two_classes(2)[:3]
+    for row in rows:
+        write_voice(tmp_path / row.voice, len(row.voice), seconds=1.5 + ("river" in row.voice))
+    # Written twice they would differ: libsndfile notes the second at which it wrote.
+    (tmp_path / "pond1.wav").write_bytes((tmp_path / "pond0.wav").read_bytes())
+    words = audit_in_words(audit(tmp_path, rows)).splitlines()
+    assert words[:6] == [
+        "images: 3",
+        "voices: 3",
+        "classes: 2",
+        "  pond  ######################################## 2",
+        "  river #################### 1",
+        "seconds a voice: 1.50 to 2.50, median 1.50, 95 % below 2.40; "
+        "0 longer than the 5 s that extract keeps",
+    ]
+    assert words[-1] == "0 problems, 2 warnings"
