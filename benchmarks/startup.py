@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 COMMANDS = {
-    "ivr --help": [sys.executable, "-m", "ivr.cli", "--help"],
+    "ivr --help": [sys.executable, "-m", "ivr", "--help"],
     "import numpy, h5py, click": [sys.executable, "-c", "import numpy, h5py, click"],
 }
 ROUNDS = 15

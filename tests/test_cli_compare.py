@@ -215,7 +215,7 @@ def whole(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begun(features: Path, out: Path, jobs: int) -> "subprocess.Popen[str]":
     """A comparison in processes of its own that has trained an epoch of its first run."""
-    command = [sys.executable, "-m", "ivr.cli", "compare", str(features), *LONGER,
+    command = [sys.executable, "-m", "ivr", "compare", str(features), *LONGER,
                "--out", str(out), "--jobs", str(jobs)]  # fmt: skip
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,

@@ -302,7 +302,7 @@ def test_sigterm_ends_in_good_order_with_exit_status_75(media_set: Path) -> None
     out = media_set / "out"
     command = ["extract", media_set / "manifest.csv", "--out", out, *TINY]
     process = subprocess.Popen(
-        [sys.executable, "-m", "ivr.cli", *map(str, command)],
+        [sys.executable, "-m", "ivr", *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

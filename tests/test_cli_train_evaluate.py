@@ -227,7 +227,7 @@ def test_a_killed_run_goes_on_to_the_same_bits_as_one_that_was_not(
 ) -> None:
     options = (*SMALL, "--epochs", "25")
     killed, history = tmp_path / "killed", tmp_path / "killed" / "history.jsonl"
-    command = [sys.executable, "-m", "ivr.cli", "train-hash", features, "--out", killed, *options]
+    command = [sys.executable, "-m", "ivr", "train-hash", features, "--out", killed, *options]
     with subprocess.Popen(
         list(map(str, command)),
         stderr=subprocess.DEVNULL,
