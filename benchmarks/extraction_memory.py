@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ivr.features.image import Blueprint, Encoder, ImageConfig
+from ivr.features.image import Blueprint, Encoder
+from ivr.features.image_config import ImageConfig
 from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.extraction import modality

@@ -26,7 +26,8 @@ from timing import seconds, spread
 from torchvision import transforms
 
 from ivr.features.encoder_batches import ImageBatches
-from ivr.features.image import ImageConfig, load_encoder
+from ivr.features.image import load_encoder
+from ivr.features.image_config import ImageConfig
 from ivr.features.media import read_image
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.extraction import modality

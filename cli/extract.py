@@ -138,7 +138,7 @@ def extract(
       ivr extract ucm.csv --out features --shard 2/8    # then: ivr merge features
     """
     with one_line():
-        from ivr.features.image import ImageConfig
+        from ivr.features.image_config import ImageConfig
         from ivr.features.mfcc import VoiceConfig
         from ivr.pipeline.extraction import extract as stage
         from ivr.pipeline.extraction.extract_config import ExtractConfig

@@ -34,18 +34,9 @@ from ivr.errors import IvrError
 from .atomic_files import file_digest
 from .cnn_f import SIZE as CNN_F_SIZE
 from .cnn_f import CnnF, read_matconvnet
+from .image_config import VIEWS, ImageConfig
 from .stage_pooling import StageStatistics
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-POOLINGS = ("vector", "stages")
-# Quarter turns, and whether the picture is mirrored after them. Two of four are mirrored, and all
-# four turns are among four.
-VIEWS = {
-    1: ((0, False),),
-    2: ((0, False), (1, True)),
-    4: ((0, False), (1, True), (2, False), (3, True)),
-    8: tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
-}
 SEED = 0
 # Networks that a file of weights is compared with when it does not fit the one asked for.
 COMMON = ("alexnet", "vgg16", "squeezenet1_0", "resnet18", "resnet50")
@@ -81,51 +72,8 @@ class WeightsError(IvrError):
     """Weights that cannot be used, in one line that says what to do."""
 
 
-@dataclass(frozen=True)
-class ImageConfig:
-    """Image encoder.
-
-    Attributes:
-        encoder: ``cnn_f`` or a classification network of torchvision, e.g. ``vgg16``.
-        weights: ``imagenet`` (torchvision's, downloaded once), ``random`` (the same everywhere) or
-            the path of a weights file.
-        relu: take the vector after its ReLU, as the network does; before it where false (only for
-            networks whose vector comes from a ReLU: ``vgg16``, ``alexnet``, ``cnn_f``, ...).
-        precision: ``float32``, or ``bfloat16`` or ``float16`` where the device gains from it.
-        pooling: ``vector`` takes what the last layer would have seen, ``stages`` the statistics of
-            the last five stages (:mod:`ivr.features.stage_pooling`).
-        views: the vector is the mean over so many of the eight ways in which a picture can be
-            turned and mirrored: 1, 2, 4 or 8. Scenes from above have no upright.
-        size: side of the input, pixels; 0 for that of the network's own training.
-    """
-
-    encoder: str = "vgg16"
-    weights: str = "imagenet"
-    relu: bool = True
-    precision: str = "float32"
-    pooling: str = "vector"
-    views: int = 1
-    size: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse an encoder, weights or a precision that do not exist."""
-        names = encoder_names()
-        if self.encoder not in names:
-            near = get_close_matches(self.encoder, names, n=5, cutoff=0.5)
-            choices = f"nearest are {', '.join(near)}" if near else f"choices: {', '.join(names)}"
-            raise ValueError(f"unknown encoder {self.encoder!r}; {choices}")
-        if not self.weights:
-            raise ValueError("weights must be imagenet, random or the path of a file, got ''")
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
-            )
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling must be {' or '.join(POOLINGS)}, got {self.pooling!r}")
-        if self.views not in VIEWS:
-            raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, got {self.views}")
-        if self.size and not 8 <= self.size <= 4096:
-            raise ValueError(f"size must be 0 or from 8 to 4096 pixels, got {self.size}")
+class EncoderError(IvrError):
+    """An encoder that does not exist or cannot be used, in one line that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +123,7 @@ class Encoder(nn.Module):
         self.size = blueprint.size
         self.views = VIEWS[config.views]
         self.provenance = dict(provenance)
-        self.dtype = PRECISIONS[config.precision]
+        self.dtype: torch.dtype = getattr(torch, config.precision)
         self.net = blueprint.net
         self.register_buffer("mean", torch.tensor(blueprint.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(blueprint.std).view(1, 3, 1, 1))
@@ -215,9 +163,11 @@ def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
     """Return the encoder of ``config`` with its weights, on ``device``.
 
     Raises:
+        EncoderError: there is no such encoder.
         WeightsError: the weights cannot be had, cannot be read or belong to another network.
         ValueError: the network does not give one vector an image, or has no ReLU to leave out.
     """
+    require_encoder(config.encoder)
     blueprint = _build(config.encoder, config.size)
     last = _cut(blueprint.net)
     if not config.relu:
@@ -250,6 +200,19 @@ def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
 def encoder_names() -> tuple[str, ...]:
     """Return the names of all encoders, our own first."""
     return (*ENCODERS, *torchvision.models.list_models(module=torchvision.models))
+
+
+def require_encoder(name: str) -> None:
+    """Refuse the name of an encoder that does not exist.
+
+    Raises:
+        EncoderError: with the nearest names.
+    """
+    names = encoder_names()
+    if name not in names:
+        near = get_close_matches(name, names, n=5, cutoff=0.5)
+        choices = f"nearest are {', '.join(near)}" if near else f"choices: {', '.join(names)}"
+        raise EncoderError(f"unknown encoder {name!r}; {choices}")
 
 
 def torchvision_blueprint(name: str) -> Blueprint:

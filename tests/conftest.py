@@ -20,7 +20,8 @@ from PIL import Image
 from torch import nn
 
 from ivr.cli import main
-from ivr.features.image import Blueprint, Encoder, ImageConfig
+from ivr.features.image import Blueprint, Encoder
+from ivr.features.image_config import ImageConfig
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.store import text_column, write_table
 from ivr.features.voice import voice_vectors

@@ -206,7 +206,6 @@ def test_a_folder_in_use_and_a_full_name_are_exit_status_1(media_set: Path) -> N
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--encoder", "squeezent"], "unknown encoder 'squeezent'; nearest are squeezenet1_"),
         (["--weights", ""], "weights must be imagenet, random or the path of a file"),
         (["--voice-option", "frames"], "'frames' is not of the form NAME=VALUE"),
         (["--voice-option", "frame=3"], "no option 'frame'; did you mean frames"),
@@ -228,6 +227,13 @@ def test_wrong_options_are_exit_status_2(media_set: Path, options: list[str], wo
     result = run_extract(media_set, *options)
     assert result.exit_code == 2
     assert words in last_line(result)
+    assert not (media_set / "out").exists()
+
+
+def test_an_unknown_encoder_is_refused_before_anything_is_done(media_set: Path) -> None:
+    result = run_extract(media_set, "--encoder", "squeezent")
+    assert result.exit_code == 1
+    assert "unknown encoder 'squeezent'; nearest are squeezenet1_" in last_line(result)
     assert not (media_set / "out").exists()
 
 

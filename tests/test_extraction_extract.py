@@ -16,7 +16,8 @@ import torch
 from conftest import SAMPLE_RATE, TINY_VOICE, drawn, load_tiny_encoder, spoken
 from PIL import Image
 
-from ivr.features.image import ImageConfig, load_encoder
+from ivr.features.image import load_encoder
+from ivr.features.image_config import ImageConfig
 from ivr.features.media import read_image
 from ivr.features.store import StoreError, open_table, text_column, write_table
 from ivr.features.voice import read_voice_vectors

@@ -6,7 +6,8 @@ import torch
 from conftest import load_tiny_encoder
 
 from ivr.features.encoder_batches import MOST, USUAL, ImageBatches, MemoryFullError, power_of_two
-from ivr.features.image import Encoder, ImageConfig
+from ivr.features.image import Encoder
+from ivr.features.image_config import ImageConfig
 
 CPU = torch.device("cpu")
 RANDOM = ImageConfig("squeezenet1_0", "random")

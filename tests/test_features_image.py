@@ -3,6 +3,8 @@ import math
 import os
 import pickle
 import socket
+import subprocess
+import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -19,7 +21,8 @@ from torch import Tensor, nn
 
 from ivr.features import image
 from ivr.features.cnn_f import CnnF, read_matconvnet
-from ivr.features.image import Blueprint, Encoder, ImageConfig, WeightsError, load_encoder
+from ivr.features.image import Blueprint, Encoder, EncoderError, WeightsError, load_encoder
+from ivr.features.image_config import ImageConfig
 
 CPU = torch.device("cpu")
 SHARED = Path(os.environ.get("IVR_SHARED", Path(__file__).parents[2] / "shared"))
@@ -235,10 +238,10 @@ def test_a_net_that_gives_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_unknown_encoder_is_refused_with_the_nearest_names() -> None:
-    with pytest.raises(ValueError, match=r"unknown encoder 'vgg61'; nearest are .*vgg16"):
-        ImageConfig(encoder="vgg61")
-    with pytest.raises(ValueError, match=r"choices: cnn_f, alexnet, .*wide_resnet50_2"):
-        ImageConfig(encoder="")
+    with pytest.raises(EncoderError, match=r"unknown encoder 'vgg61'; nearest are .*vgg16"):
+        load("vgg61")
+    with pytest.raises(EncoderError, match=r"choices: cnn_f, alexnet, .*wide_resnet50_2"):
+        load("")
 
 
 def test_precision_and_weights_are_checked() -> None:
@@ -768,3 +771,15 @@ class TestStages:
     def test_what_there_is_not_is_refused(self, values: dict[str, object], words: str) -> None:
         with pytest.raises(ValueError, match=words):
             ImageConfig(weights="random", **values)  # type: ignore[arg-type]
+
+
+def test_configurations_of_extraction_import_no_torch() -> None:
+    program = (
+        "import sys, ivr.features.image_config, ivr.features.mfcc\n"
+        "import ivr.features.waveform_augmentation, ivr.pipeline.extraction.extract_config\n"
+        "print(*{'torch', 'torchvision', 'librosa', 'scipy.signal'} & set(sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == []

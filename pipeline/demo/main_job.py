@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ivr.features.image import ImageConfig
+from ivr.features.image_config import ImageConfig
 from ivr.hashing.trainer import TrainConfig
 from ivr.pipeline.evaluation.evaluate import PROTOCOLS, evaluate_run
 from ivr.pipeline.evaluation.report_tables import results_table

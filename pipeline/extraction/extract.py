@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ivr.errors import IvrError
-from ivr.features.image import WeightsError
+from ivr.features.image import EncoderError, WeightsError, require_encoder
 from ivr.features.store import Shards, Table, assemble, text_column
 from ivr.features.waveform_augmentation import change_of, changed_name, changes_of, file_of
 from ivr.pipeline.datasets.manifest import (
@@ -102,10 +102,11 @@ def extract(
         voice_root: the same for voices.
 
     Raises:
-        ManifestError, WeightsError, BusyError, StoreError, DeviceError, ReadersError: see their
-            modules.
+        EncoderError, ManifestError, WeightsError, BusyError, StoreError, DeviceError,
+            ReadersError: see their modules.
         ExtractError: nothing could be read, or a damaged file with ``strict``.
     """
+    require_encoder(config.image.encoder)
     manifest = read_manifest(manifest_path)
     folder = config.part.folder(out) if config.part else out
     roots = image_root or manifest_path.parent, voice_root or manifest_path.parent
@@ -129,6 +130,7 @@ def plan(
     voice_root: Path | None = None,
 ) -> tuple[Plan, ...]:
     """Return what :func:`extract` would do with the same arguments; writes nothing to ``out``."""
+    require_encoder(config.image.encoder)
     manifest = read_manifest(manifest_path)
     folder = config.part.folder(out) if config.part else out
     roots = image_root or manifest_path.parent, voice_root or manifest_path.parent
@@ -158,7 +160,7 @@ def _modalities(
             found.append(image_modality(images, folder, image_root.absolute(), config))
         if voices:
             found.append(voice_modality(voices, folder, voice_root.absolute(), config))
-    except (WeightsError, DeviceError):
+    except (EncoderError, WeightsError, DeviceError):
         raise
     except ValueError as error:
         raise ExtractError(str(error)) from error

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ivr.features.image import ImageConfig
+from ivr.features.image_config import ImageConfig
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.waveform_augmentation import canonical_changes
 

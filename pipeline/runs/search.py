@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ivr.features.atomic_files import file_digest
-from ivr.features.image import Encoder, ImageConfig, WeightsError, load_encoder
+from ivr.features.image import Encoder, WeightsError, load_encoder
+from ivr.features.image_config import ImageConfig
 from ivr.features.media import MediaError, read_image
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import read_voice_vectors

@@ -1,0 +1,59 @@
+"""Configuration of the image encoder; imports neither torch nor torchvision."""
+
+from dataclasses import dataclass
+
+POOLINGS = ("vector", "stages")
+PRECISIONS = ("float32", "bfloat16", "float16")
+# Quarter turns, and whether the picture is mirrored after them. Of two or four views half are
+# mirrored, and four views cover all four turns.
+VIEWS = {
+    1: ((0, False),),
+    2: ((0, False), (1, True)),
+    4: ((0, False), (1, True), (2, False), (3, True)),
+    8: tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
+}
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Image encoder.
+
+    Whether the encoder exists is checked by :func:`ivr.features.image.require_encoder`, since the
+    list of names needs torchvision.
+
+    Attributes:
+        encoder: ``cnn_f`` or a classification network of torchvision, e.g. ``vgg16``.
+        weights: ``imagenet`` (torchvision's, downloaded once), ``random`` (the same everywhere) or
+            the path of a weights file.
+        relu: take the vector after its ReLU, as the network does; before it where false (only for
+            networks whose vector comes from a ReLU: ``vgg16``, ``alexnet``, ``cnn_f``, ...).
+        precision: ``float32``, or ``bfloat16`` or ``float16`` where the device gains from it.
+        pooling: ``vector`` takes the input of the classifier, ``stages`` the statistics of the last
+            five stages (:mod:`ivr.features.stage_pooling`).
+        views: number of views whose vectors are averaged, out of the eight ways to turn and mirror
+            a picture: 1, 2, 4 or 8. Scenes from above have no upright.
+        size: side of the input, pixels; 0 for that of the network's own training.
+    """
+
+    encoder: str = "vgg16"
+    weights: str = "imagenet"
+    relu: bool = True
+    precision: str = "float32"
+    pooling: str = "vector"
+    views: int = 1
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse choices that do not exist."""
+        if not self.weights:
+            raise ValueError("weights must be imagenet, random or the path of a file, got ''")
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+            )
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling must be {' or '.join(POOLINGS)}, got {self.pooling!r}")
+        if self.views not in VIEWS:
+            raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, got {self.views}")
+        if self.size and not 8 <= self.size <= 4096:
+            raise ValueError(f"size must be 0 or from 8 to 4096 pixels, got {self.size}")
