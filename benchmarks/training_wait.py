@@ -20,7 +20,8 @@ import torch
 
 from ivr.hashing.methods import TrainedMethod, method_entry
 from ivr.hashing.networks import Sizes
-from ivr.hashing.trainer import TrainConfig, make_optimiser, train
+from ivr.hashing.trainer import make_optimiser, train
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features

@@ -14,7 +14,7 @@ def _describe(context: click.Context, _: click.Parameter, method: str | None) ->
     if method:
         with one_line(), settings():
             from ivr.hashing.methods import method_entry, method_text
-            from ivr.hashing.trainer import TrainConfig
+            from ivr.hashing.training_config import TrainConfig
             from ivr.pipeline.runtime.config_options import describe as rows
 
             if method == "training":
@@ -146,9 +146,10 @@ def train_hash(
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite removes it; give one")
     with one_line():
-        from ivr.hashing.trainer import TrainConfig
+        from ivr.hashing.training_config import TrainConfig
         from ivr.pipeline.datasets.splits import splits_of_cut
         from ivr.pipeline.runs import train as stage
+        from ivr.pipeline.runs.run_config import RunConfig
         from ivr.pipeline.runtime.config_options import configured
 
         chosen = {
@@ -163,7 +164,7 @@ def train_hash(
         training += [f"{name}={value}" for name, value in chosen.items() if value is not None]
         with settings():
             split = splits_of_cut(cut, seed if split_seed is None else split_seed)
-            config = stage.RunConfig(
+            config = RunConfig(
                 method=method,
                 bits=bits,
                 voices=voices,  # type: ignore[arg-type]

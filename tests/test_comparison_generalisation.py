@@ -28,7 +28,8 @@ from ivr.pipeline.evaluation.evaluate import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.runs.encode import read_codes
-from ivr.pipeline.runs.train import RunConfig, _prepared
+from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runs.train import _prepared
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 SPEAKERS = ("ann:1", "bob", "eve")

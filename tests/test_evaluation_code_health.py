@@ -18,8 +18,9 @@ from ivr.pipeline.evaluation.evaluate import PROTOCOLS, Protocol, evaluate, eval
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs.encode import CodedItems, Codes, encode_run, read_codes
+from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import load_model, read_config
-from ivr.pipeline.runs.train import RunConfig, train_run
+from ivr.pipeline.runs.train import train_run
 
 ALL = Protocol(voices="all", test=None, seed=0)
 DIRECTIONS = ("image_to_voice", "voice_to_image")

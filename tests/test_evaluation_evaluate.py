@@ -18,7 +18,7 @@ from ivr.hashing.codes import pack, unpack
 from ivr.hashing.distances import euclidean_distance
 from ivr.hashing.metrics import MetricsError, scores
 from ivr.hashing.ranking import score_histograms
-from ivr.hashing.trainer import TrainConfig
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.published import DATASETS, PUBLISHED
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.evaluation import evaluate as stage
@@ -32,8 +32,9 @@ from ivr.pipeline.evaluation.evaluate import (
 )
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.runs.encode import CodedItems, Codes, encode_run, read_codes
+from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError
-from ivr.pipeline.runs.train import RunConfig, train_run
+from ivr.pipeline.runs.train import train_run
 
 ALL = Protocol(voices="all", seed=0)
 CONFIG = RunConfig(

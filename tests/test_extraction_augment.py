@@ -38,14 +38,9 @@ from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.extraction.job_array import Part
 from ivr.pipeline.extraction.merge import merge
 from ivr.pipeline.runs.encode import encode_run, packed_codes, read_codes
+from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config, write_json
-from ivr.pipeline.runs.train import (
-    RunConfig,
-    _describe,
-    _training_and_validation,
-    resume_run,
-    train_run,
-)
+from ivr.pipeline.runs.train import _describe, _training_and_validation, resume_run, train_run
 
 __all__ = ["counted"]  # a fixture
 

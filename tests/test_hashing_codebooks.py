@@ -7,7 +7,7 @@ from scipy.linalg import hadamard as sylvester
 from torch import Tensor
 
 from ivr.hashing.codebooks import codebook, hadamard, has_hadamard, spread_codes
-from ivr.pipeline.runs.train import BITS
+from ivr.pipeline.runs.run_config import BITS
 
 
 def generator(seed: int = 0) -> torch.Generator:

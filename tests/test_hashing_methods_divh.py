@@ -10,7 +10,8 @@ from torch import Tensor
 from ivr.hashing.codes import sign
 from ivr.hashing.methods import METHODS, Batch, method_entry
 from ivr.hashing.methods.divh import DIVH, DIVHConfig, bit_balance, likelihood, quantisation
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 
 Table = list[list[float]]
 Labels = tuple[int, ...]

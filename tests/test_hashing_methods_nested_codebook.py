@@ -14,7 +14,8 @@ from ivr.hashing.methods.nested_codebook import (
     bit_cross_entropy,
     cosine_cross_entropy,
 )
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 
 LABELS = [0, 2, 1, 2, 0]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.cepstral_augmentation import with_coefficients_hidden, with_frames_hidden
+from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import (
     ImageHead,
-    NetworkConfig,
     Sizes,
     VoiceRefinement,
     activate,

@@ -16,13 +16,13 @@ from ivr.hashing.methods.csq import CSQ
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
 from ivr.hashing.methods.dvan import DVAN
 from ivr.hashing.methods.scrl import SCRL, SCRLConfig
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import (
     LEARNING_RATES,
     WEIGHT_DECAYS,
     Epoch,
     Pairs,
-    TrainConfig,
     TrainingError,
     encode,
     encode_images,
@@ -36,6 +36,7 @@ from ivr.hashing.trainer import (
     train,
     validation_scores,
 )
+from ivr.hashing.training_config import TrainConfig
 
 # Every number is given, so that no test depends on a default.
 NETWORK = NetworkConfig(

@@ -35,7 +35,7 @@ CALLS = """
 import json, sys
 from click.testing import CliRunner
 from ivr.cli import main
-from ivr.hashing.trainer import TrainConfig
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.demo import main_job
 main_job.TRAINING = TrainConfig(epochs=1, batch_size=32)  # of the demonstration
 for arguments in json.loads(sys.argv[1]):

@@ -8,11 +8,12 @@ import torch
 from ivr.features.atomic_files import file_digest
 from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing.codes import unpack
-from ivr.hashing.trainer import TrainConfig
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs import encode as stage
 from ivr.pipeline.runs.encode import CodedItems, encode_run, read_codes
+from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import (
     RunError,
     load_model,
@@ -20,7 +21,7 @@ from ivr.pipeline.runs.run_folder import (
     read_json,
     write_tensors,
 )
-from ivr.pipeline.runs.train import RunConfig, train_run
+from ivr.pipeline.runs.train import train_run
 
 CONFIG = RunConfig(
     bits=24,

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from ivr.features.store import open_table, write_table
 from ivr.hashing.distances import measure_of
 from ivr.hashing.methods import METHODS, ClosedFormMethod, MethodEntry, method_entry
-from ivr.hashing.trainer import TrainConfig
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.evaluation.evaluate import (
     PROTOCOLS,
     EvaluateError,
@@ -27,8 +27,9 @@ from ivr.pipeline.evaluation.evaluate import (
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.runs import train as stage
 from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
-from ivr.pipeline.runs.train import RunConfig, describe_run, resume_run, train_run
+from ivr.pipeline.runs.train import describe_run, resume_run, train_run
 
 SMALL = ("network.voice_channels=8", "network.voice_stride=1", "network.voice_kernel=3",
          "network.image_hidden=16",

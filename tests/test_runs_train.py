@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing import trainer
 from ivr.hashing.methods.divh import DIVHConfig
-from ivr.hashing.trainer import TrainConfig, TrainingError
+from ivr.hashing.trainer import TrainingError
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import (
     Manifest,
     ManifestError,
@@ -29,9 +30,9 @@ from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runs import train as stage
 from ivr.pipeline.runs.encode import encode_run, read_codes
+from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
 from ivr.pipeline.runs.train import (
-    RunConfig,
     _kept_voices,
     make_pairs,
     remove_run,

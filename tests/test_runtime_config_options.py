@@ -7,8 +7,9 @@ import pytest
 from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.methods import METHODS
 from ivr.hashing.methods.divh import DIVHConfig
-from ivr.hashing.networks import NetworkConfig, Sizes
-from ivr.hashing.trainer import TrainConfig
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.runtime.config_options import OptionError, configured, describe, from_json
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ivr.hashing.networks import Sizes
 from ivr.hashing.pairs import Pairs
+from ivr.hashing.training_config import OptimiserName
 
 Distance = Literal["hamming", "euclidean", "matching"]
-OptimiserName = Literal["adamw", "sgd"]
 
 
 @dataclass(frozen=True)

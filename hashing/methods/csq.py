@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ivr.hashing.codebooks import codebook
 from ivr.hashing.losses import bits_off
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 
 from .base import Batch
 from .dual_encoder import DualEncoder

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class, sign
-from ivr.hashing.networks import NetworkConfig
+from ivr.hashing.network_config import NetworkConfig
 
 from .base import Batch
 from .dual_encoder import DualEncoder

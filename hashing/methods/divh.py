@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ivr.hashing.losses import balanced_weights, same_class, sign, straight_through_sign
-from ivr.hashing.networks import Activation, NetworkConfig, activate
+from ivr.hashing.network_config import Activation, NetworkConfig
+from ivr.hashing.networks import activate
 
 from .base import Batch
 from .dual_encoder import DualEncoder

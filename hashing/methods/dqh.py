@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivr.hashing.losses import bits_off, same_class, squared_distances
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 from ivr.hashing.triplets import drawn, hard_negatives, triplet_likelihood, triplet_margin
 
 from .base import Batch

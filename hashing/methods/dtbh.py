@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.losses import bits_off, same_class, squared_distances
-from ivr.hashing.networks import NetworkConfig
+from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.triplets import semi_hard_negative, triplet_likelihood, triplet_margin
 
 from .base import Batch

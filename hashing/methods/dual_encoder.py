@@ -13,7 +13,7 @@ from .base import TrainedMethod
 class DualEncoder(TrainedMethod):
     """The two ends of :mod:`ivr.hashing.networks`; a subclass adds a loss.
 
-    Its config has the field ``network``, a :class:`~ivr.hashing.networks.NetworkConfig`.
+    Its config has the field ``network``, a :class:`~ivr.hashing.network_config.NetworkConfig`.
     """
 
     def __init__(self, config: Any, sizes: Sizes, ends_width: int | None = None) -> None:

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivr.hashing.losses import straight_through_sign
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 
 from .base import Batch
 from .dual_encoder import DualEncoder

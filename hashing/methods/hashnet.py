@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 
 from .base import Batch
 from .dual_encoder import DualEncoder

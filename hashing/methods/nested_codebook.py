@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ivr.hashing.codebooks import BLOCK, nested_codes
-from ivr.hashing.networks import NetworkConfig, Sizes
+from ivr.hashing.network_config import NetworkConfig
+from ivr.hashing.networks import Sizes
 
 from .base import Batch
 from .dual_encoder import DualEncoder

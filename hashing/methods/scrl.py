@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ivr.hashing.losses import same_class
-from ivr.hashing.networks import NetworkConfig
+from ivr.hashing.network_config import NetworkConfig
 
 from .base import Batch
 from .dual_encoder import DualEncoder

@@ -26,6 +26,7 @@ from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryFigures, read_que
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs.encode import KIND as CODES_KIND
 from ivr.pipeline.runs.encode import QUANTISATION, encode_run
+from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import (
     CODES,
     CONFIG,
@@ -34,13 +35,7 @@ from ivr.pipeline.runs.run_folder import (
     read_config,
     read_json,
 )
-from ivr.pipeline.runs.train import (
-    RunConfig,
-    check_runs,
-    describe_run,
-    resume_run,
-    train_run,
-)
+from ivr.pipeline.runs.train import check_runs, describe_run, resume_run, train_run
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.lock import BusyError
 from ivr.pipeline.runtime.progress import clock, progress, say

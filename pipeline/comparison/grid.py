@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
-from ivr.hashing.trainer import TrainConfig
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import splits_of_cut
 from ivr.pipeline.evaluation.evaluate import PROTOCOLS, Protocol
 from ivr.pipeline.extraction.feature_dataset import STREAMS
-from ivr.pipeline.runs.train import RunConfig, Voices
+from ivr.pipeline.runs.run_config import RunConfig, Voices
 from ivr.pipeline.runtime.config_options import OptionError, configured
 
 from .generalisation import NOTHING, PLAIN_CHECK, Check, LeftOut

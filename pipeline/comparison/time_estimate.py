@@ -12,7 +12,8 @@ import torch
 
 from ivr.hashing.methods import ClosedFormMethod, TrainedMethod
 from ivr.hashing.pairs import Pairs
-from ivr.hashing.trainer import TrainConfig, fit, make_optimiser, train
+from ivr.hashing.trainer import fit, make_optimiser, train
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.runs.run_folder import HISTORY, RunError, build_model
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.threads import torch_threads

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from ivr.features.image_config import ImageConfig
-from ivr.hashing.trainer import TrainConfig
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.evaluation.evaluate import PROTOCOLS, evaluate_run
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
-from ivr.pipeline.runs.train import RunConfig, remove_run, train_run
+from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runs.train import remove_run, train_run
 from ivr.pipeline.runtime.progress import say
 
 from .demo_set import DemoConfig, write_demo_set

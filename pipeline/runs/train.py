@@ -7,10 +7,10 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +21,12 @@ from ivr.features.waveform_augmentation import changed_name
 from ivr.hashing.methods import ClosedFormMethod, Method, TrainedMethod, method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.pairs import Pairs
-from ivr.hashing.trainer import Epoch, TrainConfig, fit, make_optimiser, resolved, train
+from ivr.hashing.trainer import Epoch, fit, make_optimiser, resolved, train
+from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import Item, classes
-from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
+from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
-from ivr.pipeline.extraction.feature_dataset import STREAMS, FeatureDataset, open_features
+from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runtime.config_options import configured, from_json
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.lock import only_writer
@@ -33,6 +34,7 @@ from ivr.pipeline.runtime.memory import room
 from ivr.pipeline.runtime.progress import say
 
 from .encode import encode_run
+from .run_config import RunConfig
 from .run_folder import (
     CHECKPOINT,
     CONFIG,
@@ -49,69 +51,9 @@ from .run_folder import (
     write_tensors,
 )
 
-Voices = Literal["one", "all"]
-BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
 # What runs chose that were begun before there was such a choice.
 BEFORE = {"augmented": False}
 VERSIONS = ("image-voice-hashing", "torch", "numpy")
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What a run is.
-
-    Attributes:
-        method: of :data:`ivr.hashing.methods.METHODS`.
-        bits: length of the codes.
-        voices: one draws one voice an image by the seed, as DIVH does; all uses every voice.
-        streams: which of MFCC, delta and delta-delta the voice end sees.
-        seed: of the split, the drawn voices, the initial weights and the batches.
-        split: shares and seed of the split, where the manifest leaves it open.
-        options: of the method, ``name=value`` each.
-        training: how it is trained.
-        without_speakers: whose voices are neither trained on nor used to choose the model.
-        without_classes: that are neither trained on nor used to choose the model.
-        unseen_classes: share of the classes, in [0, 1), that the seed draws to be left out as well;
-            two at least, so that one can be told from another, unless it is 0.
-        unseen_captions: leave out of training every voice whose sentence the test split speaks.
-        augmented: train on the changed rows of the training voices too (``ivr extract --augment``).
-        device: auto takes cuda when there is one.
-    """
-
-    method: str = "divh"
-    bits: int = 64
-    voices: Voices = "one"
-    streams: tuple[str, ...] = STREAMS
-    seed: int = 0
-    split: SplitConfig = field(default_factory=SplitConfig)
-    options: tuple[str, ...] = ()
-    training: TrainConfig = field(default_factory=TrainConfig)
-    without_speakers: tuple[str, ...] = ()
-    without_classes: tuple[str, ...] = ()
-    unseen_classes: float = 0.0
-    unseen_captions: bool = False
-    augmented: bool = False
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Check the choices."""
-        entry = method_entry(self.method)
-        configured(entry.config, self.options)
-        if issubclass(entry.build, ClosedFormMethod) and self.training != TrainConfig():
-            raise ValueError(f"{self.method} is not trained in steps: leave out how to train")
-        if self.bits not in BITS:
-            raise ValueError(f"bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
-        if self.voices not in get_args(Voices):
-            raise ValueError(f"voices must be one or all, got {self.voices!r}")
-        once = len(set(self.streams)) == len(self.streams)
-        if not self.streams or not once or not set(self.streams) <= set(STREAMS):
-            raise ValueError(
-                f"streams must be of {', '.join(STREAMS)}, each once, got {','.join(self.streams)}"
-            )
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if not 0 <= self.unseen_classes < 1:
-            raise ValueError(f"unseen_classes must be in [0, 1), got {self.unseen_classes}")
 
 
 @dataclass(frozen=True)
