@@ -335,7 +335,7 @@ def test_a_method_that_was_stopped_goes_on_to_the_same_bits(
 
 
 def documented() -> str:
-    return (Path(__file__).resolve().parents[1] / "docs" / "methods.md").read_text()
+    return (Path(__file__).resolve().parents[1] / "docs" / "explanation" / "methods.md").read_text()
 
 
 def test_the_table_of_methods_in_the_docs_names_all_with_their_distance_and_reconstruction() -> (

@@ -2,7 +2,7 @@
 
 A new method is one new file with a config and a :class:`~ivr.hashing.methods.base.TrainedMethod`
 or :class:`~ivr.hashing.methods.base.ClosedFormMethod`, and its name in :data:`METHODS`
-(docs/methods.md shows one).
+(docs/explanation/methods.md shows one).
 """
 
 from dataclasses import dataclass

@@ -434,7 +434,7 @@ PRESETS = {
         figures=_health_figures,
         unit="Percent, dead bits and distinct codes are counts",
         notes=(
-            "Of the codes of the queries, docs/files.md says how. Imbalance: 0 where every bit is "
+            "Of the codes of the queries (docs/reference/files.md). Imbalance: 0 if every bit is "
             "+1 on half of the items. Correlation: mean of its absolute value over two bits. "
             "Agreement: bits that a voice shares with its image. Overlap of the distances of "
             "relevant and other pairs; gap of their means, of the bits. An empty cell is unknown: "

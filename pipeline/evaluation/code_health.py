@@ -51,7 +51,7 @@ class Health:
     """Health of the codes of the queries.
 
     Attributes:
-        section: ``health`` of results.json (docs/files.md).
+        section: ``health`` of results.json (docs/reference/files.md).
         images: counts of the bits of images.
         voices: the same of voices.
     """

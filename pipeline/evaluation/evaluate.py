@@ -140,7 +140,7 @@ class Protocol:
             raise ValueError(f"cutoff must be at least 1, got {self.cutoff}")
 
 
-# What the papers evaluate; where one is silent, the choice is ours (docs/protocols.md).
+# What the papers evaluate; where one is silent, the choice is ours (docs/explanation/protocols.md).
 PROTOCOLS = {
     "divh": Protocol(),
     "dvan": Protocol(test=0.1),
