@@ -1,8 +1,102 @@
-"""Deep image-voice hashing for remote sensing: a spoken sentence finds images by short codes."""
+"""Deep image-voice hashing for remote sensing: a spoken sentence finds images by short codes.
 
+The functions below do what the commands do, on paths; ``help(ivr.extract)`` explains each. Every
+name is imported at its first use, so that ``import ivr`` loads neither torch nor librosa.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from ivr.errors import IvrError
 
+if TYPE_CHECKING:
+    from ivr.features.image_config import ImageConfig
+    from ivr.features.mfcc import VoiceConfig
+    from ivr.hashing.network_config import NetworkConfig
+    from ivr.hashing.training_config import TrainConfig
+    from ivr.pipeline.comparison.compare import compare
+    from ivr.pipeline.comparison.grid import Grid
+    from ivr.pipeline.datasets.audit import CheckConfig, check
+    from ivr.pipeline.datasets.manifest import read_manifest
+    from ivr.pipeline.datasets.prepare import PrepareConfig, prepare
+    from ivr.pipeline.datasets.splits import SplitConfig
+    from ivr.pipeline.evaluation.evaluate import Protocol
+    from ivr.pipeline.evaluation.evaluate import evaluate_run as evaluate
+    from ivr.pipeline.extraction.extract import extract
+    from ivr.pipeline.extraction.extract_config import ExtractConfig
+    from ivr.pipeline.extraction.feature_dataset import open_features
+    from ivr.pipeline.extraction.merge import merge
+    from ivr.pipeline.runs.encode import encode_run as encode
+    from ivr.pipeline.runs.run_config import RunConfig
+    from ivr.pipeline.runs.train import train_run as train
+    from ivr.pipeline.runs.verify import verify
+
 __version__ = version("image-voice-hashing")
-__all__ = ["IvrError", "__version__"]
+__all__ = [
+    "CheckConfig",
+    "ExtractConfig",
+    "Grid",
+    "ImageConfig",
+    "IvrError",
+    "NetworkConfig",
+    "PrepareConfig",
+    "Protocol",
+    "RunConfig",
+    "SplitConfig",
+    "TrainConfig",
+    "VoiceConfig",
+    "__version__",
+    "check",
+    "compare",
+    "encode",
+    "evaluate",
+    "extract",
+    "merge",
+    "open_features",
+    "prepare",
+    "read_manifest",
+    "train",
+    "verify",
+]
+
+_PLACES = {
+    "CheckConfig": "ivr.pipeline.datasets.audit:CheckConfig",
+    "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
+    "Grid": "ivr.pipeline.comparison.grid:Grid",
+    "ImageConfig": "ivr.features.image_config:ImageConfig",
+    "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",
+    "PrepareConfig": "ivr.pipeline.datasets.prepare:PrepareConfig",
+    "Protocol": "ivr.pipeline.evaluation.evaluate:Protocol",
+    "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
+    "SplitConfig": "ivr.pipeline.datasets.splits:SplitConfig",
+    "TrainConfig": "ivr.hashing.training_config:TrainConfig",
+    "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
+    "check": "ivr.pipeline.datasets.audit:check",
+    "compare": "ivr.pipeline.comparison.compare:compare",
+    "encode": "ivr.pipeline.runs.encode:encode_run",
+    "evaluate": "ivr.pipeline.evaluation.evaluate:evaluate_run",
+    "extract": "ivr.pipeline.extraction.extract:extract",
+    "merge": "ivr.pipeline.extraction.merge:merge",
+    "open_features": "ivr.pipeline.extraction.feature_dataset:open_features",
+    "prepare": "ivr.pipeline.datasets.prepare:prepare",
+    "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
+    "train": "ivr.pipeline.runs.train:train_run",
+    "verify": "ivr.pipeline.runs.verify:verify",
+}
+"""Where each name that is imported at its first use stands: ``module:name``."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return the public object ``name``; imports its module."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'ivr' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    found = getattr(import_module(module), attribute) if attribute else import_module(module)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted({*globals(), *__all__})

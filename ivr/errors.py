@@ -1,15 +1,48 @@
 """The root of every error that a caller of ``ivr`` can expect.
 
-A module of its own below everything else: features, hashing and pipeline raise subclasses of it
-without importing anything of each other.
+A leaf below everything else: features, hashing and pipeline raise subclasses of it without
+importing each other.
 """
 
 
 class IvrError(ValueError):
-    """Something that a caller can expect and repair; the message is one line that says how.
+    """An error that a caller can expect and repair; the message is one line that says how.
 
-    The subclasses stand beside the code that raises them, for example ``ManifestError`` in
-    ``ivr.pipeline.datasets.manifest`` and ``RunError`` in ``ivr.pipeline.runs.run_folder``.
-    Any other exception is a bug, an error of the operating system (``OSError``), or memory that
-    ran out.
+    Every subclass, and the module that defines it::
+
+    IvrError
+        BusyError            ivr.pipeline.runtime.lock
+        ChangeError          ivr.features.waveform_augmentation
+        CodesError           ivr.hashing.codes
+        CompareError         ivr.pipeline.comparison.compare
+        CurvesError          ivr.pipeline.evaluation.curves
+        DemoError            ivr.pipeline.demo.demo_set
+        DeviceError          ivr.pipeline.runtime.device
+        EncoderError         ivr.features.image
+        EvaluateError        ivr.pipeline.evaluation.evaluate
+        ExtensionError       ivr.extensions
+        ExtractError         ivr.pipeline.extraction.extract
+        HealthError          ivr.hashing.health
+        ManifestError        ivr.pipeline.datasets.manifest
+            PairingError     ivr.pipeline.datasets.pairing
+        MediaError           ivr.features.media
+        MemoryFullError      ivr.features.encoder_batches
+        MergeError           ivr.pipeline.extraction.merge
+        MetricsError         ivr.hashing.metrics
+        OptionError          ivr.pipeline.runtime.config_options
+        PairsError           ivr.hashing.pairs
+        PartError            ivr.pipeline.extraction.job_array
+        RankingError         ivr.hashing.ranking
+        ReadersError         ivr.pipeline.extraction.parallel_readers
+            LostReadersError ivr.pipeline.extraction.parallel_readers
+        ResultError          ivr.pipeline.runtime.results
+        RunError             ivr.pipeline.runs.run_folder
+        SpeechError          ivr.pipeline.demo.speech
+        StoreError           ivr.features.store
+        TrainingError        ivr.hashing.trainer
+        VerifyError          ivr.pipeline.runs.verify
+        WeightsError         ivr.features.image
+
+    Any other exception is a bug, an error of the operating system (``OSError``), or exhausted
+    memory.
     """

@@ -1,0 +1,74 @@
+import ast
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import ivr
+
+HEAVY = ("h5py", "joblib", "librosa", "matplotlib", "numba", "scipy", "sklearn", "torch")
+
+
+def loaded_after(code: str) -> set[str]:
+    """Return the top-level packages that a fresh interpreter has imported after ``code``."""
+    ending = "import json, sys; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{ending}"], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ivr; ivr.__version__; ivr.IvrError; dir(ivr)",
+        "import ivr; ivr.ExtractConfig; ivr.RunConfig; ivr.TrainConfig; ivr.ImageConfig",
+        "from ivr.cli import main; main(['--help'], standalone_mode=False)",
+    ],
+)
+def test_the_face_and_the_help_load_no_heavy_library(code: str) -> None:
+    loaded = loaded_after(code)
+
+    assert "ivr" in loaded
+    assert loaded.intersection(("torch", "librosa", "matplotlib", "numba", "sklearn")) == set()
+
+
+def test_importing_ivr_alone_loads_no_library_for_numbers() -> None:
+    assert loaded_after("import ivr").intersection((*HEAVY, "numpy")) == set()
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert ivr.__version__ == version("image-voice-hashing")
+
+
+@pytest.mark.parametrize("name", ivr.__all__)
+def test_every_public_name_resolves_and_is_listed(name: str) -> None:
+    assert getattr(ivr, name) is not None
+    assert name in dir(ivr)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'ivr' has no attribute 'nothing'"):
+        ivr.nothing  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_are_imported_at_their_first_use() -> None:
+    tree = ast.parse(Path(str(ivr.__file__)).read_text(encoding="utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    declared = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert declared == ivr._PLACES
+    assert sorted({*declared, "IvrError", "__version__"}) == sorted(ivr.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in ivr.__all__ if name != "__version__"])
+def test_every_public_name_has_a_docstring(name: str) -> None:
+    assert len((getattr(ivr, name).__doc__ or "").strip()) > 20
