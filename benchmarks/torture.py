@@ -15,6 +15,7 @@ thread. Ends with exit status 1 where anything was found.
 """
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -366,7 +367,13 @@ def moment_of(out: Path) -> str:
         return "shard"
     if places:
         return "assembly"
-    return "lock" if (out / ".lock").exists() else "outside"
+    return "lock" if held(out) else "outside"
+
+
+def held(folder: Path) -> bool:
+    """Return whether the lock of ``folder`` names an owner that did not release it."""
+    lock = folder / ".lock"
+    return lock.is_file() and bool(json.loads(lock.read_text() or "{}").get("held"))
 
 
 MOMENTS = ("shard", "assembly", "lock", "outside")
@@ -418,7 +425,7 @@ def finish_copy(
     """Finish a copy of ``out`` with one call and compare what it makes."""
     if out.exists():
         shutil.copytree(out, copy)
-    findings.locks += (copy / ".lock").exists()
+    findings.locks += held(copy)
     status = ended(begun(manifest, copy, jobs))
     if status != reference.status:
         said = copy.with_name("log").read_text()

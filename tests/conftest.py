@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from ivr.features.voice import voice_vectors
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
+from ivr.pipeline.runtime.lock import only_writer
 
 if TYPE_CHECKING:
     from tiny_world import World
@@ -41,6 +43,13 @@ TINY_VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
 
 def ivr(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_free(folder: Path) -> None:
+    """No process holds ``folder`` and its last owner released it in good order."""
+    assert json.loads((folder / ".lock").read_text())["held"] is False
+    with only_writer(folder):
+        pass
 
 
 def succeeded(result: Result) -> Result:

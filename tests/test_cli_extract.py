@@ -14,7 +14,7 @@ import pytest
 import torch
 import torchvision
 from click.testing import CliRunner, Result
-from conftest import TINY_VOICE
+from conftest import TINY_VOICE, assert_free
 
 from ivr.cli import COMMANDS, main
 from ivr.cli.errors import one_line
@@ -323,7 +323,7 @@ def test_sigterm_ends_in_good_order_with_exit_status_75(media_set: Path) -> None
         "stopping after this batch; nothing is lost\n"
         "stopped early, nothing lost: call again to go on\n"
     )
-    assert not (out / ".lock").exists()
+    assert_free(out)
     write_manifest(media_set / "manifest.csv", Manifest(rows[:512]))
     rest = run_extract(media_set)
     assert rest.exit_code == 0

@@ -241,7 +241,7 @@ def test_a_killed_run_goes_on_to_the_same_bits_as_one_that_was_not(
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (killed / "codes.h5").exists()
-    assert (killed / ".lock").exists()
+    assert json.loads((killed / ".lock").read_text())["held"]
     resumed = succeeded(ivr("train-hash", features, "--out", killed, "--resume"))
     assert "going on after epoch" in resumed.stderr
     whole = tmp_path / "whole"

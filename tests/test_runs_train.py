@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import assert_free
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -267,7 +268,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_as_one_that_was_not(
         stop_at(patch, where, epoch, numbers[where])
         train_run(features, tmp_path / "stopped", config)
     assert not (tmp_path / "stopped" / "codes.h5").exists()
-    assert not (tmp_path / "stopped" / ".lock").exists()
+    assert_free(tmp_path / "stopped")
     resume_run(tmp_path / "stopped", device="cpu")
     assert_same_run(whole, tmp_path / "stopped")
     assert (tmp_path / "whole" / "splits.json").read_bytes() == (
@@ -490,7 +491,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_keeps_what_was_done(
     config = replace(CONFIG, options=(*OPTIONS, "activation=linear"), training=training)
     with pytest.raises(TrainingError, match="lower the learning rate"):
         train_run(features, tmp_path / "run", config)
-    assert not (tmp_path / "run" / ".lock").exists()
+    assert_free(tmp_path / "run")
     assert (tmp_path / "run" / "config.json").exists()
 
 

@@ -1,5 +1,7 @@
+import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,45 +12,61 @@ import pytest
 from ivr.pipeline.runtime import lock
 from ivr.pipeline.runtime.lock import BusyError, only_writer
 
-HERE = socket.gethostname()
+HOLD = (
+    "import sys, time; from pathlib import Path; from ivr.pipeline.runtime.lock import *\n"
+    "with only_writer(Path(sys.argv[1])):\n  print('in', flush=True); time.sleep(60)"
+)
+TRY = (
+    "import sys; from pathlib import Path; from ivr.pipeline.runtime.lock import *\n"
+    "try:\n  with only_writer(Path(sys.argv[1])): print('in')\n"
+    "except BusyError as error: print(error)"
+)
 
 
-def left_behind(folder: Path, host: str, process: int, age: float = 0.0) -> Path:
-    """A lock as another process wrote it ``age`` seconds ago."""
+def left_behind(
+    folder: Path, *, boot: str = "another kernel", held: bool = True, age: float = 0.0
+) -> Path:
+    """A lock file as process 1 of the machine ``elsewhere`` left it ``age`` seconds ago."""
     path = folder / ".lock"
-    path.write_text(json.dumps({"host": host, "process": process}))
+    path.write_text(
+        json.dumps({"host": "elsewhere", "process": 1, "boot": boot, "token": "t", "held": held})
+    )
     then = path.stat().st_mtime - age
     os.utime(path, (then, then))
     return path
 
 
-def gone_process() -> int:
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    return done.pid
+def owner_in(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / ".lock").read_text()))
 
 
-def test_the_folder_is_made_and_the_lock_removed(tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.0)
+
+
+def test_the_folder_is_made_and_the_lock_names_its_owner(tmp_path: Path) -> None:
     with only_writer(tmp_path / "a" / "b"):
-        assert json.loads((tmp_path / "a" / "b" / ".lock").read_text()) == {
-            "host": HERE,
-            "process": os.getpid(),
-        }
-    assert os.listdir(tmp_path / "a" / "b") == []
+        owner = owner_in(tmp_path / "a" / "b")
+        assert (owner["host"], owner["process"]) == (socket.gethostname(), os.getpid())
+        assert owner["held"] is True
+    assert os.listdir(tmp_path / "a" / "b") == [".lock"]
+    assert owner_in(tmp_path / "a" / "b")["held"] is False
 
 
-def test_the_lock_is_removed_after_an_error(tmp_path: Path) -> None:
+def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError), only_writer(tmp_path):
         raise KeyError
-    assert os.listdir(tmp_path) == []
+    with only_writer(tmp_path):
+        pass
 
 
-def test_a_second_writer_is_told_who_is_there(tmp_path: Path) -> None:
-    words = rf"process {os.getpid()} on this machine is writing here; wait for it, or remove .*lock"
+def test_a_second_writer_is_refused_and_told_who_is_there(tmp_path: Path) -> None:
+    words = f"process {os.getpid()} on this machine is writing here; wait for it"
     with only_writer(tmp_path):
         with pytest.raises(BusyError, match=words), only_writer(tmp_path):
             pass
-        assert (tmp_path / ".lock").exists()
+        assert owner_in(tmp_path)["held"] is True
 
 
 def test_two_folders_do_not_meet(tmp_path: Path) -> None:
@@ -56,36 +74,79 @@ def test_two_folders_do_not_meet(tmp_path: Path) -> None:
         pass
 
 
-def test_the_lock_of_a_process_that_is_gone_is_taken_over(tmp_path: Path) -> None:
-    left_behind(tmp_path, HERE, gone_process())
+def test_another_process_is_a_second_writer_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TRY, str(tmp_path)]
     with only_writer(tmp_path):
-        assert json.loads((tmp_path / ".lock").read_text())["process"] == os.getpid()
-    assert os.listdir(tmp_path) == []
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"process {os.getpid()} on this machine is writing here" in said
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "in\n"
 
 
-def test_a_process_of_another_machine_is_gone_after_five_minutes_without_a_touch(
-    tmp_path: Path,
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "in\n"
+        with pytest.raises(BusyError), only_writer(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert owner_in(tmp_path)["held"] is True
+    with only_writer(tmp_path):
+        assert owner_in(tmp_path)["process"] == os.getpid()
+
+
+@pytest.mark.parametrize("process", [0, -1, 1, os.getpid(), 2**70])
+def test_process_numbers_decide_nothing(tmp_path: Path, process: int) -> None:
+    """A recycled number, one of another namespace, or one that no machine has."""
+    path = left_behind(tmp_path, boot=lock._boot())
+    path.write_text(json.dumps({**owner_in(tmp_path), "process": process}))
+    with only_writer(tmp_path):
+        assert owner_in(tmp_path)["process"] == os.getpid()
+
+
+@pytest.mark.parametrize("age", [290, -290])
+def test_an_owner_on_another_machine_that_touched_the_lock_lately_holds_it(
+    tmp_path: Path, age: float
 ) -> None:
-    left_behind(tmp_path, "elsewhere", 1, age=290)
+    left_behind(tmp_path, age=age)
     with pytest.raises(BusyError, match="process 1 on elsewhere is writing"), only_writer(tmp_path):
         pass
-    left_behind(tmp_path, "elsewhere", 1, age=310)
+    assert os.listdir(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize("age", [310, -310, 1e8])
+def test_an_owner_on_another_machine_without_a_heartbeat_is_gone(
+    tmp_path: Path, age: float
+) -> None:
+    left_behind(tmp_path, age=age)
+    with only_writer(tmp_path):
+        assert owner_in(tmp_path)["process"] == os.getpid()
+    assert os.listdir(tmp_path) == [".lock"]
+
+
+def test_a_folder_that_another_machine_released_is_free_at_once(tmp_path: Path) -> None:
+    left_behind(tmp_path, held=False)
     with only_writer(tmp_path):
         pass
 
 
-def test_a_process_of_this_machine_that_runs_keeps_its_lock_however_old(tmp_path: Path) -> None:
-    left_behind(tmp_path, HERE, os.getppid(), age=10_000)
-    with pytest.raises(BusyError, match="on this machine"), only_writer(tmp_path):
+def test_of_two_machines_that_take_a_folder_at_one_moment_the_last_to_write_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(tmp_path, held=False)
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: left_behind(tmp_path) and None)
+    with pytest.raises(BusyError, match="process 1 on elsewhere"), only_writer(tmp_path):
         pass
+    assert owner_in(tmp_path)["host"] == "elsewhere"
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff\xfe", b"[]", b'{"host": "a"}', b'{"host": "a", "process": 1e999}', b"{" * 5],
+    [b"\xff\xfe", b"[]", b'{"host": "a"}', b'{"host": "a", "process": 1}', b"{" * 5, b"[" * 9999],
 )
-def test_a_lock_that_says_nothing_holds_for_five_minutes(tmp_path: Path, content: bytes) -> None:
-    path = left_behind(tmp_path, HERE, 1)
+def test_a_lock_that_names_no_owner_holds_for_five_minutes(tmp_path: Path, content: bytes) -> None:
+    path = left_behind(tmp_path)
     path.write_bytes(content)
     with pytest.raises(BusyError, match="an unknown machine"), only_writer(tmp_path):
         pass
@@ -94,45 +155,70 @@ def test_a_lock_that_says_nothing_holds_for_five_minutes(tmp_path: Path, content
         pass
 
 
-def test_a_process_number_that_no_machine_has_is_gone(tmp_path: Path) -> None:
-    left_behind(tmp_path, HERE, 2**70)
+def test_an_empty_lock_is_free(tmp_path: Path) -> None:
+    """A process was killed between making the file and writing into it."""
+    (tmp_path / ".lock").write_bytes(b"")
     with only_writer(tmp_path):
         pass
 
 
-def test_a_lock_taken_while_we_judged_its_predecessor_is_given_back(
+def test_a_lock_that_another_machine_took_over_is_left_to_it(tmp_path: Path) -> None:
+    with only_writer(tmp_path):
+        left_behind(tmp_path)
+    assert owner_in(tmp_path)["host"] == "elsewhere"
+    assert owner_in(tmp_path)["held"] is True
+
+
+def test_a_lock_file_that_was_removed_by_hand_is_made_again(tmp_path: Path) -> None:
+    with only_writer(tmp_path):
+        (tmp_path / ".lock").unlink()
+    with only_writer(tmp_path):
+        assert owner_in(tmp_path)["process"] == os.getpid()
+
+
+def test_a_file_removed_while_it_is_being_locked_is_not_taken_for_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_behind(tmp_path, HERE, gone_process())
-    runs = lock._runs
+    real, removed = fcntl.flock, []
 
-    def quicker(process: int) -> bool:
-        alive = runs(process)
-        left_behind(tmp_path, HERE, os.getppid())
-        return alive
+    def remove_first(handle: int, operation: int) -> None:
+        if not removed:
+            (tmp_path / ".lock").unlink()
+            removed.append(True)
+        real(handle, operation)
 
-    monkeypatch.setattr(lock, "_runs", quicker)
-    with (
-        pytest.raises(BusyError, match=f"process {os.getppid()} on this machine"),
-        only_writer(tmp_path),
-    ):
+    monkeypatch.setattr(lock.fcntl, "flock", remove_first)
+    with only_writer(tmp_path), pytest.raises(BusyError), only_writer(tmp_path):
         pass
-    assert json.loads((tmp_path / ".lock").read_text())["process"] == os.getppid()
-    assert os.listdir(tmp_path) == [".lock"]
 
 
-def test_what_a_process_left_that_was_killed_while_it_took_the_lock_is_removed(
-    tmp_path: Path,
+def test_the_heartbeat_alone_decides_where_the_file_system_has_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ".lock.new.1").write_text("")
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(lock.errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    left_behind(tmp_path, age=310)
     with only_writer(tmp_path):
-        assert os.listdir(tmp_path) == [".lock"]
+        with pytest.raises(BusyError, match=f"process {os.getpid()} on"), only_writer(tmp_path):
+            pass
+        assert owner_in(tmp_path)["held"] is True
+    with only_writer(tmp_path):
+        pass
 
 
-def test_a_lock_that_another_took_over_is_left_to_it(tmp_path: Path) -> None:
-    with only_writer(tmp_path):
-        left_behind(tmp_path, "elsewhere", 1)
-    assert json.loads((tmp_path / ".lock").read_text())["host"] == "elsewhere"
+def test_no_link_is_followed_and_a_pipe_does_not_hang(tmp_path: Path) -> None:
+    target = tmp_path / "notes.txt"
+    target.write_text("mine")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".lock").symlink_to(target)
+    (tmp_path / "b").mkdir()
+    os.mkfifo(tmp_path / "b" / ".lock")
+    for folder in ("a", "b"):
+        with pytest.raises(BusyError, match="not a lock file"), only_writer(tmp_path / folder):
+            pass
+    assert target.read_text() == "mine"
 
 
 def test_the_lock_is_touched_while_it_is_held(
@@ -144,21 +230,8 @@ def test_the_lock_is_touched_while_it_is_held(
         for _ in range(500):
             if (tmp_path / ".lock").stat().st_mtime > 0:
                 break
-            lock.time.sleep(0.01)
+            lock.threading.Event().wait(0.01)
         assert (tmp_path / ".lock").stat().st_mtime > 0
-
-
-def test_another_process_is_a_second_writer_too(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from ivr.pipeline.runtime.lock import *\n"
-        "try:\n  with only_writer(Path(sys.argv[1])): print('in')\n"
-        "except BusyError as error: print(error)"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    with only_writer(tmp_path):
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert f"process {os.getpid()} on this machine is writing here" in told
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "in\n"
 
 
 def test_what_a_killed_writer_left_half_written_is_removed(tmp_path: Path) -> None:

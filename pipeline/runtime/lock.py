@@ -1,128 +1,221 @@
-"""One writer an output folder, told apart without the file system's own locks."""
+"""One writer per output folder: the kernel's lock on this machine, a heartbeat between machines."""
 
+import errno
+import fcntl
 import json
 import os
+import secrets
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ivr.errors import IvrError
 
+LOCK = ".lock"
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 300.0
+SETTLE_SECONDS = 1.0
+LONGEST = 4096  # bytes of a lock file that are read
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+# What a file system without locks of its own answers.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class BusyError(IvrError):
     """Another process is writing to the folder."""
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a folder, or held it last.
+
+    Attributes:
+        host: name of the machine.
+        process: number of the process, as that process sees it.
+        boot: identity of the running kernel; processes of one kernel share its locks, whatever
+            container they run in.
+        token: random, another one each time that a folder is taken.
+        held: the folder is held; false once it was released in good order.
+    """
+
+    host: str
+    process: int
+    boot: str
+    token: str
+    held: bool = True
+
+
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; a second writer is told and stops.
+    """Hold ``folder`` for this process; a second writer is refused.
 
-    The lock is a file that is linked to its place (which network file systems do right) and touched
-    every :data:`BEAT_SECONDS`. The lock of a process that is gone is taken over: at once where it
-    ran on this machine, after :data:`STALE_SECONDS` without a touch where it ran on another.
+    The lock is ``flock`` on the file ``.lock``, which stays there. The kernel releases it when the
+    process ends, however it ends, so nothing depends on process numbers. Where the last owner ran
+    on another machine, whose locks this kernel may not see, the folder is taken only if the owner
+    released it or has not touched the file for :data:`STALE_SECONDS`; an owner touches it every
+    :data:`BEAT_SECONDS`.
 
-    What a killed writer left half written is removed.
+    Half-written files of a killed writer are removed.
 
     Raises:
         BusyError: another process holds the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
-    owner = json.dumps({"host": socket.gethostname(), "process": os.getpid()})
-    _acquire(path, owner)
-    for partial in folder.glob(".*.partial"):  # what a killed writer left of files.replaced
-        partial.unlink(missing_ok=True)
+    path = folder / LOCK
+    handle, by_kernel = _locked(path)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
-    beat.start()
     try:
-        yield
-    finally:
-        stop.set()
-        beat.join()
-        if _text(path) == owner:  # not so when it was taken for abandoned in the meantime
-            path.unlink(missing_ok=True)
-
-
-def _acquire(path: Path, owner: str) -> None:
-    # Linked when it is whole: a process killed in between leaves no lock that says nothing.
-    ready = path.with_name(f".lock.new.{os.getpid()}")
-    for _ in range(3):
-        ready.write_text(owner)
+        owner = _taken(path, handle, by_kernel=by_kernel)
+        for partial in folder.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
+        beat = threading.Thread(target=_beat, args=(handle, stop), daemon=True)
+        beat.start()
         try:
-            os.link(ready, path)
-        except FileExistsError:
-            _remove_if_abandoned(path)
-        except FileNotFoundError:  # swept up by a process that got the lock at this moment
-            continue
-        else:
-            for leftover in path.parent.glob(".lock.*"):
-                leftover.unlink(missing_ok=True)
-            return
+            yield
         finally:
-            ready.unlink(missing_ok=True)
-    raise BusyError(f"{path.parent}: another process took it at this moment; call again")
+            stop.set()
+            beat.join()
+            if _read(handle) == owner:
+                _write(handle, Owner(owner.host, owner.process, owner.boot, owner.token, False))
+    finally:
+        os.close(handle)  # the kernel releases the lock with it
 
 
-def _remove_if_abandoned(path: Path) -> None:
-    text = _text(path)
-    if text is None:
-        return
+def _locked(path: Path) -> tuple[int, bool]:
+    """Return a handle of the file ``path``, and whether it holds the kernel's lock on it.
+
+    It does not where the file system has no locks; then the heartbeat alone decides.
+
+    Raises:
+        BusyError: another process of this kernel holds it.
+    """
+    while True:
+        handle = _opened(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = _read(handle)
+            os.close(handle)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise _busy(path, owner, here=True) from error
+            if error.errno in NO_LOCKS:
+                return _opened(path), False
+            raise
+        if _is_the_file(path, handle):
+            return handle, True
+        os.close(handle)  # the file was removed in between: lock the one that is there now
+
+
+def _opened(path: Path) -> int:
+    """Return a handle of ``path``, which is made where it is missing; no link is followed.
+
+    Raises:
+        BusyError: something else than a regular file lies there.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        age = time.time() - path.stat().st_mtime
-        owner = json.loads(text)
-        host, process = str(owner["host"]), int(owner["process"])
+        handle = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise BusyError(f"{path}: not a lock file of ivr; remove it") from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BusyError(f"{path}: not a lock file of ivr; remove it")
+    return handle
+
+
+def _is_the_file(path: Path, handle: int) -> bool:
+    try:
+        there = path.lstat()
     except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError, OverflowError):
-        host, process = "", 0
-    here = host == socket.gethostname()
-    if (here and not _runs(process)) or (not here and age > STALE_SECONDS):
-        _bury(path, text)
-        return
-    where = "on this machine" if here else f"on {host or 'an unknown machine'}"
-    raise BusyError(
-        f"{path.parent}: process {process} {where} is writing here; wait for it, "
-        f"or remove {path} if it is gone"
+        return False
+    return os.path.samestat(there, os.fstat(handle))
+
+
+def _taken(path: Path, handle: int, *, by_kernel: bool) -> Owner:
+    """Write this process into the lock file and return it.
+
+    Raises:
+        BusyError: a process that the kernel's lock does not exclude holds the folder, or took it
+            at the same moment.
+    """
+    before = _read(handle)
+    mine = Owner(socket.gethostname(), os.getpid(), _boot(), secrets.token_hex(16))
+    unseen = not by_kernel or (before is not None and before.boot != mine.boot)
+    empty = os.fstat(handle).st_size == 0
+    if not empty and (before is None or (unseen and before.held)) and not _stale(path, handle):
+        raise _busy(path, before, here=False)
+    _write(handle, mine)
+    if unseen:
+        # Another process may have read the same: the last to write holds the folder.
+        time.sleep(SETTLE_SECONDS)
+        now = _read(handle)
+        if now != mine:
+            raise _busy(path, now, here=False)
+    return mine
+
+
+def _stale(path: Path, handle: int) -> bool:
+    """Return whether the file was not touched lately, by the clock of its file system.
+
+    A time in the future by more than that is no heartbeat either.
+    """
+    probe = path.with_name(f"{LOCK}.{secrets.token_hex(8)}.partial")
+    clock = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        now = os.fstat(clock).st_mtime
+    finally:
+        os.close(clock)
+        probe.unlink(missing_ok=True)
+    return abs(now - os.fstat(handle).st_mtime) > STALE_SECONDS
+
+
+def _busy(path: Path, owner: Owner | None, *, here: bool) -> BusyError:
+    who = "another process" if owner is None else f"process {owner.process}"
+    if here:
+        return BusyError(f"{path.parent}: {who} on this machine is writing here; wait for it")
+    host = owner.host if owner else "an unknown machine"
+    return BusyError(
+        f"{path.parent}: {who} on {host} is writing here; wait for it, or call again "
+        f"{STALE_SECONDS / 60:.0f} minutes after that machine went down"
     )
 
 
-def _bury(path: Path, text: str) -> None:
-    """Remove the lock that says ``text``; another process may have put its own there by now."""
-    grave = path.with_name(f".lock.{os.getpid()}")
+def _read(handle: int) -> Owner | None:
+    """Return the owner in the lock file, None where it names none."""
     try:
-        path.rename(grave)
-        if _text(grave) != text:
-            os.link(grave, path)
-    except (FileNotFoundError, FileExistsError):
+        values = json.loads(os.pread(handle, LONGEST, 0))
+        owner = Owner(**values)
+        known = {"host": str, "process": int, "boot": str, "token": str, "held": bool}
+        if all(type(getattr(owner, name)) is kind for name, kind in known.items()):
+            return owner
+    except (ValueError, TypeError, RecursionError):
         pass
-    grave.unlink(missing_ok=True)
+    return None
 
 
-def _text(path: Path) -> str | None:
+def _write(handle: int, owner: Owner) -> None:
+    content = json.dumps(asdict(owner)).encode()
+    os.pwrite(handle, content, 0)
+    os.ftruncate(handle, len(content))  # after it: never empty while it is held
+    os.fsync(handle)  # on a network file system other machines read it from there
+
+
+def _boot() -> str:
+    """Return what tells this running kernel from every other one."""
     try:
-        return path.read_bytes().decode(errors="replace")
-    except FileNotFoundError:
-        return None
+        return BOOT.read_text().strip()
+    except OSError:
+        return socket.gethostname()
 
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(handle: int, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
         with suppress(OSError):  # a file system that hangs for a moment must not end the beat
-            os.utime(path)
+            os.utime(handle)
