@@ -287,7 +287,7 @@ def test_the_share_of_test_sentences_heard_in_training_is_a_warning(tmp_path: Pa
     said = {
         "train": ["a pond", "a river", "trees"],
         "val": ["a boat"],
-        "test": ["A  pond .", "a pond", "a boat", "roads"],
+        "test": ["A  pond, .", "a pond", "a boat", "roads"],
     }
     rows = [
         ManifestRow(

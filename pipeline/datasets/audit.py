@@ -19,6 +19,7 @@ from ivr.pipeline.runtime.progress import progress
 
 from .manifest import Item, Manifest, ManifestError, read_manifest, resolve
 from .published import known_dataset, spelling
+from .sentence import sentence
 from .splits import SplitConfig, complete_splits
 
 SILENCE = 10 ** (-60 / 20)
@@ -267,8 +268,8 @@ def find_captions_on_two_sides(voices: Sequence[Item]) -> list[Finding]:
     """Return the share of test sentences that are also trained on, as one warning."""
     spoken: dict[str, list[str]] = defaultdict(list)
     for voice in voices:
-        if voice.caption:
-            spoken[voice.split].append(" ".join(voice.caption.casefold().rstrip(" .").split()))
+        if sentence(voice.caption):
+            spoken[voice.split].append(sentence(voice.caption))
     trained = set(spoken["train"])
     shared = sum(caption in trained for caption in spoken["test"])
     if not shared:
