@@ -105,7 +105,9 @@ def test_rows_are_those_of_the_encoder_and_of_the_mfcc(media_set: Path, tmp_path
         expected, length = read_voice_vectors(media_set / name, TINY_VOICE)
         np.testing.assert_array_equal(vector, expected.reshape(-1))
         assert frames[name] == length == 31  # 0.15 s every 5 ms, and the first
-    assert sorted(os.listdir(tmp_path / "out")) == ["images.h5", "manifest.csv", "voices.h5"]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        ".lock", "images.h5", "manifest.csv", "voices.h5",
+    ]  # fmt: skip
 
 
 def test_a_file_says_how_it_was_made(media_set: Path, tmp_path: Path) -> None:
@@ -515,7 +517,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     manifest = made(tmp_path, 0, 1)
     with only_writer(tmp_path / "out"), pytest.raises(BusyError, match="is writing here"):
         extract(manifest, tmp_path / "out", CONFIG)
-    assert os.listdir(tmp_path / "out") == []
+    assert os.listdir(tmp_path / "out") == [".lock"]
 
 
 def test_a_manifest_inside_the_output_folder_stays_as_it_is(tmp_path: Path) -> None:
@@ -530,7 +532,7 @@ def test_what_a_killed_call_left_half_written_is_removed(tmp_path: Path) -> None
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".voices.h5.123.partial").write_bytes(b"half")
     extract(made(tmp_path, 0, 1), tmp_path / "out", CONFIG)
-    assert sorted(os.listdir(tmp_path / "out")) == ["manifest.csv", "voices.h5"]
+    assert sorted(os.listdir(tmp_path / "out")) == [".lock", "manifest.csv", "voices.h5"]
 
 
 def test_a_call_killed_while_it_removed_its_shards_leaves_no_folder_for_ever(

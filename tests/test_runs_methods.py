@@ -265,6 +265,7 @@ def test_a_method_that_is_not_trained_leaves_one_line_and_no_checkpoint(
 ) -> None:
     run = runs / name
     assert {path.name for path in run.iterdir()} == {
+        ".lock",
         "config.json", "splits.json", "model.safetensors", "history.jsonl", "codes.h5",
     }  # fmt: skip
     (line,) = (run / "history.jsonl").read_text().splitlines()

@@ -114,6 +114,7 @@ def stop_at(
 
 def test_a_run_folder_holds_what_the_architecture_promises(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
+        ".lock",
         "config.json", "splits.json", "model.safetensors", "checkpoint.safetensors",
         "history.jsonl", "tensorboard", "codes.h5",
     }  # fmt: skip
@@ -356,7 +357,7 @@ def test_a_link_in_a_run_is_removed_and_not_followed(run: Path, tmp_path: Path) 
     (copy / "linked").symlink_to(tmp_path / "elsewhere")
     remove_run(copy)
     assert (tmp_path / "elsewhere" / "kept.txt").exists()
-    assert list(copy.iterdir()) == []
+    assert [path.name for path in copy.iterdir()] == [".lock"]
 
 
 def test_a_mistake_costs_the_old_run_nothing(features: Path, run: Path, tmp_path: Path) -> None:
