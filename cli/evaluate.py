@@ -79,7 +79,8 @@ def evaluate(
     with one_line():
         from dataclasses import replace
 
-        from ivr.pipeline.evaluation import evaluate as stage
+        from ivr.pipeline.evaluation.evaluate import evaluate_run
+        from ivr.pipeline.evaluation.protocol import PROTOCOLS
         from ivr.pipeline.evaluation.report_tables import results_table
 
         chosen = {
@@ -99,8 +100,8 @@ def evaluate(
         }
         with settings():
             protocol = replace(
-                stage.PROTOCOLS[preset],
+                PROTOCOLS[preset],
                 **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
             )
-        results = stage.evaluate_run(run, protocol, codes=codes, out=out)
+        results = evaluate_run(run, protocol, codes=codes, out=out)
         click.echo(json.dumps(results) if as_json else results_table(results))

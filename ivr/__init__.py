@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.manifest import read_manifest
     from ivr.pipeline.datasets.prepare import PrepareConfig, prepare
     from ivr.pipeline.datasets.splits import SplitConfig
-    from ivr.pipeline.evaluation.evaluate import Protocol
     from ivr.pipeline.evaluation.evaluate import evaluate_run as evaluate
+    from ivr.pipeline.evaluation.protocol import Protocol
     from ivr.pipeline.extraction.extract import extract
     from ivr.pipeline.extraction.extract_config import ExtractConfig
     from ivr.pipeline.extraction.feature_dataset import open_features
@@ -67,7 +67,7 @@ _PLACES = {
     "ImageConfig": "ivr.features.image_config:ImageConfig",
     "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",
     "PrepareConfig": "ivr.pipeline.datasets.prepare:PrepareConfig",
-    "Protocol": "ivr.pipeline.evaluation.evaluate:Protocol",
+    "Protocol": "ivr.pipeline.evaluation.protocol:Protocol",
     "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
     "SplitConfig": "ivr.pipeline.datasets.splits:SplitConfig",
     "TrainConfig": "ivr.hashing.training_config:TrainConfig",

@@ -24,7 +24,7 @@ from ivr.pipeline.comparison.generalisation import (
 )
 from ivr.pipeline.comparison.grid import Grid, Variant
 from ivr.pipeline.datasets.manifest import Item, Manifest, ManifestRow, write_manifest
-from ivr.pipeline.evaluation.evaluate import PROTOCOLS
+from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.runs.encode import read_codes

@@ -14,7 +14,8 @@ from ivr.hashing.codes import pack, unpack
 from ivr.hashing.distances import euclidean_distance
 from ivr.pipeline.evaluation import evaluate as stage
 from ivr.pipeline.evaluation.code_health import draw_health
-from ivr.pipeline.evaluation.evaluate import PROTOCOLS, Protocol, evaluate, evaluate_run, judge
+from ivr.pipeline.evaluation.evaluate import evaluate, evaluate_run, judge
+from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs.encode import CodedItems, Codes, encode_run, read_codes

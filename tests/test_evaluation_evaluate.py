@@ -23,13 +23,12 @@ from ivr.pipeline.datasets.published import DATASETS, PUBLISHED
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.evaluation import evaluate as stage
 from ivr.pipeline.evaluation.evaluate import (
-    PROTOCOLS,
     EvaluateError,
-    Protocol,
     curve_points,
     evaluate,
     evaluate_run,
 )
+from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.runs.encode import CodedItems, Codes, encode_run, read_codes
 from ivr.pipeline.runs.run_config import RunConfig

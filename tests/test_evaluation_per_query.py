@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ivr.features.store import StoreError, open_table, write_table
-from ivr.pipeline.evaluation.evaluate import PROTOCOLS, evaluate_run
+from ivr.pipeline.evaluation.evaluate import evaluate_run
 from ivr.pipeline.evaluation.per_query import KIND, read_queries
+from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.runs.encode import read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.train import train_run

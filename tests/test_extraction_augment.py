@@ -29,7 +29,8 @@ from ivr.features.waveform_augmentation import change_of, changed_name, changed_
 from ivr.hashing.trainer import encode_voices, epoch_batches
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.datasets.splits import complete_splits
-from ivr.pipeline.evaluation.evaluate import EvaluateError, Protocol, evaluate_run
+from ivr.pipeline.evaluation.evaluate import EvaluateError, evaluate_run
+from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.extract import ExtractError, extract, plan
 from ivr.pipeline.extraction.extract_config import ExtractConfig

@@ -18,12 +18,11 @@ from ivr.hashing.distances import measure_of
 from ivr.hashing.methods import METHODS, ClosedFormMethod, MethodEntry, method_entry
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.evaluation.evaluate import (
-    PROTOCOLS,
     EvaluateError,
-    Protocol,
     evaluate,
     evaluate_run,
 )
+from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.runs import train as stage
 from ivr.pipeline.runs.encode import read_codes

@@ -8,7 +8,7 @@ or :class:`~ivr.hashing.methods.base.ClosedFormMethod`, and its name in :data:`M
 from dataclasses import dataclass
 from typing import Any
 
-from .base import Batch, ClosedFormMethod, Distance, Method, TrainedMethod
+from .base import Batch, ClosedFormMethod, Method, TrainedMethod
 from .cca_itq import CCAITQ, CCAITQConfig
 from .cca_sign import CanonicalConfig, CCASign
 from .cmir_net import CMIRNet, CMIRNetConfig
@@ -29,7 +29,6 @@ __all__ = [
     "METHODS",
     "Batch",
     "ClosedFormMethod",
-    "Distance",
     "Method",
     "MethodEntry",
     "TrainedMethod",

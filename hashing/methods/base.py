@@ -7,16 +7,15 @@ or of :class:`ClosedFormMethod`, which is computed from the whole training split
 import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ivr.hashing.distance_names import Distance
 from ivr.hashing.networks import Sizes
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.training_config import OptimiserName
-
-Distance = Literal["hamming", "euclidean", "matching"]
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from ivr.errors import IvrError
 from ivr.features.store import open_table
 from ivr.hashing.methods import TrainedMethod, method_entry
 from ivr.hashing.trainer import resolved
-from ivr.pipeline.evaluation.evaluate import Protocol, completed, evaluate_run
+from ivr.pipeline.evaluation.evaluate import completed, evaluate_run
 from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryFigures, read_queries
+from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs.encode import KIND as CODES_KIND
 from ivr.pipeline.runs.encode import QUANTISATION, encode_run

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ivr.features.waveform_augmentation import parse_change
 from ivr.pipeline.datasets.manifest import classes
-from ivr.pipeline.evaluation.evaluate import Classes, Protocol
+from ivr.pipeline.evaluation.protocol import Classes, Protocol
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 
 SHARE = 0.25  # of the classes that are left out
@@ -63,7 +63,7 @@ class Check:
         left_out: of training.
         name: of the folder of the figures; ``""`` where the protocol is not changed.
         voices: all, whatever the protocol says; None for the protocol's.
-        classes: see :class:`ivr.pipeline.evaluation.evaluate.Protocol`.
+        classes: see :class:`ivr.pipeline.evaluation.protocol.Protocol`.
         speaker: ask with the voices of the one who is left out, or of all others; None of all.
         change: of the voices that are asked with and searched, ``""`` for none.
     """

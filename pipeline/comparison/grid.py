@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import splits_of_cut
-from ivr.pipeline.evaluation.evaluate import PROTOCOLS, Protocol
+from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runs.run_config import RunConfig, Voices
 from ivr.pipeline.runtime.config_options import OptionError, configured
@@ -102,7 +102,7 @@ class Grid:
         streams: what voice ends see.
         voices: that are trained on.
         seeds: of splits, drawn voices, weights and batches.
-        protocol: of :data:`ivr.pipeline.evaluation.evaluate.PROTOCOLS`, for all.
+        protocol: of :data:`ivr.pipeline.evaluation.protocol.PROTOCOLS`, for all.
         cut: of the images, 80/20 or 80/10/10; ``""`` for that of the protocol.
         device: to train on.
         checks: what is asked of every method; those that leave out the same share a run.

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ivr.features.image_config import ImageConfig
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.evaluation.evaluate import PROTOCOLS, evaluate_run
+from ivr.pipeline.evaluation.evaluate import evaluate_run
+from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest
 from ivr.hashing.distances import Measure, measure_of
 from ivr.hashing.health import confusion, pair_distances
-from ivr.hashing.methods import Distance
 from ivr.hashing.metrics import (
     PrecisionRecall,
     Scores,
@@ -57,9 +56,9 @@ from ivr.pipeline.runtime.progress import say
 from .code_health import Confusion, Health, code_health, direction_health, draw_health
 from .curves import Curves, draw_curves, write_curves
 from .per_query import DIRECTIONS, QueryFigures, write_queries
+from .protocol import Protocol
 from .report_tables import run_title
 
-Classes = Literal["all", "seen", "unseen", "unseen-among-all"]
 QUERIES_AT_ONCE = 16_384
 CELLS_AT_ONCE = 1 << 22
 CURVE_POINTS = 200
@@ -72,81 +71,6 @@ NEAREST = 10
 
 class EvaluateError(IvrError):
     """Codes that cannot be evaluated as asked, in one line."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """Every choice that a retrieval figure depends on.
-
-    Attributes:
-        relevance: an item is relevant if it has the query's class, or if it is its pair.
-        database: split that is searched: test, train, or all. Queries are always of the test split.
-        voices: one draws one voice an image by ``seed``, all takes every voice; on both sides.
-        cutoff: average precision over the first so many places, None for the full list.
-        denominator: of average precision at a cut-off: all relevant items, min(cutoff, relevant
-            items), or the hits among the first ``cutoff``.
-        ties: expectation over all orders of items at one distance, or file-order, in which items
-            of one distance keep the order of the manifest.
-        empty: a query with nothing relevant counts as zero, is left out, or is an error.
-        distance: what is ranked by: hamming, by the codes, or the method's own euclidean or
-            matching, by its outputs; None for the method's own.
-        bits: rank by the first so many bits of the codes, None for all.
-        speaker: use the voices of this speaker only, None for those of all.
-        without_speaker: use the voices of all known speakers but this one, None for those of all.
-        classes: all; seen or unseen, only items of classes that the run trained on, or never saw,
-            on both sides; unseen-among-all, queries of classes that it never saw, all is searched.
-        test: share of the images that the protocol tests on, None for any; only compared.
-        seed: of the drawn voices, None for the run's.
-    """
-
-    relevance: Literal["class", "pair"] = "class"
-    database: Literal["test", "train", "all"] = "test"
-    voices: Literal["one", "all"] = "one"
-    cutoff: int | None = None
-    denominator: Literal["relevant", "min", "hits"] = "relevant"
-    ties: Literal["expectation", "file-order"] = "expectation"
-    empty: Literal["zero", "skip", "error"] = "zero"
-    distance: Distance | None = None
-    bits: int | None = None
-    speaker: str | None = None
-    without_speaker: str | None = None
-    classes: Classes = "all"
-    test: float | None = 0.2
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the choices."""
-        choices: dict[str, tuple[str, ...]] = {
-            "relevance": ("class", "pair"),
-            "database": ("test", "train", "all"),
-            "voices": ("one", "all"),
-            "denominator": ("relevant", "min", "hits"),
-            "ties": ("expectation", "file-order"),
-            "empty": ("zero", "skip", "error"),
-            "classes": get_args(Classes),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be {', '.join(known)}, got {getattr(self, name)!r}")
-        if self.distance not in (None, *get_args(Distance)):
-            raise ValueError(
-                f"distance must be {', '.join(get_args(Distance))}, got {self.distance!r}"
-            )
-        if self.bits is not None and (self.bits < 8 or self.bits % 8):
-            raise ValueError(f"bits must be a multiple of 8, got {self.bits}")
-        if self.speaker is not None and self.without_speaker is not None:
-            raise ValueError("give a speaker, or one to do without, not both")
-        if self.cutoff is not None and self.cutoff < 1:
-            raise ValueError(f"cutoff must be at least 1, got {self.cutoff}")
-
-
-# What the papers evaluate; where one is silent, the choice is ours (docs/explanation/protocols.md).
-PROTOCOLS = {
-    "divh": Protocol(),
-    "dvan": Protocol(test=0.1),
-    "rsicd-150": Protocol(voices="all", cutoff=150, denominator="hits"),
-    "pair": Protocol(relevance="pair", voices="all"),
-}
 
 
 @dataclass(frozen=True, eq=False)
