@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ivr.hashing.methods import TrainedMethod, method_entry
+from ivr.hashing.method import TrainedMethod
+from ivr.hashing.methods import method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import make_optimiser, train
 from ivr.hashing.training_config import TrainConfig

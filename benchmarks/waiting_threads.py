@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 STEPS = """
 import time, torch
-from ivr.hashing.methods import Batch
+from ivr.hashing.method import Batch
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
 from ivr.hashing.networks import Sizes
 torch.manual_seed(0)

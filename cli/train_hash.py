@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ivr.hashing.methods import method_names
+
 from .errors import describe, one_line, settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -41,8 +43,7 @@ def _choices_given(context: click.Context) -> bool:
     "--method",
     default="divh",
     show_default=True,
-    help="divh, nested_codebook, dvan, cmir_net, scrl, dtbh, dqh, dcmh, hashnet, csq, "
-    "ortho_hash, greedy_hash, cca_sign, cca_itq or lsh.",
+    help=f"{', '.join(method_names())}, or module:Class for a method of your own.",
 )
 @click.option(
     "--bits",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from .methods import Method
+from .method import Method
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

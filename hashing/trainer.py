@@ -18,7 +18,7 @@ from ivr.errors import IvrError
 
 from .codes import pack, sign
 from .distances import Measure, measure_of
-from .methods import Batch, ClosedFormMethod, Method, TrainedMethod
+from .method import Batch, ClosedFormMethod, Method, TrainedMethod
 from .metrics import Scores, join_scores, scores
 from .pairs import Pairs
 from .ranking import class_histograms, score_histograms

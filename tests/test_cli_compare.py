@@ -18,7 +18,7 @@ from conftest import assert_one_line, ivr, succeeded
 from ivr.cli import main
 from ivr.cli.compare import PRESETS as HELP
 from ivr.features.store import open_table, write_table
-from ivr.hashing.methods import METHODS
+from ivr.hashing.methods import method_entry
 from ivr.pipeline.comparison.compare import read_lines
 from ivr.pipeline.comparison.grid import Grid, Variant
 from ivr.pipeline.comparison.presets import PRESETS
@@ -106,7 +106,7 @@ def test_the_table_is_printed_and_written_in_four_forms(features: Path, compared
     first, _, head = result.stdout.splitlines()[:3]
     assert first == "Methods side by side: mAP, P@1 and P@10"
     assert head.split()[:4] == ["method", "bits", "ranked", "by"]
-    reconstruction = METHODS["scrl"].build.reconstruction
+    reconstruction = method_entry("scrl").build.reconstruction
     printed = " ".join(result.stdout.split())
     assert f"[1] scrl is a reconstruction, {reconstruction}." in printed
     markdown = (compared / "compare.md").read_text()

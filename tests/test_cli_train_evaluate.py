@@ -18,7 +18,7 @@ from ivr.cli import main
 from ivr.cli.train_hash import train_hash as train_command
 from ivr.features.store import open_table, write_table
 from ivr.hashing.codes import unpack
-from ivr.hashing.methods import METHODS
+from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.methods.divh import DIVHConfig
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.runs.encode import read_codes
@@ -148,9 +148,10 @@ def test_describe_prints_every_option_of_the_method_without_any_features() -> No
 
 def test_every_method_is_named_in_the_help_and_described() -> None:
     (option,) = (p for p in train_command.params if p.name == "method")
-    named = option.help.removesuffix(".").replace(" or ", ", ").split(", ")  # type: ignore[attr-defined]
-    assert named == list(METHODS)
-    for name, entry in METHODS.items():
+    *named, own = option.help.split(", ")  # type: ignore[attr-defined]
+    assert (tuple(named), own) == (method_names(), "or module:Class for a method of your own.")
+    for name in named:
+        entry = method_entry(name)
         lines = succeeded(ivr("train-hash", "--describe", name)).stdout.splitlines()
         assert lines[0] == f"# {name}: {entry.build.source}"
         assert lines[1] == f"# ranks by {entry.build.distance} distance"
@@ -168,7 +169,7 @@ def test_a_reconstruction_is_said_while_it_is_trained(features: Path, tmp_path: 
     result = ivr("train-hash", features, "--out", tmp_path / "run", "--method", "dtbh", *SHORT)
     said = succeeded(result).stderr
     assert "method: dtbh, DTBH, Remote Sensing 2020, 12(1), 84" in said
-    assert f"reconstruction: {METHODS['dtbh'].build.reconstruction}" in said
+    assert f"reconstruction: {method_entry('dtbh').build.reconstruction}" in said
     table = succeeded(ivr("evaluate", tmp_path / "run")).stdout
     assert table.startswith("dtbh (reconstruction), 16 bits, ranked by Hamming distance")
 

@@ -8,10 +8,10 @@ from sklearn.cross_decomposition import CCA
 from torch import Tensor
 
 from ivr.hashing.canonical import canonical_correlation, itq_rotation, random_frame, voice_summary
-from ivr.hashing.methods import ClosedFormMethod, method_entry
-from ivr.hashing.methods.canonical_method import CanonicalMethod
+from ivr.hashing.canonical_method import CanonicalConfig, CanonicalMethod
+from ivr.hashing.method import ClosedFormMethod
+from ivr.hashing.methods import method_entry
 from ivr.hashing.methods.cca_itq import CCAITQConfig
-from ivr.hashing.methods.cca_sign import CanonicalConfig
 from ivr.hashing.networks import Sizes
 from ivr.hashing.pairs import Pairs
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ivr.hashing import losses as pieces
-from ivr.hashing.methods import METHODS, Batch, TrainedMethod, method_entry
+from ivr.hashing.method import Batch, TrainedMethod
 from ivr.hashing.methods import dqh as dqh_module
 from ivr.hashing.methods import dvan as dvan_module
+from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.methods.cmir_net import CMIRNet, CMIRNetConfig
 from ivr.hashing.methods.csq import CSQ, CSQConfig
 from ivr.hashing.methods.dcmh import DCMH, DCMHConfig
@@ -497,9 +498,7 @@ def test_the_stable_forms_are_finite_and_exact_far_from_zero() -> None:
     assert far.grad.tolist() == [-1.0, 0.0, 1.0]
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, e in METHODS.items() if issubclass(e.build, TrainedMethod)]
-)
+@pytest.mark.parametrize("name", [name for name in method_names() if method_entry(name).trained])
 @pytest.mark.parametrize("labels", [(0, 0, 0), (0, 1, 2)])
 def test_a_batch_of_one_class_or_of_nothing_alike_has_a_finite_loss(
     name: str, labels: tuple[int, ...]

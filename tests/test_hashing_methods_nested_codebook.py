@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.codebooks import nested_codes
-from ivr.hashing.methods.base import Batch
+from ivr.hashing.method import Batch
 from ivr.hashing.methods.nested_codebook import (
     NestedCodebook,
     NestedCodebookConfig,

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ivr.hashing import trainer
+from ivr.hashing.canonical_method import CanonicalConfig
 from ivr.hashing.codes import sign
-from ivr.hashing.methods import Batch, Method
-from ivr.hashing.methods.cca_sign import CanonicalConfig, CCASign
+from ivr.hashing.method import Batch, Method
+from ivr.hashing.methods.cca_sign import CCASign
 from ivr.hashing.methods.csq import CSQ
 from ivr.hashing.methods.divh import DIVH, DIVHConfig
 from ivr.hashing.methods.dvan import DVAN

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from ivr.features.mfcc import VoiceConfig
-from ivr.hashing.methods import METHODS
+from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.methods.divh import DIVHConfig
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
@@ -154,7 +154,13 @@ def test_describe_reads_docstrings_without_their_indent_as_python_3_13_gives_the
 
 
 @pytest.mark.parametrize(
-    "kind", [*(entry.config for entry in METHODS.values()), NetworkConfig, TrainConfig, VoiceConfig]
+    "kind",
+    [
+        *(method_entry(name).config for name in method_names()),
+        NetworkConfig,
+        TrainConfig,
+        VoiceConfig,
+    ],
 )
 def test_every_option_of_the_product_has_a_text_and_takes_its_own_default(kind: type[Any]) -> None:
     rows = describe(kind)

@@ -1,100 +1,95 @@
-"""The methods of the field, one file each; all train from the same features.
+"""The hashing methods, one file each; all learn from the same features.
 
-A new method is one new file with a config and a :class:`~ivr.hashing.methods.base.TrainedMethod`
-or :class:`~ivr.hashing.methods.base.ClosedFormMethod`, and its name in :data:`METHODS`
-(docs/explanation/methods.md shows one).
+A file of this package is a method. It ends with ``METHOD``, a
+:class:`~ivr.hashing.method.MethodEntry` that names its class and its config. Nothing else lists
+the methods: a new file here is known to the command line, comparisons, docs and tests
+(docs/explanation/methods.md shows one). A method outside this package is given as ``module:Class`` or as an
+entry point of the group ``ivr.methods``.
+
+The methods are imported only when they are asked for; listing their names needs no torch.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from importlib import import_module
+from inspect import isclass
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from .base import Batch, ClosedFormMethod, Method, TrainedMethod
-from .cca_itq import CCAITQ, CCAITQConfig
-from .cca_sign import CanonicalConfig, CCASign
-from .cmir_net import CMIRNet, CMIRNetConfig
-from .csq import CSQ, CSQConfig
-from .dcmh import DCMH, DCMHConfig
-from .divh import DIVH, DIVHConfig
-from .dqh import DQH, DQHConfig
-from .dtbh import DTBH, DTBHConfig
-from .dvan import DVAN, DVANConfig
-from .greedy_hash import GreedyHash, GreedyHashConfig
-from .hashnet import HashNet, HashNetConfig
-from .lsh import LSH
-from .nested_codebook import NestedCodebook, NestedCodebookConfig
-from .ortho_hash import OrthoHash, OrthoHashConfig
-from .scrl import SCRL, SCRLConfig
+from ivr.errors import IvrError
+from ivr.extensions import extension_names, is_reference, load_extension
 
-__all__ = [
-    "METHODS",
-    "Batch",
-    "ClosedFormMethod",
-    "Method",
-    "MethodEntry",
-    "TrainedMethod",
-    "method_entry",
-    "method_text",
-]
+if TYPE_CHECKING:
+    from ivr.hashing.method import MethodEntry
+
+GROUP = "ivr.methods"
 
 
-@dataclass(frozen=True)
-class MethodEntry:
-    """How to configure and build a method.
-
-    Attributes:
-        config: the method's frozen dataclass of choices.
-        build: the method; makes the model from its config and the sizes of the data.
-    """
-
-    config: type[Any]
-    build: type[Method]
+class MethodError(IvrError):
+    """A method that does not exist or cannot be used, in one line."""
 
 
-METHODS = {
-    "divh": MethodEntry(DIVHConfig, DIVH),
-    "nested_codebook": MethodEntry(NestedCodebookConfig, NestedCodebook),
-    "dvan": MethodEntry(DVANConfig, DVAN),
-    "cmir_net": MethodEntry(CMIRNetConfig, CMIRNet),
-    "scrl": MethodEntry(SCRLConfig, SCRL),
-    "dtbh": MethodEntry(DTBHConfig, DTBH),
-    "dqh": MethodEntry(DQHConfig, DQH),
-    "dcmh": MethodEntry(DCMHConfig, DCMH),
-    "hashnet": MethodEntry(HashNetConfig, HashNet),
-    "csq": MethodEntry(CSQConfig, CSQ),
-    "ortho_hash": MethodEntry(OrthoHashConfig, OrthoHash),
-    "greedy_hash": MethodEntry(GreedyHashConfig, GreedyHash),
-    "cca_sign": MethodEntry(CanonicalConfig, CCASign),
-    "cca_itq": MethodEntry(CCAITQConfig, CCAITQ),
-    "lsh": MethodEntry(CanonicalConfig, LSH),
-}
+@cache
+def own_method_names() -> tuple[str, ...]:
+    """Return the names of the methods of this package, sorted; imports none of them."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
-def method_entry(name: str) -> MethodEntry:
-    """Return the method ``name``.
+def method_names() -> tuple[str, ...]:
+    """Return the names of all methods: those of this package, then those of installed packages."""
+    own = own_method_names()
+    return own + tuple(name for name in extension_names(GROUP) if name not in own)
+
+
+def method_entry(name: str) -> "MethodEntry":
+    """Return how to configure and build the method ``name``; imports it.
+
+    Args:
+        name: of this package, of an entry point of ``ivr.methods``, or ``module:Class``.
 
     Raises:
-        ValueError: no such method.
+        MethodError: no such method, or an object that is not one.
+        ExtensionError: a method outside this package that cannot be imported.
     """
-    if name not in METHODS:
-        raise ValueError(f"no method {name!r}; there are {', '.join(METHODS)}")
-    return METHODS[name]
+    if name in own_method_names():
+        entry: MethodEntry = import_module(f"{__name__}.{name}").METHOD
+        return entry
+    if not is_reference(name) and name not in extension_names(GROUP):
+        raise MethodError(f"no method {name!r}; there are {', '.join(method_names())}")
+    return _outside_entry(name, load_extension(GROUP, name))
 
 
 def method_text(name: str) -> str:
-    """Return what the method ``name`` is, in some lines.
+    """Return source, distance, training and reconstruction of the method ``name``, as comments.
 
     Raises:
-        ValueError: no such method.
+        MethodError, ExtensionError: no such method.
     """
+    from ivr.hashing.method import TrainedMethod
+
     method = method_entry(name).build
     lines = [f"{name}: {method.source}", f"ranks by {method.distance} distance"]
     if issubclass(method, TrainedMethod):
         lines.append(
-            f"trained for {method.epochs} epochs with {method.optimiser}, where --epochs and "
-            "--optimiser say nothing else"
+            f"trained for {method.epochs} epochs with {method.optimiser}, unless --epochs and "
+            "--optimiser say otherwise"
         )
     else:
         lines.append("computed in one step, not trained")
     if method.reconstruction:
         lines.append(f"reconstruction, {method.reconstruction}")
     return "\n".join(f"# {line}" for line in lines)
+
+
+def _outside_entry(name: str, found: Any) -> "MethodEntry":
+    """Return the entry that ``found``, loaded as the method ``name``, is or describes."""
+    from ivr.hashing.method import Method, MethodEntry
+
+    if isinstance(found, MethodEntry):
+        return found
+    if isclass(found) and issubclass(found, Method):
+        config = get_type_hints(found).get("config")
+        if isclass(config):
+            return MethodEntry(build=found, config=config)
+    raise MethodError(
+        f"{name}: neither a MethodEntry nor a Method class with an annotation `config: ItsConfig`"
+    )

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.canonical import itq_rotation, random_frame
-
-from .canonical_method import CanonicalMethod
-from .cca_sign import CanonicalConfig
+from ivr.hashing.canonical_method import CanonicalConfig, CanonicalMethod
+from ivr.hashing.method import MethodEntry
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class CCAITQ(CanonicalMethod):
     """
 
     source = "CCA-ITQ, Gong and Lazebnik, CVPR 2011"
+    differences = "not trained; a map of orthonormal rows where there are more bits than variates"
     config: CCAITQConfig
 
     def bit_map(self, variates: Tensor, generator: torch.Generator) -> Tensor:
@@ -52,3 +52,6 @@ class CCAITQ(CanonicalMethod):
         begin = random_frame(used, bits, generator)
         rotation, _ = itq_rotation(variates[:, :used], begin, self.config.iterations)
         return torch.cat([rotation, rotation.new_zeros(rank - used, bits)])
+
+
+METHOD = MethodEntry(build=CCAITQ, config=CCAITQConfig)

@@ -5,38 +5,12 @@ Reference:
     Gong and Lazebnik, CVPR 2011.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from ivr.hashing.canonical import random_frame
-
-from .canonical_method import CanonicalMethod
-
-
-@dataclass(frozen=True)
-class CanonicalConfig:
-    """The choices of the training-free methods.
-
-    Attributes:
-        segments: equal parts in time of which a voice is summarised, beside the whole.
-        regularisation: share of the mean variance added to every variance before whitening.
-        scale_power: power of its correlation that each variate is multiplied with; 0 leaves all
-            variates as large as the first.
-    """
-
-    segments: int = 4
-    regularisation: float = 0.1
-    scale_power: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if self.segments < 1:
-            raise ValueError(f"segments must be at least 1, got {self.segments}")
-        for name in ("regularisation", "scale_power"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+from ivr.hashing.canonical_method import CanonicalConfig, CanonicalMethod
+from ivr.hashing.method import MethodEntry
 
 
 class CCASign(CanonicalMethod):
@@ -46,6 +20,7 @@ class CCASign(CanonicalMethod):
     """
 
     source = "CCA (Hotelling 1936), its signs"
+    differences = "not trained; random mixtures where there are more bits than variates"
     config: CanonicalConfig
 
     def bit_map(self, variates: Tensor, generator: torch.Generator) -> Tensor:
@@ -56,3 +31,6 @@ class CCASign(CanonicalMethod):
         if not left_over:
             return own
         return torch.cat([own, random_frame(rank, left_over, generator)], 1)
+
+
+METHOD = MethodEntry(build=CCASign, config=CanonicalConfig)

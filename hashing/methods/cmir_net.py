@@ -17,11 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ivr.hashing.dual_encoder import DualEncoder
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 Decode = Literal["other", "own"]
 
@@ -76,6 +75,7 @@ class CMIRNet(DualEncoder):
         "of some parts; ours are w_a and w_b read as scales of Z, [V_a, V_b] as rows of one "
         "classifier, the weights l1 to l5, the share of pretraining and the voice network"
     )
+    differences = "`decode` takes the decoder of the slides or of the code"
     distance = "euclidean"
     config: CMIRNetConfig
 
@@ -146,3 +146,6 @@ def orthogonality(features: Tensor) -> Tensor:
     product = features.T @ features / len(features)
     one = torch.eye(len(product), dtype=product.dtype, device=product.device)
     return (product - one).square().mean()
+
+
+METHOD = MethodEntry(build=CMIRNet, config=CMIRNetConfig)

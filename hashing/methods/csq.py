@@ -14,12 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ivr.hashing.codebooks import codebook
+from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import bits_off
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,10 @@ class CSQ(DualEncoder):
     """Both ends trained towards the centre of the class; the outputs are tanh(h)."""
 
     source = "CSQ, CVPR 2020, yuanli2333/Hadamard-Matrix-for-hashing"
+    differences = (
+        "both ends have the same centres; rows of the Hadamard matrix are drawn, Paley's for 24, "
+        "48 and 96 bits"
+    )
     config: CSQConfig
     centres: Tensor
 
@@ -80,3 +83,6 @@ def central_similarity(hidden: Tensor, centres: Tensor) -> Tensor:
         centres: c [n, bits], entries -1 or +1.
     """
     return F.softplus(-2 * centres * hidden).mean()
+
+
+METHOD = MethodEntry(build=CSQ, config=CSQConfig)

@@ -14,11 +14,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class, sign
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 PairWeights = Literal["balanced", "none"]
 
@@ -59,6 +58,10 @@ class DCMH(DualEncoder):
     """Both ends trained on the DCMH loss; the outputs are linear, as in the paper."""
 
     source = "DCMH, CVPR 2017, jiangqy/DCMH-CVPR2017"
+    differences = (
+        "both ends learn together, B is computed from the batch; means; balanced pairs; "
+        "`theta_scale` 0.2 instead of 0.5"
+    )
     config: DCMHConfig
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -85,3 +88,6 @@ def shared_quantisation(image: Tensor, voice: Tensor) -> Tensor:
 def bit_balance(outputs: Tensor) -> Tensor:
     """Return the mean over the bits of the squared mean of the outputs [n, bits]."""
     return outputs.mean(0).square().mean()
+
+
+METHOD = MethodEntry(build=DCMH, config=DCMHConfig)

@@ -13,13 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ivr.hashing.dual_encoder_features import DualEncoderFeatures
 from ivr.hashing.losses import bits_off, same_class, squared_distances
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 from ivr.hashing.triplets import drawn, hard_negatives, triplet_likelihood, triplet_margin
-
-from .base import Batch
-from .dual_encoder_features import DualEncoderFeatures
 
 
 @dataclass(frozen=True)
@@ -116,3 +115,6 @@ def hard_triplets(distance: Tensor, labels: Tensor, margin: float) -> tuple[Tens
     near = drawn(same)
     positive = distance.gather(1, near[:, None])[:, 0]
     return rows, near, drawn(hard_negatives(positive, distance, ~same, margin))
+
+
+METHOD = MethodEntry(build=DQH, config=DQHConfig)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ivr.hashing.dual_encoder_features import DualEncoderFeatures
 from ivr.hashing.losses import bits_off, same_class, squared_distances
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.triplets import semi_hard_negative, triplet_likelihood, triplet_margin
-
-from .base import Batch
-from .dual_encoder_features import DualEncoderFeatures
 
 
 @dataclass(frozen=True)
@@ -82,3 +81,6 @@ class DTBH(DualEncoderFeatures):
             "quantisation": self.config.quantisation
             * torch.stack([bits_off(images), bits_off(voices)]).sum(),
         }
+
+
+METHOD = MethodEntry(build=DTBH, config=DTBHConfig)

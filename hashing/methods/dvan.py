@@ -16,10 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivr.hashing.losses import same_class
+from ivr.hashing.method import Batch, MethodEntry, TrainedMethod
 from ivr.hashing.networks import Sizes, Standardise, frame_mask, frame_statistics
 from ivr.hashing.pairs import Pairs
-
-from .base import Batch, TrainedMethod
 
 # Pairs [n, m] and units [hidden] of h held at once: 64 MiB of float32.
 CELLS = 1 << 24
@@ -60,6 +59,10 @@ class DVAN(TrainedMethod):
     """
 
     source = "DVAN, PRRS 2018"
+    differences = (
+        "image vectors of any encoder; dropout; streams as channels of the audio network; initial "
+        "weights"
+    )
     distance = "matching"
     learning_rate = 1e-3
     config: DVANConfig
@@ -183,3 +186,6 @@ def drawn_strangers(labels: Tensor) -> tuple[Tensor, Tensor]:
     if not len(rows):
         return rows, rows
     return rows, torch.multinomial(other[rows].float(), 1)[:, 0]
+
+
+METHOD = MethodEntry(build=DVAN, config=DVANConfig)

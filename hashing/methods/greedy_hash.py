@@ -13,12 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import straight_through_sign
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class GreedyHash(DualEncoder):
     """Both ends and one classifier on their signs; the outputs are linear."""
 
     source = "GreedyHash, NeurIPS 2018, ssppp/GreedyHash"
+    differences = "one classifier reads the codes of both ends"
     config: GreedyHashConfig
 
     def __init__(self, config: GreedyHashConfig, sizes: Sizes) -> None:
@@ -70,3 +70,6 @@ class GreedyHash(DualEncoder):
 def cubic_quantisation(outputs: Tensor) -> Tensor:
     """Return the mean of ||h| - 1|^3 over the entries of the outputs [n, bits]."""
     return (outputs.abs() - 1).abs().pow(3).mean()
+
+
+METHOD = MethodEntry(build=GreedyHash, config=GreedyHashConfig)

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class HashNet(DualEncoder):
     """
 
     source = "HashNet, ICCV 2017, thuml/HashNet"
+    differences = "pairs of an image and a voice"
     config: HashNetConfig
 
     def __init__(self, config: HashNetConfig, sizes: Sizes) -> None:
@@ -76,3 +76,6 @@ class HashNet(DualEncoder):
 def beta(done: float, last: float) -> float:
     """Return the root of a line from 1 to ``last`` squared, at the share ``done`` of the epochs."""
     return float((1 + (last**2 - 1) * done) ** 0.5)
+
+
+METHOD = MethodEntry(build=HashNet, config=HashNetConfig)

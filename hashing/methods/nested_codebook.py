@@ -19,11 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ivr.hashing.codebooks import BLOCK, nested_codes
+from ivr.hashing.dual_encoder import DualEncoder
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,10 @@ class NestedCodebook(DualEncoder):
     """Both ends trained towards the code of the class; the sign of an output is a bit."""
 
     source = "nested codebook hashing, of this project"
+    differences = (
+        "our own: fixed codes whose first 16, 32, 48 ... bits are good codes too, so that one "
+        "model serves all lengths"
+    )
     epochs = 120
     config: NestedCodebookConfig
     codes: Tensor
@@ -121,3 +124,6 @@ def cosine_cross_entropy(
     cosines = F.normalize(outputs) @ F.normalize(codes).T
     right = F.one_hot(labels, len(codes)).to(cosines.dtype)
     return F.cross_entropy(scale * (cosines - margin * right), labels)
+
+
+METHOD = MethodEntry(build=NestedCodebook, config=NestedCodebookConfig)

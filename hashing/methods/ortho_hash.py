@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ivr.hashing.codebooks import codebook
+from ivr.hashing.dual_encoder import DualEncoder
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class OrthoHash(DualEncoder):
     """Both ends trained towards the code of the class by their angle; the outputs are linear."""
 
     source = "OrthoHash, NeurIPS 2021, kamwoh/orthohash"
+    differences = "both ends have the same codebook, exactly orthogonal instead of nearly"
     config: OrthoHashConfig
     codebook: Tensor
 
@@ -85,3 +85,6 @@ def margin_cross_entropy(
     cosine = F.normalize(outputs) @ F.normalize(codes).T
     right = F.one_hot(labels, len(codes)).to(cosine.dtype)
     return F.cross_entropy(config.scale * (cosine - config.margin * right), labels)
+
+
+METHOD = MethodEntry(build=OrthoHash, config=OrthoHashConfig)

@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import same_class
+from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
-
-from .base import Batch
-from .dual_encoder import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -119,3 +118,6 @@ def contrast(outputs: Tensor, related: Tensor, temperature: float) -> Tensor:
 
 def _blocks(within: Tensor, across: Tensor) -> Tensor:
     return torch.cat([torch.cat([within, across], 1), torch.cat([across, within], 1)])
+
+
+METHOD = MethodEntry(build=SCRL, config=SCRLConfig)

@@ -19,7 +19,8 @@ import joblib
 
 from ivr.errors import IvrError
 from ivr.features.store import open_table
-from ivr.hashing.methods import TrainedMethod, method_entry
+from ivr.hashing.method import TrainedMethod
+from ivr.hashing.methods import method_entry
 from ivr.hashing.trainer import resolved
 from ivr.pipeline.evaluation.evaluate import completed, evaluate_run
 from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryFigures, read_queries

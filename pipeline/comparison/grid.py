@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ivr.hashing.methods import METHODS, ClosedFormMethod, method_entry
+from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import splits_of_cut
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
@@ -27,7 +27,7 @@ class Variant:
 
     Attributes:
         label: in the table.
-        method: of :data:`ivr.hashing.methods.METHODS`.
+        method: a name that :func:`ivr.hashing.methods.method_entry` knows.
         settings: ``NAME=VALUE`` of the method, ``training.NAME=VALUE`` of its training; of two with
             one name the last holds.
     """
@@ -193,7 +193,7 @@ def plain_variants(methods: Sequence[str]) -> tuple[Variant, ...]:
     Raises:
         ValueError: no such method.
     """
-    names = tuple(METHODS) if tuple(methods) == ("all",) else tuple(methods)
+    names = method_names() if tuple(methods) == ("all",) else tuple(methods)
     return tuple(Variant(name, name) for name in names)
 
 
@@ -210,7 +210,9 @@ def with_settings(variants: Sequence[Variant], given: Sequence[str]) -> tuple[Va
     """
     compared = {variant.method for variant in variants}
     for setting in given:
-        head, dot, rest = setting.partition(".")
+        # A method of the form module:Class may have dots itself.
+        head = next((m for m in compared if setting.startswith(f"{m}.")), setting.partition(".")[0])
+        dot, rest = setting[len(head) : len(head) + 1], setting[len(head) + 1 :]
         if not dot or "=" in head or "=" not in rest:
             raise OptionError(
                 f"{setting!r} is not of the form METHOD.NAME=VALUE or {LOOP}.NAME=VALUE"
@@ -235,7 +237,7 @@ def streams_name(streams: Sequence[str]) -> str:
 
 
 def _of_method(method: str, given: Sequence[str]) -> list[str]:
-    trained = not issubclass(method_entry(method).build, ClosedFormMethod)
+    trained = method_entry(method).trained
     own = [s.removeprefix(f"{method}.") for s in given if s.startswith(f"{method}.")]
     loop = [s for s in given if s.startswith(f"{LOOP}.")]
     return [*(loop if trained else []), *own]

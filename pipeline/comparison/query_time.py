@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ivr.hashing.distances import Measure, measure_of
-from ivr.hashing.methods import Method
+from ivr.hashing.method import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features

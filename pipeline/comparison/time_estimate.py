@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ivr.hashing.methods import ClosedFormMethod, TrainedMethod
+from ivr.hashing.method import ClosedFormMethod, TrainedMethod
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import fit, make_optimiser, train
 from ivr.hashing.training_config import TrainConfig

@@ -21,7 +21,7 @@ from ivr.features.store import (
 from ivr.features.waveform_augmentation import parse_change
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.health import quantisation_errors
-from ivr.hashing.methods import Method
+from ivr.hashing.method import Method
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features

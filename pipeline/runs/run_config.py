@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import SplitConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS
@@ -17,7 +18,7 @@ class RunConfig:
     """What a run is.
 
     Attributes:
-        method: of :data:`ivr.hashing.methods.METHODS`.
+        method: a name of :func:`ivr.hashing.methods.method_names`, or ``module:Class``.
         bits: length of the codes.
         voices: one draws one voice an image by the seed, as DIVH does; all uses every voice.
         streams: which of MFCC, delta and delta-delta the voice end sees.
@@ -67,12 +68,10 @@ class RunConfig:
             raise ValueError(f"unseen_classes must be in [0, 1), got {self.unseen_classes}")
 
     def _check_method(self) -> None:
-        """Check the method and its options; imports torch for all but the plain default."""
-        if (self.method, self.options, self.training) == (RunConfig.method, (), TrainConfig()):
+        """Check the method, its options and its training; imports torch only where it must."""
+        if self.method in method_names() and not self.options and self.training == TrainConfig():
             return
-        from ivr.hashing.methods import ClosedFormMethod, method_entry
-
         entry = method_entry(self.method)
         configured(entry.config, self.options)
-        if issubclass(entry.build, ClosedFormMethod) and self.training != TrainConfig():
+        if not entry.trained and self.training != TrainConfig():
             raise ValueError(f"{self.method} is not trained in steps: leave out how to train")

@@ -8,6 +8,7 @@ and health.
 
 import json
 from collections.abc import Iterable, Mapping
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from ivr.errors import IvrError
 from ivr.features.atomic_files import replaced
-from ivr.hashing.methods import Method, MethodEntry, method_entry
+from ivr.hashing.method import Method, MethodEntry
+from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
 from ivr.pipeline.datasets.manifest import SPLITS as MANIFEST_SPLITS
 from ivr.pipeline.runtime.config_options import from_json
@@ -80,12 +82,27 @@ def run_method(config: Mapping[str, Any]) -> MethodEntry:
     """Return the method that ``config`` names.
 
     Raises:
-        RunError: a method that this version does not have.
+        RunError: a method that is not installed.
     """
     try:
         return method_entry(config["method"])
-    except ValueError as error:
-        raise RunError(f"{CONFIG} of the run: {error}") from error
+    except IvrError as error:
+        origin = config.get("method_from")
+        install = f"; install {origin}, which has this method" if origin else ""
+        raise RunError(f"{CONFIG} of the run: {error}{install}") from error
+
+
+def method_origin(name: str) -> str | None:
+    """Return what to install for the method ``name``, None for a method of this package.
+
+    It is a distribution with its version, or a module that belongs to no distribution.
+    """
+    if name in own_method_names():
+        return None
+    module = method_entry(name).build.__module__
+    for distribution in packages_distributions().get(module.partition(".")[0], ()):
+        return f"{distribution}=={version(distribution)}"
+    return f"the module {module} (put its folder on PYTHONPATH)"
 
 
 def build_model(config: Mapping[str, Any]) -> Method:

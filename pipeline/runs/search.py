@@ -14,7 +14,7 @@ from ivr.features.image_config import ImageConfig
 from ivr.features.media import MediaError, read_image
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import read_voice_vectors
-from ivr.hashing.methods import Method
+from ivr.hashing.method import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.extraction.feature_dataset import stream_rows

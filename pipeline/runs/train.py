@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ivr.features.waveform_augmentation import changed_name
-from ivr.hashing.methods import ClosedFormMethod, Method, TrainedMethod, method_entry
+from ivr.hashing.method import ClosedFormMethod, Method, TrainedMethod
+from ivr.hashing.methods import method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import Epoch, fit, make_optimiser, resolved, train
@@ -44,6 +45,7 @@ from .run_folder import (
     RunError,
     build_model,
     load_weights,
+    method_origin,
     read_config,
     read_splits,
     read_tensors,
@@ -271,8 +273,10 @@ def _describe(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig
         entry.build(options, sizes)
     except ValueError as error:
         raise RunError(f"{config.method}: {error}") from error
+    origin = method_origin(config.method)
     return {
         "method": config.method,
+        **({"method_from": origin} if origin else {}),
         "source": entry.build.source,
         "reconstruction": entry.build.reconstruction,
         **choices,

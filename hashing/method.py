@@ -1,7 +1,8 @@
 """What a method is: two encoders into one space, how they learn, and how outputs are compared.
 
 A method is a subclass of :class:`TrainedMethod`, which gives a loss on a batch to the shared loop,
-or of :class:`ClosedFormMethod`, which is computed from the whole training split at once.
+or of :class:`ClosedFormMethod`, which is computed from the whole training split at once. Its file
+ends with a :class:`MethodEntry`.
 """
 
 import itertools
@@ -12,10 +13,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ivr.hashing.distance_names import Distance
-from ivr.hashing.networks import Sizes
-from ivr.hashing.pairs import Pairs
-from ivr.hashing.training_config import OptimiserName
+from .distance_names import Distance
+from .networks import Sizes
+from .pairs import Pairs
+from .training_config import OptimiserName
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,17 @@ class Method(nn.Module, ABC):
 
     Class attributes:
         source: the paper or the code that the method is from.
-        reconstruction: what had to be reconstructed since the source does not say it, in one line;
-            empty for a method that is fully published. Printed wherever the name is.
+        reconstruction: what had to be reconstructed because the source does not say it, in one
+            line; empty for a method that is fully published. Printed wherever the name is.
+        differences: where the method differs from the source on purpose, in one line, for the
+            table of methods in the docs.
         distance: how the method itself ranks: codes by Hamming distance, outputs by Euclidean
             distance, or outputs by :meth:`match_odds`.
     """
 
     source: ClassVar[str]
     reconstruction: ClassVar[str] = ""
+    differences: ClassVar[str] = ""
     distance: ClassVar[Distance] = "hamming"
 
     def __init__(self, config: Any, sizes: Sizes) -> None:
@@ -132,3 +136,21 @@ class ClosedFormMethod(Method):
     @abstractmethod
     def fit(self, training: Pairs, generator: torch.Generator) -> None:
         """Compute the buffers from all training pairs; ``generator`` decides what is drawn."""
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """How to configure and build a method.
+
+    Attributes:
+        build: the method; called with its config and the sizes of the data.
+        config: frozen dataclass of the method's options, all with defaults.
+    """
+
+    build: type[Method]
+    config: type[Any]
+
+    @property
+    def trained(self) -> bool:
+        """Whether the method is trained in steps, rather than computed in closed form."""
+        return issubclass(self.build, TrainedMethod)

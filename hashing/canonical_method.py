@@ -1,6 +1,7 @@
 """What the training-free methods share: one linear map from either side into canonical variates."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,31 @@ from ivr.hashing.canonical import canonical_correlation, voice_summary
 from ivr.hashing.networks import Sizes, Standardise
 from ivr.hashing.pairs import Pairs
 
-from .base import ClosedFormMethod
+from .method import ClosedFormMethod
+
+
+@dataclass(frozen=True)
+class CanonicalConfig:
+    """The choices of the training-free methods.
+
+    Attributes:
+        segments: equal parts in time of which a voice is summarised, beside the whole.
+        regularisation: share of the mean variance added to every variance before whitening.
+        scale_power: power of its correlation that each variate is multiplied with; 0 leaves all
+            variates as large as the first.
+    """
+
+    segments: int = 4
+    regularisation: float = 0.1
+    scale_power: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.segments < 1:
+            raise ValueError(f"segments must be at least 1, got {self.segments}")
+        for name in ("regularisation", "scale_power"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 class CanonicalMethod(ClosedFormMethod):

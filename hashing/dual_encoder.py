@@ -7,7 +7,7 @@ from torch import Tensor
 from ivr.hashing.networks import ImageHead, Sizes, VoiceRefinement
 from ivr.hashing.pairs import Pairs
 
-from .base import TrainedMethod
+from .method import TrainedMethod
 
 
 class DualEncoder(TrainedMethod):

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ivr.hashing.networks import Sizes
 
-from .base import Batch
 from .dual_encoder import DualEncoder
+from .method import Batch
 
 
 class DualEncoderFeatures(DualEncoder):
