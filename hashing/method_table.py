@@ -1,4 +1,7 @@
-"""The table of methods in docs/explanation/methods.md; ``python -m ivr.hashing.method_table`` prints it."""
+"""The table of methods of docs/explanation/methods.md.
+
+``python -m ivr.hashing.method_table`` prints it.
+"""
 
 from importlib import import_module
 

@@ -22,7 +22,7 @@ SHORT = ("--bits", 16, "--seed", 1, "--batch-size", 6, "--learning-rate", 0.02, 
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder on the path of Python with the method that docs/explanation/methods.md shows, in one file."""
+    """Folder on the path of Python with the method that the docs show, in one file."""
     docs = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "methods.md"
     folder = tmp_path / "outside"
     folder.mkdir()
