@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ivr.hashing.training_config import TrainConfig
     from ivr.pipeline.comparison.compare import compare
     from ivr.pipeline.comparison.grid import Grid
-    from ivr.pipeline.datasets.audit import CheckConfig, check
+    from ivr.pipeline.datasets.audit import check
+    from ivr.pipeline.datasets.check_config import CheckConfig
     from ivr.pipeline.datasets.manifest import read_manifest
     from ivr.pipeline.datasets.prepare import PrepareConfig, prepare
     from ivr.pipeline.datasets.splits import SplitConfig
@@ -61,7 +62,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "CheckConfig": "ivr.pipeline.datasets.audit:CheckConfig",
+    "CheckConfig": "ivr.pipeline.datasets.check_config:CheckConfig",
     "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
     "Grid": "ivr.pipeline.comparison.grid:Grid",
     "ImageConfig": "ivr.features.image_config:ImageConfig",

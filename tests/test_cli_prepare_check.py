@@ -168,7 +168,7 @@ def test_json_is_all_that_stands_on_stdout(data: Path) -> None:
     content = json.loads(result.stdout)
     assert content["images_by_class"] == {"pond": 5, "river": 5}
     assert content["findings"] == [
-        {"kind": "missing", "items": ["pond/0.png"], "text": "pond/0.png", "grave": True}
+        {"kind": "missing", "items": ["pond/0.png"], "text": "pond/0.png", "severity": "problem"}
     ]
 
 

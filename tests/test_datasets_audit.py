@@ -1,6 +1,6 @@
-import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -9,16 +9,13 @@ import pytest
 import soundfile
 from PIL import Image
 
-from ivr.pipeline.datasets.audit import (
-    SHOWN,
-    Audit,
-    CheckConfig,
-    audit_as_json,
-    audit_in_words,
-    check,
-    expected_map,
-)
+from ivr.pipeline.datasets.audit import Audit, check
+from ivr.pipeline.datasets.audit_text import SHOWN
+from ivr.pipeline.datasets.chance import expected_map
+from ivr.pipeline.datasets.check_config import CheckConfig
+from ivr.pipeline.datasets.findings import original_stem
 from ivr.pipeline.datasets.manifest import Manifest, ManifestError, ManifestRow, write_manifest
+from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 
 RATE = 16_000
 
@@ -44,7 +41,7 @@ def audit(root: Path, rows: list[ManifestRow]) -> Audit:
         if row.voice and not os.path.lexists(root / row.voice):
             write_voice(root / row.voice, number)
     write_manifest(root / "manifest.csv", Manifest(tuple(rows)))
-    return check(CheckConfig(root / "manifest.csv", root, root, jobs=2))
+    return check(root / "manifest.csv", CheckConfig(jobs=2))
 
 
 def two_classes(each: int = 5) -> list[ManifestRow]:
@@ -52,6 +49,18 @@ def two_classes(each: int = 5) -> list[ManifestRow]:
         ManifestRow(f"{label}{number}.png", f"{label}{number}.wav", label)
         for label in ("pond", "river")
         for number in range(each)
+    ]
+
+
+def with_splits(rows: list[ManifestRow]) -> list[ManifestRow]:
+    """The last item of each class is tested, the one before it validates, the others train."""
+    by_label = {row.label: [other for other in rows if other.label == row.label] for row in rows}
+    return [
+        replace(row, split=split)
+        for members in by_label.values()
+        for row, split in zip(
+            members, [*["train"] * (len(members) - 2), "val", "test"], strict=True
+        )
     ]
 
 
@@ -71,7 +80,7 @@ def test_missing_files_are_problems(tmp_path: Path) -> None:
     audit(tmp_path, rows)
     (tmp_path / "pond0.png").unlink()
     (tmp_path / "river1.wav").unlink()
-    found = check(CheckConfig(tmp_path / "manifest.csv", tmp_path, tmp_path))
+    found = check(tmp_path / "manifest.csv")
     assert of_kind(found, "missing") == ["pond0.png", "river1.wav"]
     assert len(found.problems()) == 2
 
@@ -122,9 +131,9 @@ def test_the_loudness_of_a_silent_voice_is_given(tmp_path: Path) -> None:
 
 def test_copies_of_an_image_are_a_warning(tmp_path: Path) -> None:
     write_image(tmp_path / "pond0.png", 77)
-    write_image(tmp_path / "pond3.png", 77)
-    found = audit(tmp_path, two_classes())
-    assert of_kind(found, "image copied, not in one group") == ["pond0.png = pond3.png"]
+    write_image(tmp_path / "pond2.png", 77)
+    found = audit(tmp_path, with_splits(two_classes()))
+    assert of_kind(found, "image copied, not in one group") == ["pond0.png = pond2.png"]
     assert found.problems() == ()
 
 
@@ -141,7 +150,7 @@ def test_copies_in_one_group_are_as_they_should_be(tmp_path: Path) -> None:
 def test_copies_of_an_image_with_two_labels_are_a_problem(tmp_path: Path) -> None:
     write_image(tmp_path / "pond0.png", 77)
     write_image(tmp_path / "river0.png", 77)
-    found = audit(tmp_path, two_classes())
+    found = audit(tmp_path, with_splits(two_classes()))
     assert of_kind(found, "copies with two labels") == [
         "pond0.png = river0.png: 'pond' and 'river'"
     ]
@@ -151,7 +160,7 @@ def test_copies_of_an_image_with_two_labels_are_a_problem(tmp_path: Path) -> Non
 def test_one_recording_for_two_classes_is_a_warning(tmp_path: Path) -> None:
     write_voice(tmp_path / "pond0.wav", 77)
     write_voice(tmp_path / "river0.wav", 77)
-    found = audit(tmp_path, two_classes())
+    found = audit(tmp_path, with_splits(two_classes()))
     assert of_kind(found, "voice copied, not in one group") == ["pond0.wav = river0.wav"]
     assert found.problems() == ()
 
@@ -159,10 +168,10 @@ def test_one_recording_for_two_classes_is_a_warning(tmp_path: Path) -> None:
 def test_many_copies_are_counted_in_the_line_and_all_in_the_json(tmp_path: Path) -> None:
     for number in range(7):
         write_voice(tmp_path / f"pond{number}.wav", 77)
-    found = audit(tmp_path, two_classes(7))
+    found = audit(tmp_path, with_splits(two_classes(9)))
     (text,) = of_kind(found, "voice copied, not in one group")
     assert text == "pond0.wav = pond1.wav = pond2.wav = pond3.wav = 3 more"
-    (finding,) = json.loads(audit_as_json(found))["findings"]
+    (finding,) = found.to_dict()["findings"]
     assert finding["items"] == [f"pond{number}.wav" for number in range(7)]
 
 
@@ -303,6 +312,104 @@ def test_the_share_of_test_sentences_heard_in_training_is_a_warning(tmp_path: Pa
     assert found.problems() == ()
 
 
+def of_one_caption(each: int) -> list[ManifestRow]:
+    """Two classes without a split; all voices speak one sentence, punctuated in two ways."""
+    return [
+        replace(row, caption="ships, docks" if number % 2 else "Ships docks.")
+        for number, row in enumerate(two_classes(each))
+    ]
+
+
+def test_captions_are_audited_in_the_split_that_training_draws(tmp_path: Path) -> None:
+    rows = of_one_caption(5)
+    found = audit(tmp_path, rows)
+    drawn = complete_splits(Manifest(tuple(rows)), SplitConfig())
+    tested = sum(drawn[row.voice] == "test" for row in rows)
+    assert of_kind(found, "captions on two sides") == [
+        f"{tested} of {tested} test sentences (100.0%) are also spoken in training"
+    ]
+
+
+def test_copies_are_audited_in_the_split_that_training_draws(tmp_path: Path) -> None:
+    # Whatever is drawn, of five copies one is tested and three train.
+    for number in range(5):
+        write_image(tmp_path / f"pond{number}.png", 77)
+        write_voice(tmp_path / f"river{number}.wav", 78)
+    found = audit(tmp_path, two_classes())
+    for kind in ("image on two sides", "voice on two sides"):
+        (text,) = of_kind(found, kind)
+        assert "(train)" in text
+    assert len(found.problems()) == 2
+
+
+def test_names_are_audited_in_the_split_that_training_draws(tmp_path: Path) -> None:
+    rows = [
+        ManifestRow(f"{label}{end}.png", f"{label}{end}.wav", label)
+        for label in ("pond", "river")
+        for end in ("", "_rot90", "_rot180", "_flip", "_crop_2")
+    ]
+    assert len(of_kind(audit(tmp_path, rows), "name on two sides")) == 2
+
+
+def test_groups_keep_a_drawn_split_clean(tmp_path: Path) -> None:
+    rows = [replace(row, group=row.label + str(n % 5 // 2)) for n, row in enumerate(two_classes())]
+    write_image(tmp_path / "pond0.png", 77)
+    write_image(tmp_path / "pond1.png", 77)
+    assert audit(tmp_path, rows).findings == ()
+
+
+def test_the_split_that_is_audited_follows_seed_and_shares_and_is_named(tmp_path: Path) -> None:
+    rows = two_classes(10)
+    audit(tmp_path, rows)
+    found = check(tmp_path / "manifest.csv", split="80/10/10", seed=7)
+    assert found.split == "drawn 80/10/10 with seed 7, as training draws it"
+    # A tenth of ten groups tests and a ninth of the other nine validates, in each class.
+    assert found.images_by_split == {"train": 16, "val": 2, "test": 2}
+    assert "images: train 16, val 2, test 2\n" in repr(found)
+
+
+def test_a_split_column_without_validation_is_completed_as_training_completes_it(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        replace(row, split="test" if number % 5 == 4 else "train")
+        for number, row in enumerate(two_classes())
+    ]
+    found = audit(tmp_path, rows)
+    assert found.split == (
+        "column split of the manifest, the rest drawn 80/20 with seed 0, as training draws it"
+    )
+    assert found.images_by_split == {"train": 6, "val": 2, "test": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        ("field/harbor_rot90.png", "harbor"),
+        ("lake12rot90.png", "lake12"),
+        ("lake12_flip-crop_3 (2).png", "lake12"),
+        ("carrot.png", "carrot"),
+        ("carrot_rot90.png", "carrot"),
+        ("bumpercrop.png", "bumpercrop"),
+        ("crop.png", "crop"),
+        ("_crop2.png", "_crop2"),
+        (" (1).png", " (1)"),
+    ],
+)
+def test_a_suffix_of_a_copy_follows_a_separator_or_a_digit(name: str, original: str) -> None:
+    assert original_stem(name) == original
+
+
+def test_names_that_are_nothing_but_a_suffix_are_different_images(tmp_path: Path) -> None:
+    rows = [
+        ManifestRow("crop.png", "", "pond", "train"),
+        ManifestRow("rot90.png", "", "pond", "test"),
+        ManifestRow("carrot.png", "", "pond", "train"),
+        ManifestRow("car.png", "", "pond", "test"),
+    ]
+    assert of_kind(audit(tmp_path, split_rows() + rows), "name on two sides") == []
+
+
 def test_durations_are_those_of_the_voices(tmp_path: Path) -> None:
     rows = two_classes(2)
     for row, seconds in zip(rows, (1.0, 2.0, 4.0, 6.0), strict=True):
@@ -347,7 +454,7 @@ def test_chance_on_the_test_split_of_uc_merced_is_6_percent() -> None:
     assert round(100 * expected_map(sizes, sizes), 1) == 6.0
 
 
-def test_chance_is_that_of_the_test_split_with_one_voice_an_image(tmp_path: Path) -> None:
+def test_chance_is_that_of_the_test_split_with_one_voice_per_image(tmp_path: Path) -> None:
     rows = [
         ManifestRow(f"{label}{n}.png", f"{label}{n}S{k}.wav", label, split)
         for label, tested in (("a", 2), ("b", 4))
@@ -365,7 +472,7 @@ def test_chance_is_that_of_the_test_split_with_one_voice_an_image(tmp_path: Path
 
 def test_a_manifest_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no such file"):
-        check(CheckConfig(tmp_path / "absent.csv", tmp_path, tmp_path))
+        check(str(tmp_path / "absent.csv"))
 
 
 def test_findings_of_a_kind_are_cut_at_twenty_in_words_and_whole_in_json(tmp_path: Path) -> None:
@@ -373,35 +480,37 @@ def test_findings_of_a_kind_are_cut_at_twenty_in_words_and_whole_in_json(tmp_pat
     audit(tmp_path, rows)
     for n in range(SHOWN + 3):
         (tmp_path / f"gone{n:02}.png").unlink()
-    found = check(CheckConfig(tmp_path / "manifest.csv", tmp_path, tmp_path))
-    lines = [line for line in audit_in_words(found).splitlines() if "missing" in line]
+    found = check(tmp_path / "manifest.csv")
+    lines = [line for line in repr(found).splitlines() if "missing" in line]
     assert len(lines) == SHOWN + 1
     assert lines[0] == "problem: missing: gone00.png"
     assert lines[-1] == "problem: missing: and 3 more (--json has all)"
-    findings = json.loads(audit_as_json(found))["findings"]
+    findings = found.to_dict()["findings"]
     assert sum(finding["kind"] == "missing" for finding in findings) == SHOWN + 3
 
 
 def test_problems_are_named_before_warnings(tmp_path: Path) -> None:
     (tmp_path / "pond0.png").mkdir()
     found = audit(tmp_path, [ManifestRow("quiet.png", "", "pond"), *two_classes()])
-    assert [finding.grave for finding in found.findings] == [True, False]
+    assert [finding.severity for finding in found.findings] == ["problem", "warning"]
 
 
 def test_the_words_give_counts_classes_and_durations(tmp_path: Path) -> None:
-    rows = two_classes(2)[:3]
+    sides = ("train", "train", "test")
+    rows = [replace(r, split=side) for r, side in zip(two_classes(2)[:3], sides, strict=True)]
     for row in rows:
         write_voice(tmp_path / row.voice, len(row.voice), seconds=1.5 + ("river" in row.voice))
     # Written twice they would differ: libsndfile notes the second at which it wrote.
     (tmp_path / "pond1.wav").write_bytes((tmp_path / "pond0.wav").read_bytes())
-    words = audit_in_words(audit(tmp_path, rows)).splitlines()
-    assert words[:6] == [
+    words = repr(audit(tmp_path, rows)).splitlines()
+    assert words[:7] == [
         "images: 3",
         "voices: 3",
         "classes: 2",
         "  pond  ######################################## 2",
         "  river #################### 1",
-        "seconds a voice: 1.50 to 2.50, median 1.50, 95 % below 2.40; "
+        "seconds per voice: 1.50 to 2.50, median 1.50, 95 % below 2.40; "
         "0 longer than the 5 s that extract keeps",
+        "audited split: column split of the manifest; images: train 2, test 1",
     ]
     assert words[-1] == "0 problems, 2 warnings"

@@ -100,7 +100,7 @@ class Manifest:
         return tuple(_item(row.voice, row, voice=True) for row in self.rows if row.voice)
 
 
-def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> Manifest:
+def read_manifest(path: str | Path, required: Sequence[str] = REQUIRED) -> Manifest:
     """Return the manifest in the CSV file ``path``.
 
     Args:
@@ -112,7 +112,7 @@ def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> Manifest:
         ManifestError: unreadable file, missing column, or a row that cannot be used.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             _check_columns(reader.fieldnames or [], required)
             rows = tuple(_row(record, f"line {reader.line_num}") for record in reader)

@@ -3,10 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from .manifest import Item, Manifest, ManifestError, classes
+
+Cut = Literal["80/20", "80/10/10"]
+"""Shares of training (with validation) and test, or of training, validation and test."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ def _by_name(items: Iterable[Item], splits: Mapping[str, str]) -> dict[str, str]
 
 # In both, a tenth is kept from training to choose the model on: the papers do not say how they
 # chose; the test split is for one look.
-CUTS = {
+CUTS: dict[Cut, SplitConfig] = {
     "80/20": SplitConfig(),
     "80/10/10": SplitConfig(test=0.1, val=1 / 9),
 }

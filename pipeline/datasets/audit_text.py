@@ -1,0 +1,69 @@
+"""The report of an audit as lines of text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .findings import Finding
+
+if TYPE_CHECKING:
+    from .audit import Audit, Durations
+
+SHOWN = 20
+"""Findings of one kind that the text names; ``Audit.findings`` has all of them."""
+
+BAR = 40
+"""Width of the bar of the largest class, characters."""
+
+
+def audit_text(audit: Audit) -> str:
+    """Return the lines that ``ivr check`` prints: counts, classes, durations, then findings."""
+    lines = [f"images: {audit.images}", f"voices: {audit.voices}", *_class_lines(audit)]
+    if audit.durations:
+        lines.append(_durations_line(audit.durations))
+    sizes = ", ".join(f"{split} {count}" for split, count in audit.images_by_split.items())
+    lines.append(f"audited split: {audit.split}" + (f"; images: {sizes}" if sizes else ""))
+    if audit.chance:
+        lines.append(
+            f"chance mAP (class, test split, one voice per image): "
+            f"image->voice {audit.chance.image_to_voice:.2%}, "
+            f"voice->image {audit.chance.voice_to_image:.2%}"
+        )
+    lines += _finding_lines(audit.problems())
+    lines += _finding_lines(audit.warnings())
+    lines.append(f"{len(audit.problems())} problems, {len(audit.warnings())} warnings")
+    return "\n".join(lines)
+
+
+def _class_lines(audit: Audit) -> list[str]:
+    known = f" (those of {audit.dataset})" if audit.dataset else ""
+    lines = [f"classes: {len(audit.images_by_class)}{known}"]
+    width = max(map(len, audit.images_by_class), default=0)
+    largest = max(audit.images_by_class.values(), default=1)
+    for label, count in audit.images_by_class.items():
+        bar = "#" * max(1, round(BAR * count / largest))
+        lines.append(f"  {label:<{width}} {bar} {count}")
+    return lines
+
+
+def _durations_line(durations: Durations) -> str:
+    return (
+        f"seconds per voice: {durations.minimum:.2f} to {durations.maximum:.2f}, "
+        f"median {durations.median:.2f}, 95 % below {durations.percentile_95:.2f}; "
+        f"{durations.longer} longer than the {durations.limit:g} s that extract keeps"
+    )
+
+
+def _finding_lines(findings: Sequence[Finding]) -> list[str]:
+    by_kind: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_kind[finding.kind].append(finding)
+    lines = []
+    for kind, found in by_kind.items():
+        lines += [f"{one.severity}: {kind}: {one.text}" for one in found[:SHOWN]]
+        if len(found) > SHOWN:
+            more = len(found) - SHOWN
+            lines.append(f"{found[0].severity}: {kind}: and {more} more (--json has all)")
+    return lines
