@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ivr.features.image import Blueprint, Encoder
+from ivr.features.blueprint import Blueprint
+from ivr.features.image import Encoder
 from ivr.features.image_config import ImageConfig
 from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
@@ -36,7 +37,7 @@ SIZE, DIM = 32, 512
 def small_network(config: ImageConfig, device: torch.device) -> Encoder:
     """Return a network of one layer from 32 x 32 pixels to 512 numbers."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, DIM))
-    blueprint = Blueprint(net, SIZE, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255", "", "")
+    blueprint = Blueprint(net, "", SIZE, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255")
     provenance = {"encoder": "small", "weights": "random", "sha256": ""}
     return Encoder(config, blueprint, DIM, provenance).to(device)
 

@@ -23,7 +23,8 @@ import numpy as np
 from timing import seconds, spread
 
 from ivr.features.atomic_files import flush
-from ivr.features.store import Shards, Table, assemble, open_table, text_column, write_table
+from ivr.features.shards import Shards, assemble
+from ivr.features.store import Table, open_table, text_column, write_table
 
 KIND, DIM = "benchmark", 4096
 

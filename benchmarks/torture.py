@@ -36,7 +36,8 @@ from PIL import Image
 
 from ivr.cli import main as ivr
 from ivr.features.atomic_files import file_digest
-from ivr.features.store import SHARD, StoreError, Table, open_table
+from ivr.features.shards import SHARD
+from ivr.features.store import StoreError, Table, open_table
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.extraction import extract_config
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES

@@ -87,17 +87,15 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--gpu-memory-fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,
               show_default=True, help="Share of the GPU's memory to take at the most.")  # fmt: skip
-@click.option("--shard", "part", metavar="I/N|slurm",
-              help="Do part I of N, for ivr merge. slurm: this task's part of its job array or "
-              "step; slurm/N: part SLURM_ARRAY_TASK_ID of N.")  # fmt: skip
+@click.option("--shard", metavar="I/N|slurm",
+              help="Do task I of N only, for ivr merge. slurm: this task of its job array or "
+              "step; slurm/N: task SLURM_ARRAY_TASK_ID of N.")  # fmt: skip
 @click.option("--scheduler-address", default="", metavar="tcp://HOST:PORT",
               help="Read files on the workers of this Dask cluster.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Stop at the first damaged file.")
 @click.option("--time-limit", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
               help="Stop in good order after so long (exit status 75).")  # fmt: skip
-@click.option(
-    "--dry-run", is_flag=True, help="Load the weights, say what would be done, and do nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Print what would be done without doing it.")
 def extract(
     manifest: Path,
     out: Path,
@@ -118,7 +116,7 @@ def extract(
     jobs: int,
     device: str,
     gpu_memory_fraction: float,
-    part: str | None,
+    shard: str | None,
     scheduler_address: str,
     strict: bool,
     time_limit: float,
@@ -142,7 +140,7 @@ def extract(
         from ivr.features.mfcc import VoiceConfig
         from ivr.pipeline.extraction import extract as stage
         from ivr.pipeline.extraction.extract_config import ExtractConfig
-        from ivr.pipeline.extraction.job_array import parse_part
+        from ivr.pipeline.extraction.job_array import parse_task
         from ivr.pipeline.runtime.config_options import configured
         from ivr.pipeline.runtime.lock import BusyError
 
@@ -158,43 +156,34 @@ def extract(
                 jobs=jobs,
                 device=device,
                 gpu_memory_fraction=gpu_memory_fraction,
-                part=parse_part(part) if part else None,
+                shard=parse_task(shard) if shard else None,
                 scheduler_address=scheduler_address,
                 strict=strict,
                 time_limit=time_limit,
             )
         if dry_run:
-            lines = [
-                f"{plan.path}: {plan.items} items, {plan.done} done already, "
-                f"{plan.items - plan.done} to do, {plan.bytes / 1e6:.0f} MB when finished"
-                for plan in stage.plan(
-                    manifest,
-                    out,
-                    config,
-                    image_root=image_root or root,
-                    voice_root=voice_root or root,
-                )
-            ]
-            click.echo("\n".join(lines))
+            planned = stage.plan(
+                manifest, out, config, image_root=image_root, voice_root=voice_root, root=root
+            )
+            click.echo(repr(planned))
             return
         try:
-            results = stage.extract(
-                manifest, out, config, image_root=image_root or root, voice_root=voice_root or root
+            result = stage.extract(
+                manifest, out, config, image_root=image_root, voice_root=voice_root, root=root
             )
         except BusyError as error:
-            if not config.part:
+            if not config.shard:
                 raise
             # A job that was requeued to another machine has to wait for its own lock to go stale.
             click.echo(f"{error}; call again", err=True)
             raise SystemExit(CALL_AGAIN) from error
-    for result in results:
-        click.echo(result.summary())
-    if any(result.left for result in results):
+    click.echo(repr(result))
+    if not result.finished:
         click.echo("stopped early, nothing lost: call again to go on", err=True)
         raise SystemExit(CALL_AGAIN)
-    if any(result.skipped for result in results):
+    if any(modality.skipped for modality in result):
         raise SystemExit(SKIPPED)
-    if config.part:
-        click.echo(f"next: when all {config.part.count} parts are done, ivr merge {out}")
+    if config.shard:
+        click.echo(f"next: when all {config.shard.count} tasks are done, ivr merge {out}")
     else:
         click.echo(f"next: ivr train-hash {out} --out RUN")

@@ -1,4 +1,4 @@
-"""``ivr merge``: the parts of a job array to one folder of features."""
+"""``ivr merge``: the features of the tasks of a job array to one folder."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("features", type=FOLDER)
-@click.argument("parts", type=FOLDER, nargs=-1)
-def merge(features: Path, parts: tuple[Path, ...]) -> None:
-    """Put together in FEATURES what `ivr extract --shard` made.
+@click.argument("folders", type=FOLDER, nargs=-1)
+def merge(features: Path, folders: tuple[Path, ...]) -> None:
+    """Merge into FEATURES what the tasks of `ivr extract --shard` extracted.
 
-    PARTS are the folders to take, by default all of FEATURES/parts. Every byte of them is verified;
-    they are left as they are. Missing, unfinished or different parts are an error. Files that could
-    not be used are counted (exit status 3).
+    FOLDERS are the folders of the tasks, by default all in FEATURES/parts. Their files are verified
+    and left as they are. A task that is missing, unfinished or has other settings is an error.
+    Files that could not be used are counted (exit status 3).
 
     \b
     Example:
@@ -28,9 +28,8 @@ def merge(features: Path, parts: tuple[Path, ...]) -> None:
     with one_line():
         from ivr.pipeline.extraction.merge import merge as stage
 
-        results = stage(features, parts)
-    for result in results:
-        click.echo(result.summary())
-    if any(result.lacking for result in results):
+        result = stage(features, folders)
+    click.echo(repr(result))
+    if any(modality.lacking for modality in result):
         raise SystemExit(SKIPPED)
     click.echo(f"next: ivr train-hash {features} --out RUN")

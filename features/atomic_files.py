@@ -1,7 +1,8 @@
-"""Files that are whole or not there: how this project writes, and how it tells files apart."""
+"""Files that are whole or absent: writing beside the target and renaming, and file digests."""
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path`` to write to, then put what was written in its place.
+    """Yield a path beside ``path`` to write to, then rename the written file to ``path``.
 
     What was written is on the disk before it is renamed: whatever ends the writing early, ``path``
-    is as it was.
+    stays as it was. Processes and threads that write to the same ``path`` do not disturb each
+    other; the last one to finish wins.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         yield partial
         flush(partial)

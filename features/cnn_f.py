@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .blueprint import Blueprint
+
 SIZE = 224
 # Average colour of the ImageNet training images, RGB (Simonyan and Zisserman 2015): stands where
 # no average image has been read.
@@ -96,6 +98,22 @@ class CnnF(nn.Sequential):
         for layer in self:
             vectors = layer(vectors)
         return vectors
+
+
+def cnn_f() -> Blueprint:
+    """Return CNN-F, the network of the DIVH paper; its input is not divided."""
+    return Blueprint(
+        net=CnnF(),
+        classifier="fc8",
+        size=SIZE,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        normalisation="RGB 0..255 - average image of the weights",
+        weights_help=(
+            "download imagenet-vgg-f.mat from https://www.vlfeat.org/matconvnet/pretrained/"
+        ),
+        readers={".mat": read_matconvnet},
+    )
 
 
 def read_matconvnet(path: Path) -> dict[str, Tensor]:

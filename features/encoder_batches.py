@@ -28,7 +28,7 @@ class ImageBatches:
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        """Begin with the hope that every batch fits."""
+        """Assume that every batch fits, until one does not."""
         self.encoder = encoder
         self.most = 0
 

@@ -1,44 +1,49 @@
-"""What an image network knows before its last layer: statistics of its stages over the image.
+"""Vectors from the inside of an image network: statistics of its last stages over the image.
 
-The vector before the classifier says what the picture as a whole is of. For scenes from above,
-textures matter as much: mean and deviation of the maps of the last stages, as used for textures and
-styles (Gatys et al., "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015, there
-with all products of maps). Square roots keep few strong maps from outweighing the others (Perronnin
-et al., "Improving the Fisher Kernel", ECCV 2010). Measured in docs/results.md.
+The vector before the classifier describes the picture as a whole. For scenes from above, textures
+matter as much: mean and deviation of the maps of the last stages, as used for textures and styles
+(Gatys et al., "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015, there with all
+products of maps). Square roots keep few strong maps from outweighing the others (Perronnin et al.,
+"Improving the Fisher Kernel", ECCV 2010). Measured in docs/results.md.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .torchvision_networks import meta_output
 
 STAGES = 5
+# Layers that belong to the convolution or block before them.
+NORMALISATIONS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish)
 
 
 class StageStatistics(nn.Module):
     """A network whose output is the mean and deviation over space of its last five stages.
 
-    A stage is a part of the network's trunk that has weights and gives maps [n, channels, height,
-    width]: a block of SqueezeNet or ResNet, a convolution of AlexNet or VGG and the ReLU after it.
+    A stage is a block of the network's trunk, with the normalisation and the activation that follow
+    it: a block of SqueezeNet or ResNet; of AlexNet or VGG a convolution, its batch normalisation if
+    it has one, and its ReLU. It gives maps [n, channels, height, width], which enter the next
+    stage.
 
     Attributes:
-        stages: names of the stages, in order.
+        stages: names of the layers whose output is the map of a stage, in order.
     """
 
     def __init__(self, net: nn.Module, size: int) -> None:
         """Find the stages of ``net``, whose input is ``size`` pixels wide.
 
         Raises:
-            ValueError: the network has no stages that give maps.
+            ValueError: the network has fewer stages that give maps.
         """
         super().__init__()
         self.net = net
         self._maps: dict[str, Tensor] = {}
         self._watched = [
-            (name, part.register_forward_hook(self._note(name))) for name, part in _trunk_parts(net)
+            (name, part.register_forward_hook(self._note(name))) for name, part in stage_ends(net)
         ]
-        with torch.inference_mode():
-            shapes = {name: tensor.to("meta") for name, tensor in _tensors(net)}
-            images = torch.empty(2, 3, size, size, device="meta")
-            torch.func.functional_call(net.eval(), shapes, images)
+        meta_output(net, size)
         self.stages = tuple(name for name, _ in self._watched if _is_map(self._maps.get(name)))
         self.stages = self.stages[-STAGES:]
         if len(self.stages) < STAGES:
@@ -62,27 +67,33 @@ class StageStatistics(nn.Module):
         return note
 
 
-def _trunk_parts(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the parts of the trunk that have weights, or the ReLU that follows them, by name."""
+def stage_ends(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the last layer of each stage in the trunk of ``net``, by name and in order.
+
+    A stage starts at a child of the trunk that has weights and does not normalise. The
+    normalisation and the activation that directly follow belong to it.
+    """
     trunk, prefix = net, ""
     if isinstance(getattr(net, "features", None), nn.Sequential):
         trunk, prefix = net.features, "features."  # type: ignore[assignment]
-    parts = list(trunk.named_children())
-    found = []
-    for place, (name, part) in enumerate(parts):
-        if any(True for _ in part.parameters()):
-            follower = parts[place + 1] if place + 1 < len(parts) else (name, part)
-            found.append(follower if isinstance(follower[1], nn.ReLU) else (name, part))
-    return [(prefix + name, part) for name, part in found]
+    ends: list[tuple[str, nn.Module]] = []
+    is_open = False  # whether the child before may still be followed by more of its stage
+    for name, part in trunk.named_children():
+        follows = isinstance(part, (*NORMALISATIONS, *ACTIVATIONS))
+        if follows and is_open:
+            ends[-1] = (prefix + name, part)
+            is_open = not isinstance(part, ACTIVATIONS)
+        elif not follows and any(True for _ in part.parameters()):
+            ends.append((prefix + name, part))
+            is_open = True
+        else:
+            is_open = False
+    return ends
 
 
 def _is_map(output: object) -> bool:
     """Return whether ``output`` is [n, channels, height, width] of a square picture."""
     return isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]
-
-
-def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
-    return [*net.named_parameters(), *net.named_buffers()]
 
 
 def _statistics(maps: Tensor) -> Tensor:

@@ -2,17 +2,17 @@
 
 Every HDF5 file that `ivr` writes has the same plain shape, whatever it holds:
 
-* one contiguous, uncompressed dataset a column, all with the same number of rows; text columns are
-  fixed-length UTF-8 bytes, so that a row never points elsewhere in the file;
+* one contiguous, uncompressed dataset per column, all with the same number of rows; text columns
+  are fixed-length UTF-8 bytes, so that a row never points elsewhere in the file;
 * attributes ``kind`` (what the table is), ``config`` (JSON: everything that decided the values),
   ``sha256`` (of kind, config and, for each column, the sha256 of its chunks) and ``format``, all
   fixed-length UTF-8 bytes too. Chunks are digested in threads, while others are written or read;
 * a user block of 512 bytes before all that, with the sha256 of what lies beside the columns, so
   that no byte of the file can change unnoticed.
 
-While rows are being made they live in shards beside the file (:class:`Shards`): small tables whose
-names carry the sha256 of their own bytes. A table or shard is written beside its place, flushed to
-the disk and renamed, so that a killed writer leaves either the old file or the new one.
+A table is written beside its place, flushed to the disk and renamed, so that a killed writer leaves
+either the old file or the new one. While rows are being made they live in shards beside the file
+(:mod:`ivr.features.shards`).
 
 A file that is not of this shape (links, external or virtual storage, filters, a dataset larger than
 its file) is refused before a byte of its columns is read.
@@ -22,12 +22,9 @@ import hashlib
 import json
 import math
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,19 +33,15 @@ import numpy as np
 
 from ivr.errors import IvrError
 
-from .atomic_files import file_digest, flush, replaced
-from .digest import THREADS, ColumnDigest, chunk_rows, chunks
+from .atomic_files import replaced
+from .digest import THREADS, ColumnDigest, chunks
 from .hdf5_buffer import Hdf5Buffer
 
 FLUSH_BYTES = 1 << 25  # written before the disk is asked to hold them
 FORMAT = "2"
-MAPS = 64  # files that are mapped at a time
 USER_BLOCK = 512  # bytes before those of HDF5
 MOST_BESIDE = 1 << 20  # bytes beside the columns that a file of this project may have
 MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
-Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
-Blocks = dict[str, Iterator[np.ndarray]]
-SHARD = re.compile(r"[0-9]{6}-[0-9a-f]{64}\.h5")
 
 
 class StoreError(IvrError):
@@ -135,7 +128,7 @@ class Table:
             digests = {name: self._digest(name, pool) for name in self.columns}
         with self._opened() as file:
             whole = file.read(USER_BLOCK) == _user_block(file, self.columns)
-        if not whole or _sha256(self.kind, self.config, self.columns, digests) != self.sha256:
+        if not whole or table_sha256(self.kind, self.config, self.columns, digests) != self.sha256:
             raise StoreError(f"{self.path}: damaged, its content does not match its sha256")
 
     def _digest(self, name: str, pool: ThreadPoolExecutor) -> str:
@@ -156,6 +149,25 @@ class Table:
             file.close()
             raise StoreError(f"{self.path}: was written anew while it was in use; call again")
         return file
+
+
+def has_columns(
+    table: Table,
+    columns: Mapping[str, tuple[str, int]],
+    optional: Mapping[str, tuple[str, int]] | None = None,
+) -> bool:
+    """Return whether ``table`` has exactly these columns.
+
+    Args:
+        table: an open table.
+        columns: kind of the dtype (``S``, ``u``, ``i`` or ``f``) and number of dimensions by name.
+        optional: columns that may be missing.
+    """
+    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
+    allowed = {**columns, **(optional or {})}
+    return set(columns) <= set(found) and all(
+        allowed.get(name) == shape for name, shape in found.items()
+    )
 
 
 def text_column(values: Iterable[str]) -> np.ndarray:
@@ -210,7 +222,7 @@ def write_table_blocks(
                 "format": FORMAT,
                 "kind": kind,
                 "config": canonical_json(config),
-                "sha256": _sha256(kind, config, layout, digests),
+                "sha256": table_sha256(kind, config, layout, digests),
             }
             for name, text in attributes.items():
                 file.attrs[name] = np.bytes_(text.encode())
@@ -250,118 +262,9 @@ def open_table(path: Path, kind: str) -> Table:
     return Table(path, found, _config(path, config), digest, columns, identity)
 
 
-class Shards:
-    """Finished rows on their way into one table: small files that verify themselves.
-
-    A shard is a table named ``<number>-<sha256 of the file>.h5`` in ``folder``. A file whose bytes
-    do not match its name was damaged and is not used.
-    """
-
-    def __init__(self, folder: Path, kind: str) -> None:
-        """Use ``folder`` for shards of ``kind``; it is created when needed."""
-        self.folder = folder
-        self.kind = kind
-
-    def write(self, config: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Path:
-        """Write a shard and return its path; when this returns, the rows survive a power cut."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((int(path.name[:6]) for path in self._files()), default=0)
-        beside = self.folder / f".{os.getpid()}.shard"
-        write_table(beside, self.kind, config, columns)
-        path = self.folder / f"{number:06d}-{file_digest(beside)}.h5"
-        os.replace(beside, path)
-        flush(self.folder)
-        return path
-
-    def tables(self) -> list[Table]:
-        """Return the shards that verify, in order."""
-        whole = [path for path in self._files() if file_digest(path) == path.stem[7:]]
-        return [open_table(path, self.kind) for path in whole]
-
-    def clear(self) -> None:
-        """Remove the shards and their folder."""
-        for path in [*self._files(), *self.folder.glob(".*.shard*")]:
-            path.unlink()
-        if self.folder.is_dir():
-            self.folder.rmdir()
-
-    def _files(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("*.h5") if SHARD.fullmatch(path.name))
-
-
-def assemble(
-    path: Path,
-    kind: str,
-    config: Mapping[str, Any],
-    sources: Sequence[Table],
-    names: Sequence[str],
-) -> int:
-    """Write to ``path`` the rows of ``sources`` named in ``names``, in that order.
-
-    The result depends on the rows alone, not on how they were spread over the sources. Memory does
-    not grow with the number of rows beyond their names.
-
-    Returns:
-        Number of rows written; a name that no source holds is left out.
-    """
-    kept, shapes, blocks = _chosen(sources, names)
-    write_table_blocks(path, kind, config, shapes, blocks)
-    return kept
-
-
-def rows_digest(table: Table, names: Sequence[str]) -> str:
-    """Return the sha256 that ``table`` would have with its rows ``names`` alone, in that order."""
-    _, shapes, blocks = _chosen([table], names)
-    digests = {}
-    with ThreadPoolExecutor(THREADS) as pool:
-        for name, (dtype, _) in shapes.items():
-            digest = ColumnDigest(pool)
-            for chunk in chunks(blocks[name]):
-                digest.add(np.ascontiguousarray(chunk, dtype))
-            digests[name] = digest.hexdigest()
-    columns = {name: Column(dtype, shape, 0) for name, (dtype, shape) in shapes.items()}
-    return _sha256(table.kind, table.config, columns, digests)
-
-
-def _chosen(sources: Sequence[Table], names: Sequence[str]) -> tuple[int, Shapes, Blocks]:
-    """Return how many rows ``sources`` have of ``names``, and the columns of these rows."""
-    place: dict[str, tuple[int, int]] = {}
-    for number, source in enumerate(sources):
-        place |= {name: (number, row) for row, name in enumerate(source.text("names"))}
-    kept = [name for name in dict.fromkeys(names) if name in place]
-    where = np.array([place[name] for name in kept], np.int64).reshape(-1, 2)
-    shapes: Shapes = {}
-    blocks: Blocks = {}
-    name_column = text_column(kept)
-    shapes["names"], blocks["names"] = (name_column.dtype, name_column.shape), iter((name_column,))
-    for name in sources[0].columns:
-        if name != "names":
-            column = sources[0].columns[name]
-            shapes[name] = column.dtype, (len(kept), *column.shape[1:])
-            blocks[name] = _gather(sources, name, where)
-    return len(kept), shapes, blocks
-
-
 def canonical_json(config: Mapping[str, Any]) -> str:
     """Return ``config`` as JSON that is equal exactly when the configs are."""
     return json.dumps(config, sort_keys=True, ensure_ascii=False)
-
-
-def _gather(sources: Sequence[Table], name: str, where: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield chunks of column ``name``, row for row from ``where`` [n, (source, row)]."""
-    column = sources[0].columns[name]
-    # Each map holds a file open, and a system allows some hundreds.
-    mapped = lru_cache(MAPS)(lambda number: sources[number].map(name))
-    step = chunk_rows(column.dtype, column.shape)
-    for start in range(0, len(where), step):
-        block = where[start : start + step]
-        values = np.empty((len(block), *column.shape[1:]), column.dtype)
-        follows = (np.diff(block[:, 0]) == 0) & (np.diff(block[:, 1]) == 1)
-        cuts = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(block)]
-        for first, last in pairwise(cuts):
-            number, row = block[first].tolist()
-            values[first:last] = mapped(number)[row : row + last - first]
-        yield values
 
 
 def _allocated(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Column:
@@ -402,12 +305,20 @@ def _write_column(
     return digest
 
 
-def _sha256(
+def table_sha256(
     kind: str,
     config: Mapping[str, Any],
     columns: Mapping[str, Column],
     digests: Mapping[str, str],
 ) -> str:
+    """Return the sha256 of a table.
+
+    Args:
+        kind: of the table.
+        config: of the table.
+        columns: their types and shapes.
+        digests: sha256 of each column.
+    """
     parts = {
         name: [column.dtype.str, list(column.shape), digests[name]]
         for name, column in columns.items()

@@ -18,11 +18,12 @@ class IvrError(ValueError):
         CurvesError          ivr.pipeline.evaluation.curves
         DemoError            ivr.pipeline.demo.demo_set
         DeviceError          ivr.pipeline.runtime.device
-        EncoderError         ivr.features.image
+        EncoderError         ivr.features.blueprint
         EvaluateError        ivr.pipeline.evaluation.evaluate
         ExtensionError       ivr.extensions
-        ExtractError         ivr.pipeline.extraction.extract
+        ExtractError         ivr.pipeline.extraction.row_shards
         HealthError          ivr.hashing.health
+        JobArrayError        ivr.pipeline.extraction.job_array
         ManifestError        ivr.pipeline.datasets.manifest
             PairingError     ivr.pipeline.datasets.pairing
         MediaError           ivr.features.media
@@ -31,7 +32,6 @@ class IvrError(ValueError):
         MetricsError         ivr.hashing.metrics
         OptionError          ivr.pipeline.runtime.config_options
         PairsError           ivr.hashing.pairs
-        PartError            ivr.pipeline.extraction.job_array
         RankingError         ivr.hashing.ranking
         ReadersError         ivr.pipeline.extraction.parallel_readers
             LostReadersError ivr.pipeline.extraction.parallel_readers
@@ -41,7 +41,7 @@ class IvrError(ValueError):
         StoreError           ivr.features.store
         TrainingError        ivr.hashing.trainer
         VerifyError          ivr.pipeline.runs.verify
-        WeightsError         ivr.features.image
+        WeightsError         ivr.features.encoder_weights
 
     Any other exception is a bug, an error of the operating system (``OSError``), or exhausted
     memory.

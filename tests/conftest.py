@@ -21,7 +21,8 @@ from PIL import Image
 from torch import nn
 
 from ivr.cli import main
-from ivr.features.image import Blueprint, Encoder
+from ivr.features.blueprint import Blueprint
+from ivr.features.image import Encoder
 from ivr.features.image_config import ImageConfig
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.store import text_column, write_table
@@ -154,13 +155,19 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def describe_tiny_encoder(config: ImageConfig) -> tuple[int, dict[str, object]]:
+    """Length of the vectors and provenance of :func:`load_tiny_encoder`."""
+    encoder = load_tiny_encoder(config, torch.device("cpu"))
+    return encoder.dim, dict(encoder.provenance)
+
+
 def load_tiny_encoder(config: ImageConfig, device: torch.device) -> Encoder:
     """A linear map of 8 x 8 pixels to six numbers, another one for each name of an encoder."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
     generator = torch.Generator().manual_seed(sum(config.encoder.encode()))
     for parameter in net.parameters():
         parameter.data.normal_(generator=generator)
-    blueprint = Blueprint(net, 8, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255", "", "")
+    blueprint = Blueprint(net, "", 8, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255")
     provenance = {"encoder": config.encoder, "weights": config.weights, "sha256": "made up"}
     return Encoder(config, blueprint, 6, provenance).to(device)
 
@@ -169,6 +176,7 @@ def load_tiny_encoder(config: ImageConfig, device: torch.device) -> Encoder:
 def tiny_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extract images with :func:`load_tiny_encoder` in the place of a network."""
     monkeypatch.setattr("ivr.pipeline.extraction.modality.load_encoder", load_tiny_encoder)
+    monkeypatch.setattr("ivr.pipeline.extraction.modality.describe_encoder", describe_tiny_encoder)
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from test_extraction_extract import CONFIG, counted, made, rows_of
 from test_runs_encode import CONFIG as RUN_CONFIG
 
 from ivr.features.media import read_voice
-from ivr.features.store import open_table, rows_digest, write_table
+from ivr.features.shards import rows_digest
+from ivr.features.store import open_table, write_table
 from ivr.features.voice import voice_vectors
 from ivr.features.waveform_augmentation import change_of, changed_name, changed_voice, file_of
 from ivr.hashing.trainer import encode_voices, epoch_batches
@@ -36,7 +37,7 @@ from ivr.pipeline.extraction.extract import ExtractError, extract, plan
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
 from ivr.pipeline.extraction.feature_schema import VOICES
-from ivr.pipeline.extraction.job_array import Part
+from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.merge import merge
 from ivr.pipeline.runs.encode import encode_run, packed_codes, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
@@ -98,7 +99,7 @@ def test_jobs_parts_and_calls_that_were_stopped_make_the_same_bytes(tmp_path: Pa
     (whole,) = extract(manifest, tmp_path / "whole", CHANGED)
     expected = whole.path.read_bytes()
     for number in (2, 1, 3):
-        extract(manifest, tmp_path / "parts", replace(CHANGED, part=Part(number, 3)))
+        extract(manifest, tmp_path / "parts", replace(CHANGED, shard=JobArrayTask(number, 3)))
     (merged,) = merge(tmp_path / "parts")
     assert (merged.rows, merged.path.read_bytes()) == (39, expected)
     stopped = replace(CHANGED, time_limit=1e-9)
@@ -180,7 +181,7 @@ def test_merging_keeps_no_change_of_a_recording_that_was_replaced(
         tmp_path / "1.wav", spoken("river", np.random.default_rng(9), 0.17), SAMPLE_RATE
     )
     for number in (1, 2):
-        config = replace(CONFIG, augment=("noise=10",), part=Part(number, 2))
+        config = replace(CONFIG, augment=("noise=10",), shard=JobArrayTask(number, 2))
         extract(manifest, tmp_path / "out", config)
     (merged,) = merge(tmp_path / "out")
     assert merged.rows == 4 + 4 + 3

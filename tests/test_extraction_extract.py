@@ -13,9 +13,18 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import SAMPLE_RATE, TINY_VOICE, assert_free, drawn, load_tiny_encoder, spoken
+from conftest import (
+    SAMPLE_RATE,
+    TINY_VOICE,
+    assert_free,
+    describe_tiny_encoder,
+    drawn,
+    load_tiny_encoder,
+    spoken,
+)
 from PIL import Image
 
+from ivr.features.blueprint import EncoderError
 from ivr.features.image import load_encoder
 from ivr.features.image_config import ImageConfig
 from ivr.features.media import read_image
@@ -28,13 +37,13 @@ from ivr.pipeline.datasets.manifest import (
     read_manifest,
     write_manifest,
 )
-from ivr.pipeline.extraction import extract as stage
-from ivr.pipeline.extraction import modality
-from ivr.pipeline.extraction.extract import Extracted, ExtractError, extract, plan
+from ivr.pipeline.extraction import media_rows, modality, row_shards
+from ivr.pipeline.extraction.extract import ExtractError, extract, plan
 from ivr.pipeline.extraction.extract_config import ExtractConfig
+from ivr.pipeline.extraction.extract_result import ExtractedModality
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 from ivr.pipeline.extraction.parallel_readers import LostReadersError
-from ivr.pipeline.extraction.worker_tasks import Failure, listen
+from ivr.pipeline.extraction.worker_tasks import SkippedFile, listen
 from ivr.pipeline.runtime.device import DeviceError, choose_device
 from ivr.pipeline.runtime.lock import BusyError, only_writer
 
@@ -82,8 +91,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return read
 
-    monkeypatch.setattr(modality, "decode", counting(modality.decode))
-    monkeypatch.setattr(modality, "listen", counting(modality.listen))
+    monkeypatch.setattr(media_rows, "decode", counting(media_rows.decode))
+    monkeypatch.setattr(media_rows, "listen", counting(media_rows.listen))
+    monkeypatch.setattr(modality, "describe_encoder", describe_tiny_encoder)
     monkeypatch.setattr(modality, "load_encoder", load_tiny_encoder)
     return names
 
@@ -124,8 +134,9 @@ def test_a_file_says_how_it_was_made(media_set: Path, tmp_path: Path) -> None:
     )
     config = open_table(voices.path, VOICES).config
     assert config["settings"]["shape"] == [3, 5, 40]
-    assert {"hop", "window", "fft", "mels", "backend"} <= set(config["settings"])
+    assert {"hop", "window", "fft", "mels"} <= set(config["settings"])
     assert {"librosa", "numpy", "soxr", "soundfile"} <= set(config["made_with"])
+    assert (config["made_with"]["backend"], config["made_with"]["device"]) == ("fast", "cpu")
 
 
 @pytest.mark.parametrize("encoder", ["vgg16", "alexnet"])
@@ -394,13 +405,13 @@ def test_shards_are_closed_after_their_rows_or_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    put_away = stage._put_away
+    write = row_shards._write_shard
 
     def watched(of: modality.Modality, rows: Sequence[object], config: ExtractConfig) -> None:
         sizes.append(len(rows))
-        put_away(of, rows, config)
+        write(of, rows, config)
 
-    monkeypatch.setattr(stage, "_put_away", watched)
+    monkeypatch.setattr(row_shards, "_write_shard", watched)
     manifest = made(tmp_path, 0, 10)
     extract(manifest, tmp_path / "a", replace(CONFIG, shard_rows=6))
     extract(manifest, tmp_path / "b", replace(CONFIG, shard_rows=99))
@@ -494,7 +505,7 @@ def test_a_vector_beyond_half_precision_is_not_stored(
     manifest = made(tmp_path, 2, 0)
     with pytest.raises(ExtractError, match=r"^0\.png: its vector holds values beyond float16"):
         extract(manifest, tmp_path / "out", replace(CONFIG, stored="float16"))
-    assert extract(manifest, tmp_path / "out", CONFIG)[0].new == 2
+    assert extract(manifest, tmp_path / "out", CONFIG).images.new == 2
 
 
 def test_a_plan_counts_and_writes_nothing(tmp_path: Path, counted: list[str]) -> None:
@@ -604,8 +615,8 @@ def test_a_second_signal_acts_as_usual_and_loses_no_batch(
     monkeypatch.setattr(modality, "load_encoder", load)
     with pytest.raises(KeyboardInterrupt):
         extract(manifest, tmp_path / "out", config)
-    monkeypatch.setattr(modality, "load_encoder", load_tiny_encoder)
-    assert plan(manifest, tmp_path / "out", config)[0].done == 4
+    monkeypatch.setattr(modality, "describe_encoder", describe_tiny_encoder)
+    assert plan(manifest, tmp_path / "out", config).images.done == 4
     assert_free(tmp_path / "out")
 
 
@@ -633,22 +644,22 @@ def test_batches_of_torch_make_the_rows_of_the_readers(tmp_path: Path) -> None:
     torch_voice = replace(CONFIG, voice=replace(TINY_VOICE, backend="torch"), batch_size=3)
     (voices,) = extract(manifest, tmp_path / "two", torch_voice)
     assert (voices.rows, voices.skipped) == (5, ("2.wav",))
-    assert open_table(voices.path, VOICES).config["settings"]["backend"] == "torch"
+    assert open_table(voices.path, VOICES).config["made_with"]["backend"] == "torch"
     one, two = (rows_of(tmp_path / name / "voices.h5", VOICES) for name in ("one", "two"))
     assert list(one) == list(two)
     for name, vector in one.items():
         np.testing.assert_allclose(two[name], vector, rtol=0, atol=1e-6 * np.abs(vector).max())
     again = extract(manifest, tmp_path / "two", replace(torch_voice, time_limit=1e-9))
-    assert again[0].new == 0
+    assert again.voices.new == 0
 
 
 def test_a_call_goes_on_with_the_batch_size_that_was_begun_with(tmp_path: Path) -> None:
     manifest = made(tmp_path, 0, 7)
     for size in (3, 0):  # 0 is what this machine would take, if nothing were begun
         extract(manifest, tmp_path / "out", replace(STOPPED_AT_ONCE, batch_size=size))
-    assert plan(manifest, tmp_path / "out", CONFIG)[0].done == 6
+    assert plan(manifest, tmp_path / "out", CONFIG).voices.done == 6
     (voices,) = extract(manifest, tmp_path / "out", CONFIG)
-    assert "batch_size" not in open_table(voices.path, VOICES).config["made_with"]
+    assert open_table(voices.path, VOICES).config["made_with"]["batch_size"] == "3 and 4"
 
 
 def test_a_flipped_byte_of_the_old_file_is_not_blessed_by_new_rows(tmp_path: Path) -> None:
@@ -662,16 +673,16 @@ def test_a_flipped_byte_of_the_old_file_is_not_blessed_by_new_rows(tmp_path: Pat
         extract(manifest, tmp_path / "out", CONFIG)
 
 
-def fatal(name: str, *_: object) -> Failure:
+def fatal(name: str, *_: object) -> SkippedFile:
     if name == "5.wav":
         os.kill(os.getpid(), signal.SIGKILL)
-    return Failure(name, "not read")
+    return SkippedFile(name, "not read")
 
 
 def test_a_reader_process_that_is_killed_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modality, "listen", fatal)
+    monkeypatch.setattr(media_rows, "listen", fatal)
     with pytest.raises(LostReadersError, match=r"a reader process was, .* ended from outside"):
         extract(made(tmp_path, 0, 6), tmp_path / "out", replace(CONFIG, jobs=2))
 
@@ -690,7 +701,7 @@ def test_a_reader_process_leaves_signals_to_its_caller() -> None:
 
 def test_a_reader_in_the_process_of_its_caller_does_not_touch_its_signals() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert listen("absent.wav", Path("."), TINY_VOICE, os.getpid()) == Failure(
+    assert listen("absent.wav", Path("."), TINY_VOICE, os.getpid()) == SkippedFile(
         "absent.wav", "no such file"
     )
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -718,10 +729,10 @@ for kill in range(12):
     time.sleep(rng.uniform(0, 0.4) * usual)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    now = plan(manifest, folder / "out", config)[0].done
+    now = plan(manifest, folder / "out", config).voices.done
     assert now >= done, (now, done)
     done = now
-result = extract(manifest, folder / "out", config)[0]
+result = extract(manifest, folder / "out", config).voices
 assert result.rows == 16, result
 names = set(os.listdir(folder / "out"))
 assert names == {".lock", "manifest.csv", "voices.h5"}, names
@@ -754,7 +765,7 @@ def test_a_config_without_meaning_is_refused(changed: dict[str, object], words: 
 
 def test_a_network_that_gives_no_such_vector_is_refused_in_one_line(tmp_path: Path) -> None:
     config = replace(CONFIG, image=replace(RANDOM, relu=False))
-    with pytest.raises(ExtractError, match="does not come straight from a ReLU"):
+    with pytest.raises(EncoderError, match="does not come straight from a ReLU"):
         extract(made(tmp_path, 1, 0), tmp_path / "out", config)
 
 
@@ -767,8 +778,8 @@ def test_paths_out_of_the_root_are_refused_before_anything_is_written(tmp_path: 
 
 def test_a_summary_counts_rows_new_ones_and_skipped() -> None:
     path = Path("out/images.h5")
-    assert Extracted(path, 9, 4, (), 0).summary() == "out/images.h5: 9 rows, 4 of them new"
-    assert Extracted(path, 9, 0, ("a", "b"), 0).summary() == (
+    assert ExtractedModality(path, 9, 4, (), 0).summary() == "out/images.h5: 9 rows, 4 of them new"
+    assert ExtractedModality(path, 9, 0, ("a", "b"), 0).summary() == (
         "out/images.h5: 9 rows, 0 of them new, 2 files skipped"
     )
 
@@ -813,9 +824,9 @@ def test_a_copy_of_a_file_is_the_same_file_and_one_that_is_gone_keeps_its_row(
     extract(tmp_path / "m.csv", tmp_path / "out", config)
     content = (tmp_path / "1.wav").read_bytes()
     (tmp_path / "1.wav").unlink()
-    assert extract(tmp_path / "m.csv", tmp_path / "out", config)[0].new == 0
+    assert extract(tmp_path / "m.csv", tmp_path / "out", config).voices.new == 0
     (tmp_path / "1.wav").write_bytes(content)
-    assert extract(tmp_path / "m.csv", tmp_path / "out", config)[0].new == 0
+    assert extract(tmp_path / "m.csv", tmp_path / "out", config).voices.new == 0
 
 
 def test_random_weights_are_said_aloud(
@@ -833,5 +844,5 @@ def test_a_file_replaced_by_an_unreadable_one_loses_its_row(tmp_path: Path) -> N
     (voices,) = extract(manifest, tmp_path / "out", CONFIG)
     assert (voices.rows, voices.new, voices.skipped) == (4, 0, ("2.wav",))
     assert "2.wav" not in open_table(voices.path, VOICES).text("names")
-    again = extract(manifest, tmp_path / "out", CONFIG)[0]
+    again = extract(manifest, tmp_path / "out", CONFIG).voices
     assert (again.rows, again.skipped) == (4, ("2.wav",))

@@ -14,7 +14,7 @@ from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manife
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
-from ivr.pipeline.extraction.job_array import Part
+from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.merge import MergeError, merge
 from ivr.pipeline.runtime.lock import BusyError, only_writer
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("tiny_encoder")
 
 def part(manifest: Path, out: Path, number: int, count: int = 3) -> Path:
     """Extract one part and return its folder."""
-    extract(manifest, out, replace(CONFIG, part=Part(number, count)))
-    return Part(number, count).folder(out)
+    extract(manifest, out, replace(CONFIG, shard=JobArrayTask(number, count)))
+    return JobArrayTask(number, count).folder(out)
 
 
 def test_merged_parts_are_the_bytes_of_one_call(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_rows_that_are_there_already_stay(tmp_path: Path) -> None:
 def test_a_missing_part_is_named_with_the_call_that_makes_it(tmp_path: Path) -> None:
     manifest = made(tmp_path, 6, 0)
     part(manifest, tmp_path / "out", 2)
-    with pytest.raises(MergeError, match=r"of 3 parts 1, 3 are missing; .* --shard 1/3$"):
+    with pytest.raises(MergeError, match=r"of 3 tasks 1, 3 are missing; .* --shard 1/3$"):
         merge(tmp_path / "out")
     with pytest.raises(StoreError, match=r"no features here; make them with ivr merge"):
         open_features(tmp_path / "out")
@@ -82,7 +82,7 @@ def test_a_missing_part_is_named_with_the_call_that_makes_it(tmp_path: Path) -> 
 def test_an_unfinished_part_is_named(tmp_path: Path) -> None:
     manifest = made(tmp_path, 24, 0)
     part(manifest, tmp_path / "out", 1, 2)
-    config = replace(CONFIG, part=Part(2, 2), time_limit=1e-9)
+    config = replace(CONFIG, shard=JobArrayTask(2, 2), time_limit=1e-9)
     (images,) = extract(manifest, tmp_path / "out", config)
     assert images.left
     with pytest.raises(MergeError, match=r"2-of-2: not finished \(1 of 2 are not\)"):
@@ -92,20 +92,20 @@ def test_an_unfinished_part_is_named(tmp_path: Path) -> None:
 def test_parts_of_other_settings_or_manifests_or_numbers_are_refused(tmp_path: Path) -> None:
     manifest = made(tmp_path, 0, 6)
     part(manifest, tmp_path / "out", 1, 2)
-    other = replace(CONFIG, part=Part(2, 2), stored="float16")
+    other = replace(CONFIG, shard=JobArrayTask(2, 2), stored="float16")
     extract(manifest, tmp_path / "out", other)
     with pytest.raises(MergeError, match=r"made with other settings .*\(stored: float32, now flo"):
         merge(tmp_path / "out")
     rows = read_manifest(manifest).rows
     write_manifest(tmp_path / "fewer.csv", Manifest(rows[:5]))
-    shutil.rmtree(Part(2, 2).folder(tmp_path / "out"))
+    shutil.rmtree(JobArrayTask(2, 2).folder(tmp_path / "out"))
     part(tmp_path / "fewer.csv", tmp_path / "out", 2, 2)
-    with pytest.raises(MergeError, match="made of different manifests"):
+    with pytest.raises(MergeError, match="the tasks had different manifests"):
         merge(tmp_path / "out")
     part(manifest, tmp_path / "out", 1, 3)
-    with pytest.raises(MergeError, match="parts of 2 and of 3 lie side by side"):
+    with pytest.raises(MergeError, match="tasks of 2 and of 3 lie side by side"):
         merge(tmp_path / "out")
-    with pytest.raises(MergeError, match="no parts here; make them with ivr extract --shard"):
+    with pytest.raises(MergeError, match="no tasks here; make them with ivr extract --shard"):
         merge(tmp_path / "nowhere")
 
 
@@ -123,7 +123,7 @@ def test_a_flipped_byte_in_a_part_is_found_before_anything_is_written(tmp_path: 
 
 def test_two_jobs_of_one_part_are_told_and_other_parts_go_on(tmp_path: Path) -> None:
     manifest = made(tmp_path, 0, 4)
-    with only_writer(Part(1, 2).folder(tmp_path / "out")):
+    with only_writer(JobArrayTask(1, 2).folder(tmp_path / "out")):
         with pytest.raises(BusyError, match=r"1-of-2: process .* is writing here"):
             part(manifest, tmp_path / "out", 1, 2)
         part(manifest, tmp_path / "out", 2, 2)
@@ -142,13 +142,13 @@ def test_the_command_merges_and_counts_what_could_not_be_used(
         result = CliRunner().invoke(main, ["extract", *arguments, "--shard", "slurm"])
         assert result.exit_code == (0 if task == 0 else 3)
     first = CliRunner().invoke(main, ["extract", *arguments, "--shard", "1/2"])
-    assert first.stdout.endswith(f"next: when all 2 parts are done, ivr merge {tmp_path}/out\n")
+    assert first.stdout.endswith(f"next: when all 2 tasks are done, ivr merge {tmp_path}/out\n")
     result = CliRunner().invoke(main, ["merge", str(tmp_path / "out")])
     assert result.exit_code == 3
     assert result.stdout == f"{tmp_path}/out/images.h5: 5 rows, 1 files skipped\n"
     nothing = CliRunner().invoke(main, ["merge", str(tmp_path / "nothing")])
     assert nothing.exit_code == 1
-    assert "no parts here" in nothing.stderr
+    assert "no tasks here" in nothing.stderr
 
 
 def test_a_part_of_damaged_files_alone_does_not_hold_up_the_rest(tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_a_part_of_damaged_files_alone_does_not_hold_up_the_rest(tmp_path: Path)
     for number in range(4, 8):
         (tmp_path / f"{number}.png").write_bytes(b"")
     for number in (1, 2):
-        extract(manifest, tmp_path / "none", replace(CONFIG, part=Part(number, 2)))
-    with pytest.raises(MergeError, match=r"images\.h5: in none of the parts"):
+        extract(manifest, tmp_path / "none", replace(CONFIG, shard=JobArrayTask(number, 2)))
+    with pytest.raises(MergeError, match=r"images\.h5: in none of the tasks' folders"):
         merge(tmp_path / "none")
 
 
@@ -183,7 +183,7 @@ def test_what_was_begun_without_parts_is_taken_over(tmp_path: Path) -> None:
 def test_a_part_in_use_elsewhere_is_to_be_called_again(tmp_path: Path) -> None:
     manifest = made(tmp_path, 0, 4)
     arguments = ["extract", str(manifest), "--out", str(tmp_path / "out"), "--device", "cpu"]
-    with only_writer(Part(1, 2).folder(tmp_path / "out")):
+    with only_writer(JobArrayTask(1, 2).folder(tmp_path / "out")):
         result = CliRunner().invoke(main, [*arguments, "--shard", "1/2"])
     assert result.exit_code == 75
     assert "is writing here" in result.stderr

@@ -17,10 +17,10 @@ from test_extraction_extract import CONFIG, made
 
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.parallel_readers import LostReadersError, Readers, ReadersError
-from ivr.pipeline.extraction.worker_tasks import Failure, FeatureRow
+from ivr.pipeline.extraction.worker_tasks import FeatureRow, SkippedFile
 
 
-def numbered(name: str, *_: object) -> FeatureRow | Failure:
+def numbered(name: str, *_: object) -> FeatureRow | SkippedFile:
     return FeatureRow(name, np.array([int(name)]))
 
 

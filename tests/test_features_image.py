@@ -19,14 +19,17 @@ from safetensors.torch import save_file
 from scipy.io import savemat
 from torch import Tensor, nn
 
-from ivr.features import image
+from ivr.features import encoders
+from ivr.features.blueprint import Blueprint, EncoderError
 from ivr.features.cnn_f import CnnF, read_matconvnet
-from ivr.features.image import Blueprint, Encoder, EncoderError, WeightsError, load_encoder
+from ivr.features.encoder_weights import WeightsError
+from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_config import ImageConfig
 
 CPU = torch.device("cpu")
 SHARED = Path(os.environ.get("IVR_SHARED", Path(__file__).parents[2] / "shared"))
 NARROW = (4, 6, 8, 6, 5)
+POOLED = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
 FILTERS = {
     "conv1": (11, 11, 3, 4),
     "conv2": (5, 5, 4, 6),
@@ -90,9 +93,17 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def own_encoder(monkeypatch: pytest.MonkeyPatch, net: Callable[[], nn.Module], url: str) -> None:
     def blueprint() -> Blueprint:
-        return Blueprint(net(), 224, (0.0,) * 3, (1.0,) * 3, "none", "Own.V1" if url else "", url)
+        made, imagenet = net(), "Own.V1" if url else ""
+        layers = [
+            name for name, part in made.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)
+        ]
+        zeros, ones = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        readers = {".mat": read_matconvnet}
+        return Blueprint(
+            made, layers[-1], 224, zeros, ones, "none", imagenet=imagenet, url=url, readers=readers
+        )
 
-    monkeypatch.setitem(image.ENCODERS, "cnn_f", blueprint)
+    monkeypatch.setitem(encoders.ENCODERS, "cnn_f", blueprint)
 
 
 # --- what comes out ---------------------------------------------------------------------------
@@ -179,9 +190,8 @@ def test_a_relu_is_left_out_only_where_its_output_is_the_vector(
 
 
 def test_a_dropout_after_the_relu_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
     head = (nn.ReLU(), nn.Dropout(0.9), nn.Linear(64, 2))
-    own_encoder(monkeypatch, lambda: nn.Sequential(*pooled, nn.Linear(3, 64), *head), "")
+    own_encoder(monkeypatch, lambda: nn.Sequential(*POOLED, nn.Linear(3, 64), *head), "")
     before, after = load("cnn_f", relu=False)(pictures(2)), load("cnn_f")(pictures(2))
     assert float(before.min()) < 0
     assert torch.equal(after, before.clamp(min=0))
@@ -211,13 +221,20 @@ def test_lower_precision_gives_nearly_the_same_vectors_as_float32(squeezenet_fil
     assert 1e-6 < float((half - full).norm() / full.norm()) < 2e-2
 
 
-def test_float32_is_never_rounded_to_tf32() -> None:
+def tf32_settings() -> list[bool]:
+    """Whether convolutions and products of matrices may be computed in TF32."""
+    return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+
+
+def test_float32_is_never_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     net = load("squeezenet1_0")
-    net.net.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
-    before = torch.backends.cudnn.allow_tf32
+    net.net.register_forward_hook(lambda *_: seen.append(tf32_settings()))
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    before = tf32_settings()
     net(pictures(1))
-    assert (seen, torch.backends.cudnn.allow_tf32) == ([False], before)
+    assert (seen, tf32_settings()) == ([[False, False]], before)
+    assert before == [True, True]
 
 
 def test_images_of_another_type_or_size_are_refused() -> None:
@@ -697,17 +714,26 @@ def test_no_changed_byte_of_a_mat_file_ends_in_more_than_an_error(
 
 def test_mat_files_are_read_for_cnn_f_only(tmp_path: Path) -> None:
     savemat(tmp_path / "w.mat", {"x": 1})
-    with pytest.raises(WeightsError, match="read for cnn_f only, not for squeezenet1_0"):
+    with pytest.raises(WeightsError, match="squeezenet1_0 has no reader of MatConvNet weights"):
         load("squeezenet1_0", tmp_path / "w.mat")
 
 
-def test_cnn_f_has_no_weights_to_download(monkeypatch: pytest.MonkeyPatch, offline: Path) -> None:
-    page = "https://www.vlfeat.org/matconvnet/pretrained/"
-    assert image.ENCODERS["cnn_f"]().url == page
-    own_encoder(monkeypatch, lambda: CnnF(NARROW, 16, 7), "")
-    with pytest.raises(WeightsError, match=r"imagenet-vgg-f.mat .* --weights FILE") as info:
+@pytest.mark.usefixtures("offline")
+def test_advice_on_weights_fits_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WeightsError) as info:
         load("cnn_f", "imagenet")
-    assert "\n" not in str(info.value)
+    assert str(info.value) == (
+        "no ImageNet weights of cnn_f can be downloaded: download imagenet-vgg-f.mat from "
+        "https://www.vlfeat.org/matconvnet/pretrained/ and give the file with --weights FILE, "
+        "or take --weights random"
+    )
+    own_encoder(monkeypatch, lambda: nn.Sequential(*POOLED, nn.Linear(3, 2)), "")
+    with pytest.raises(WeightsError) as info:
+        load("cnn_f", "imagenet")
+    assert str(info.value) == (
+        "no ImageNet weights of cnn_f can be downloaded; give a file with --weights FILE, "
+        "or take --weights random"
+    )
 
 
 class TestStages:

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from ivr.features import digest, store
+from ivr.features.shards import Shards, assemble
 from ivr.features.store import (
-    Shards,
     StoreError,
-    assemble,
     canonical_json,
     open_table,
     text_column,
@@ -475,7 +474,8 @@ TORTURE = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from ivr.features.store import Shards, open_table, text_column, write_table
+from ivr.features.shards import Shards
+from ivr.features.store import open_table, text_column, write_table
 
 folder, rng, found = Path(sys.argv[1]), np.random.default_rng(0), 0
 
@@ -517,7 +517,8 @@ def test_more_shards_than_files_may_be_open_are_assembled(tmp_path: Path) -> Non
 import resource, sys
 from pathlib import Path
 import numpy as np
-from ivr.features.store import Shards, assemble, open_table, text_column
+from ivr.features.shards import Shards, assemble
+from ivr.features.store import open_table, text_column
 folder = Path(sys.argv[1])
 shards = Shards(folder / "shards", "rows")
 for number in range(150):

@@ -16,10 +16,11 @@ from scipy.io import savemat
 from torch import nn
 
 from ivr.cli import main
-from ivr.features import image
-from ivr.features.cnn_f import SIZE
-from ivr.features.image import Blueprint
-from ivr.features.store import Shards, open_table
+from ivr.features import encoders
+from ivr.features.blueprint import Blueprint
+from ivr.features.cnn_f import SIZE, read_matconvnet
+from ivr.features.shards import Shards
+from ivr.features.store import open_table
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.evaluation import evaluate
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
@@ -39,7 +40,7 @@ SHORT = (
 def tiny_blueprint() -> Blueprint:
     """8 x 8 pixels to four numbers, and a classifier."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4), nn.ReLU(), nn.Linear(4, 2))
-    return Blueprint(net, 8, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255", "", "")
+    return Blueprint(net, "3", 8, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), "/ 255")
 
 
 class AverageColour(nn.Sequential):
@@ -56,14 +57,20 @@ class AverageColour(nn.Sequential):
 
 def matconvnet_blueprint() -> Blueprint:
     return Blueprint(
-        AverageColour(), SIZE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "none", "", "the authors"
+        AverageColour(),
+        "fc8",
+        SIZE,
+        (0.0, 0.0, 0.0),
+        (1.0, 1.0, 1.0),
+        "none",
+        readers={".mat": read_matconvnet},
     )
 
 
 def tiny_nets() -> None:
     """Have nets whose files of weights are as short as they are read; draw nothing."""
-    image.ENCODERS["tiny"] = tiny_blueprint
-    image.ENCODERS["cnn_f"] = matconvnet_blueprint
+    encoders.ENCODERS["tiny"] = tiny_blueprint
+    encoders.ENCODERS["cnn_f"] = matconvnet_blueprint
     evaluate.draw_curves = lambda *_: None
     evaluate.draw_health = lambda *_: None
 
@@ -98,7 +105,7 @@ def made_world(folder: Path) -> World:
     """Write a world below ``folder`` and return it."""
     world = World(*(folder / name for name in World.__dataclass_fields__))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(image.ENCODERS, "tiny", tiny_blueprint)
+        patch.setitem(encoders.ENCODERS, "tiny", tiny_blueprint)
         write_world(world)
     return world
 

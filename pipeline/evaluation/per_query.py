@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ivr.features.store import StoreError, open_table, text_column, write_table
+from ivr.features.store import StoreError, has_columns, open_table, text_column, write_table
 
 KIND = "average precision of queries"
 COLUMNS = {
@@ -62,8 +62,7 @@ def read_queries(path: Path) -> dict[str, QueryFigures]:
         StoreError: not a file that ``ivr evaluate`` writes.
     """
     table = open_table(path, KIND)
-    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
-    if found != COLUMNS:
+    if not has_columns(table, COLUMNS):
         raise StoreError(f"{path}: not a file that ivr evaluate writes; make it again")
     directions = table.read("directions")
     values = table.read("average_precision")

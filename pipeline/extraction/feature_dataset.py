@@ -1,4 +1,4 @@
-"""The output of ``ivr extract`` as later stages see it: the manifest's items with vectors."""
+"""A folder of features as later stages read it: the manifest's items with their vectors."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ivr.features.store import StoreError, Table, open_table, rows_digest
+from ivr.features.shards import rows_digest
+from ivr.features.store import StoreError, Table, open_table
 from ivr.features.waveform_augmentation import change_of, changed_name, changes_of
 from ivr.pipeline.datasets.manifest import Item, Manifest, read_manifest
 
@@ -18,17 +19,17 @@ from .job_array import FOLDER
 STREAMS = ("mfcc", "delta", "delta-delta")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FeatureDataset:
-    """A folder of features, opened; vectors are read when asked for.
+    """An open folder of features; vectors are read when they are asked for.
 
     Attributes:
-        folder: where it lies.
-        manifest: what was extracted.
-        images: table of image vectors, None where there are no images.
-        voices: table of voice vectors, None where there are no voices.
+        folder: the folder.
+        manifest: the manifest that was extracted.
+        images: table of image vectors, None if the manifest has no images.
+        voices: table of voice vectors, None if the manifest has no voices.
         image_rows: row of each image by name.
-        voice_rows: row of each voice by name, of those as recorded and as changed.
+        voice_rows: row of each voice by name, as recorded and as changed.
     """
 
     folder: Path
@@ -38,12 +39,25 @@ class FeatureDataset:
     image_rows: Mapping[str, int]
     voice_rows: Mapping[str, int]
 
+    def __repr__(self) -> str:
+        """Return the folder, and number and shape of the vectors, in one line."""
+        words = []
+        if self.images is not None:
+            words.append(f"{len(self.image_rows)} images [{self.image_settings()['shape'][0]}]")
+        if self.voices is not None:
+            shape = ", ".join(map(str, self.voice_settings()["shape"]))
+            recorded = sum(not change_of(name) for name in self.voice_rows)
+            changed = len(self.voice_rows) - recorded
+            more = f" and {changed} changed voices" if changed else ""
+            words.append(f"{recorded} voices{more} [{shape}]")
+        return f"{self.folder}: {', '.join(words)}"
+
     def image_items(self) -> list[Item]:
         """Return the images of the manifest that have a vector."""
         return [item for item in self.manifest.images() if item.name in self.image_rows]
 
     def voice_items(self, change: str = "") -> list[Item]:
-        """Return the voices of the manifest that have a vector after ``change``, as recorded."""
+        """Return the voices of the manifest that have a vector, as recorded or after ``change``."""
         return [
             item
             for item in self.manifest.voices()
@@ -51,23 +65,34 @@ class FeatureDataset:
         ]
 
     def changes(self) -> tuple[str, ...]:
-        """Return the changes that voices of the manifest have rows of, sorted."""
+        """Return the changes for which voices of the manifest have rows, sorted."""
         return tuple(change for change in self.held_changes() if self.voice_items(change))
 
     def image_vectors(self, names: Sequence[str]) -> np.ndarray:
-        """Return the vectors [n, image_dim] of the images ``names``, float32."""
+        """Return the vectors [n, image_dim] of the images ``names``, float32, in memory."""
+        stored, rows = self.mapped_images(names)
+        vectors: np.ndarray = stored[rows].astype(np.float32, copy=False)
+        return vectors
+
+    def mapped_images(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return all image vectors as they are stored, and the rows of the images ``names``.
+
+        Returns:
+            [n, image_dim], float32 or float16, mapped from the file: a row is read when it is
+            touched; and [m], int64.
+        """
         if self.images is None:
             raise StoreError(f"{self.folder}: has no images.h5")
         rows = np.array([self.image_rows[name] for name in names], np.int64)
-        return self.images.map("vectors")[rows].astype(np.float32, copy=False)
+        return self.images.map("vectors"), rows
 
     def voice_vectors(
         self, names: Sequence[str], streams: Sequence[str], change: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return MFCC streams [m, streams, coefficients, frames] and true frames [m] of ``names``.
 
-        They are of the voices as recorded, or after ``change``. The vectors keep the type that they
-        are stored in (float32 or float16).
+        The voices are taken as recorded, or after ``change``. The vectors keep their stored type
+        (float32 or float16).
         """
         rows_of = [changed_name(name, change) for name in names]
         stored, rows, frames = self.mapped_voices(rows_of, streams)
@@ -76,11 +101,12 @@ class FeatureDataset:
     def mapped_voices(
         self, names: Sequence[str], streams: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return all voices as they are stored, the rows of ``names`` among them, and their frames.
+        """Return all voices as they are stored, the rows of ``names``, and their true frames.
 
         Returns:
-            [n, streams, coefficients, frames], mapped from the file: what is not asked for is not
-            read, unless the streams stand in another order than in the file; [m]; and [m].
+            [n, streams, coefficients, frames], mapped from the file: a row is read when it is
+            touched, unless the streams are not in the order of the file; [m], int64; and [m],
+            int64.
         """
         if self.voices is None:
             raise StoreError(f"{self.folder}: has no voices.h5")
@@ -96,15 +122,16 @@ class FeatureDataset:
         return streams_of, rows, self.voices.read("frames")[rows].astype(np.int64)
 
     def held_changes(self) -> tuple[str, ...]:
-        """Return the changes that there are rows of, sorted."""
+        """Return the changes that the file has rows of, sorted."""
         return tuple(sorted(changes_of(self.voice_rows)))
 
     def digests(self, changes: Collection[str] | None = None) -> dict[str, str]:
-        """Return the sha256 of each table: which features these are.
+        """Return the sha256 of each table, which identifies the features.
 
         Args:
-            changes: leave rows of other changes out of account, so that features to which some were
-                added are still the same (the first time, that reads all others); None takes all.
+            changes: take rows of these changes only, so that features stay the same when rows of
+                other changes are added to them (the first call then reads all rows that are taken);
+                None takes all.
         """
         found = {}
         if self.images is not None:
@@ -118,19 +145,19 @@ class FeatureDataset:
         return found
 
     def image_settings(self) -> Mapping[str, Any]:
-        """Return what decided the image vectors, empty without images."""
+        """Return the settings of the image vectors, empty without images."""
         return self.images.config["settings"] if self.images else {}
 
     def voice_settings(self) -> Mapping[str, Any]:
-        """Return what decided the voice vectors, empty without voices."""
+        """Return the settings of the voice vectors, empty without voices."""
         return self.voices.config["settings"] if self.voices else {}
 
 
 def stream_rows(streams: Sequence[str]) -> list[int]:
-    """Return the places of ``streams`` in :data:`STREAMS`.
+    """Return the positions of ``streams`` in :data:`STREAMS`.
 
     Raises:
-        StoreError: no such stream.
+        StoreError: there is no such stream.
     """
     unknown = [stream for stream in streams if stream not in STREAMS]
     if unknown:
@@ -138,13 +165,14 @@ def stream_rows(streams: Sequence[str]) -> list[int]:
     return [STREAMS.index(stream) for stream in streams]
 
 
-def open_features(folder: Path) -> FeatureDataset:
+def open_features(folder: str | Path) -> FeatureDataset:
     """Return the features in ``folder``.
 
     Raises:
         StoreError: not a folder that ``ivr extract`` finished.
         ManifestError: its manifest cannot be used.
     """
+    folder = Path(folder)
     if not (folder / "manifest.csv").is_file():
         how = "ivr merge" if (folder / FOLDER).is_dir() else "ivr extract --out"
         raise StoreError(f"{folder}: no features here; make them with {how} {folder}")
@@ -166,7 +194,7 @@ def _table(path: Path, kind: str, *, wanted: bool) -> Table | None:
 def _digest_with(path: Path, _: tuple[int, ...], changes: frozenset[str]) -> str:
     """Return the sha256 of the table of voices ``path`` without rows of other ``changes``.
 
-    The identity of the file is there to be remembered by.
+    The second argument, the identity of the file, is part of the cache key.
     """
     table = open_table(path, VOICES)
     return rows_digest(

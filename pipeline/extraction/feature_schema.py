@@ -1,32 +1,41 @@
-"""What every table of features has, and when two were made in the same way."""
+"""Columns and settings of feature files, and when two files were made in the same way.
 
-import json
+``config`` of a feature file has two parts. ``settings`` decide the vectors: rows whose settings
+differ never stand in one file. ``made_with`` records what can move the last digits only (library
+versions, device, backend, batch size) and where the weights came from; it is not compared.
+"""
+
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ivr.features.store import Shards, StoreError, Table, canonical_json, open_table
+from ivr.features.shards import Shards
+from ivr.features.store import StoreError, Table, canonical_json, has_columns, open_table
 
 IMAGES, VOICES = "image features", "voice features"
+COLUMNS = {"names": ("S", 1), "stamps": ("u", 1), "vectors": ("f", 2)}
+VOICE_COLUMNS = {**COLUMNS, "frames": ("i", 1)}
+# Earlier versions kept the backend of the MFCC in the settings. All backends give the same numbers
+# to the last digits, and which one is taken depends on the device.
+NOT_COMPARED = ("backend",)
 
 
 def checked(table: Table) -> Table:
-    """Return ``table`` when it has what every table of features has.
+    """Return ``table`` if it has the columns and settings of a feature file.
 
     Raises:
         StoreError: a column or the settings are missing, or do not belong together.
     """
     settings = table.config.get("settings")
     shape = settings.get("shape") if isinstance(settings, dict) else None
-    kinds = {"names": ("S", 1), "stamps": ("u", 1), "vectors": ("f", 2)}
-    if table.kind == VOICES:
-        kinds["frames"] = ("i", 1)
-    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
     plain = isinstance(shape, list) and all(type(length) is int for length in shape)
     dim = math.prod(shape or ()) if plain else -1
-    noted = isinstance(table.config.get("made_with", {}), dict)
-    if found != kinds or table.columns["vectors"].shape[1] != dim or not noted:
+    if (
+        not has_columns(table, VOICE_COLUMNS if table.kind == VOICES else COLUMNS)
+        or table.columns["vectors"].shape[1] != dim
+        or not isinstance(table.config.get("made_with", {}), dict)
+    ):
         raise StoreError(f"{table.path}: not a table that ivr extract writes; make it again")
     return table
 
@@ -37,23 +46,71 @@ def shards_of(path: Path, kind: str) -> Shards:
 
 
 def held_tables(path: Path, kind: str) -> list[Table]:
-    """Return the feature file ``path``, where there is one, and its shards.
+    """Return the feature file ``path``, if it exists, and its shards.
 
     Raises:
-        StoreError: the file is not one of features.
+        StoreError: the file is not a feature file.
     """
     whole = [open_table(path, kind)] if path.exists() else []
     return [checked(table) for table in (*whole, *shards_of(path, kind).tables())]
 
 
+def compared_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``settings`` that decide the vectors."""
+    return {name: value for name, value in settings.items() if name not in NOT_COMPARED}
+
+
+def different_setting(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[str, Any, Any] | None:
+    """Return name, old and new value of the first setting that differs, None if none does.
+
+    Args:
+        old: settings.
+        new: settings.
+    """
+    theirs, mine = compared_settings(old), compared_settings(new)
+    for name in {**mine, **theirs}:
+        one, other = ({name: some[name]} if name in some else {} for some in (theirs, mine))
+        if canonical_json(one) != canonical_json(other):  # which also tells 80 from 80.0
+            return name, theirs.get(name), mine.get(name)
+    return None
+
+
 def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether rows of the configs ``one`` and ``other`` may stand in one file."""
-    return canonical_json(one["settings"]) == canonical_json(other["settings"])
+    """Return whether rows of files with the configs ``one`` and ``other`` may stand in one file."""
+    return different_setting(one["settings"], other["settings"]) is None
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return the first setting in which two configs differ, in words."""
-    theirs, mine = old["settings"], new["settings"]
-    pairs = {name: (mine.get(name), theirs.get(name)) for name in {**mine, **theirs}}
-    name = next(n for n, (one, other) in pairs.items() if json.dumps(one) != json.dumps(other))
-    return f"{name}: {theirs.get(name)}, now {mine.get(name)}"
+    """Return the first setting in which the configs ``old`` and ``new`` differ, in words."""
+    found = different_setting(old["settings"], new["settings"])
+    if found is None:
+        raise ValueError("the settings are the same")
+    name, before, now = found
+    return f"{name}: {before}, now {now}"
+
+
+def joint_config(tables: Iterable[Table], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a file that has rows of all ``tables``.
+
+    Of a note that differs between tables, e.g. the backend after a move to another machine, all
+    values are kept, joined by ``and``.
+
+    Args:
+        tables: made with the same settings.
+        settings: of the file.
+    """
+    found: dict[str, list[str]] = {}
+    kept: dict[str, Any] = {}
+    for table in tables:
+        old_notes = {n: v for n, v in table.config["settings"].items() if n in NOT_COMPARED}
+        for name, value in {**old_notes, **table.config.get("made_with", {})}.items():
+            kept.setdefault(name, value)
+            texts = found.setdefault(name, [])
+            texts += [text for text in str(value).split(" and ") if text not in texts]
+    made_with = {
+        name: kept[name] if len(texts) == 1 else " and ".join(sorted(texts))
+        for name, texts in found.items()
+    }
+    return {"settings": compared_settings(settings), "made_with": made_with}

@@ -1,155 +1,150 @@
-"""Stage: the parts that the jobs of a job array extracted, to one folder of features."""
+"""Stage: the features that the tasks of a job array extracted, to one folder of features."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest
-from ivr.features.store import Table, assemble, open_table
+from ivr.features.shards import assemble
+from ivr.features.store import Table, open_table
 from ivr.features.waveform_augmentation import changed_name, changes_of, file_of
 from ivr.pipeline.datasets.manifest import Item, read_manifest, write_manifest
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import progress, say
 
+from .extract_result import MergedModality, MergeResult
 from .feature_schema import (
     IMAGES,
     VOICES,
     checked,
     difference,
     held_tables,
+    joint_config,
     same_settings,
     shards_of,
 )
-from .job_array import FOLDER, part_of_folder
+from .job_array import FOLDER, task_of_folder
 
 FILES = {"images.h5": IMAGES, "voices.h5": VOICES}
 
 
 class MergeError(IvrError):
-    """Parts that cannot be put together, in one line."""
+    """Folders that cannot be merged, in one line."""
 
 
-@dataclass(frozen=True)
-class Merged:
-    """What became of one modality.
+def merge(out: str | Path, folders: Sequence[str | Path] = ()) -> MergeResult:
+    """Write to ``out`` the rows of all tasks of a job array, as one call of extract would have.
 
-    Attributes:
-        path: the feature file.
-        rows: rows in it.
-        lacking: names of the manifest that no part has a row of: files that could not be used.
-    """
-
-    path: Path
-    rows: int
-    lacking: tuple[str, ...]
-
-    def summary(self) -> str:
-        """Return what became of the modality in one line."""
-        lacking = f", {len(self.lacking)} files skipped" if self.lacking else ""
-        return f"{self.path}: {self.rows} rows{lacking}"
-
-
-def merge(out: Path, folders: Sequence[Path] = ()) -> tuple[Merged, ...]:
-    """Write to ``out`` the rows of all parts, as one call of ``ivr extract`` would have.
-
-    Every byte of the parts is compared with their sha256 before. Rows that ``out`` has already,
-    made with the same settings, are kept. The parts are left as they are.
+    The sha256 of every task's files is verified before. Rows that ``out`` already has, made with
+    the same settings, are kept. The folders of the tasks are left as they are.
 
     Args:
         out: folder of features.
-        folders: the parts; by default those that ``ivr extract --shard`` made in ``out``.
+        folders: folders of the tasks; by default those that ``ivr extract --shard`` made in
+            ``out``.
+
+    Returns:
+        Rows and lacking names of each modality.
 
     Raises:
-        MergeError: no parts, some missing or unfinished, or of different manifests or settings.
+        MergeError: no folders, or some are missing, unfinished, or of other manifests or settings.
         StoreError, ManifestError, BusyError: see their modules.
     """
-    parts = list(folders) or sorted((out / FOLDER).glob("*-of-*"))
-    _require_all(out, parts)
-    manifest = read_manifest(parts[0] / "manifest.csv")
+    out = Path(out)
+    tasks = [Path(folder) for folder in folders] or sorted((out / FOLDER).glob("*-of-*"))
+    _require_all(out, tasks)
+    manifest = read_manifest(tasks[0] / "manifest.csv")
+    items: Mapping[str, Sequence[Item]] = {
+        "images.h5": manifest.images(),
+        "voices.h5": manifest.voices(),
+    }
     with only_writer(out):
-        items: Mapping[str, Sequence[Item]] = {
-            "images.h5": manifest.images(),
-            "voices.h5": manifest.voices(),
-        }
-        merged = tuple(
-            _merge(out / name, kind, [item.name for item in items[name]], parts)
+        merged = {
+            name: _merge(out / name, kind, [item.name for item in items[name]], tasks)
             for name, kind in FILES.items()
             if items[name]
-        )
+        }
         write_manifest(out / "manifest.csv", manifest)
-    return merged
+    return MergeResult(merged.get("images.h5"), merged.get("voices.h5"))
 
 
-def _require_all(out: Path, parts: Sequence[Path]) -> None:
-    if not parts:
-        raise MergeError(f"{out}: no parts here; make them with ivr extract --shard I/N")
-    unfinished = [part for part in parts if not _finished(part)]
+def _require_all(out: Path, tasks: Sequence[Path]) -> None:
+    """Refuse folders that are not all finished tasks of one job array and one manifest."""
+    if not tasks:
+        raise MergeError(f"{out}: no tasks here; make them with ivr extract --shard I/N")
+    unfinished = [task for task in tasks if not _finished(task)]
     if unfinished:
         raise MergeError(
-            f"{unfinished[0]}: not finished ({len(unfinished)} of {len(parts)} are not); "
+            f"{unfinished[0]}: not finished ({len(unfinished)} of {len(tasks)} are not); "
             "call the same ivr extract --shard again"
         )
-    named = [part for folder in parts if (part := part_of_folder(folder))]
-    counts = sorted({part.count for part in named})
+    named = [task for folder in tasks if (task := task_of_folder(folder))]
+    counts = sorted({task.count for task in named})
     if len(counts) > 1:
         raise MergeError(
-            f"{parts[0].parent}: parts of {' and of '.join(map(str, counts))} lie side by side; "
-            "remove those that are not wanted"
+            f"{tasks[0].parent}: tasks of {' and of '.join(map(str, counts))} lie side by side; "
+            "remove the folders that are not wanted"
         )
-    there = {part.number for part in named}
+    there = {task.number for task in named}
     missing = [str(n) for n in range(1, counts[0] + 1) if n not in there] if named else []
     if missing:
         raise MergeError(
-            f"{parts[0].parent}: of {counts[0]} parts {', '.join(missing)} are missing; "
+            f"{tasks[0].parent}: of {counts[0]} tasks {', '.join(missing)} are missing; "
             f"make them with ivr extract --shard {missing[0]}/{counts[0]}"
         )
-    if len({file_digest(part / "manifest.csv") for part in parts}) > 1:
-        raise MergeError(f"{parts[0].parent}: the parts were made of different manifests")
+    if len({file_digest(task / "manifest.csv") for task in tasks}) > 1:
+        raise MergeError(f"{tasks[0].parent}: the tasks had different manifests")
 
 
-def _finished(part: Path) -> bool:
-    begun = any((part / name).with_suffix(".shards").is_dir() for name in FILES)
-    return (part / "manifest.csv").is_file() and not begun
+def _finished(task: Path) -> bool:
+    begun = any((task / name).with_suffix(".shards").is_dir() for name in FILES)
+    return (task / "manifest.csv").is_file() and not begun
 
 
-def _merge(path: Path, kind: str, names: Sequence[str], parts: Sequence[Path]) -> Merged:
-    files = [part / path.name for part in parts if (part / path.name).is_file()]
-    if not files:
-        raise MergeError(f"{path.name}: in none of the parts")
-    sources = [checked(open_table(file, kind)) for file in files]
-    config = sources[0].config
-    for source in sources:
-        if not same_settings(source.config, config):
-            raise MergeError(
-                f"{source.path}: made with other settings than {sources[0].path} "
-                f"({difference(config, source.config)}); extract it again"
-            )
-    before = _before(path, kind, sources[0])
-    for source in progress([*before, *sources], len(before) + len(sources), "files verified"):
-        source.verify()
+def _merge(path: Path, kind: str, names: Sequence[str], tasks: Sequence[Path]) -> MergedModality:
+    """Write the feature file ``path`` from those of the tasks."""
+    sources = _sources(path, kind, tasks)
+    tables = [*_kept_tables(path, kind, sources), *sources]
+    for table in progress(tables, len(tables), "files verified"):
+        table.verify()
     held: dict[str, int] = {}
-    for source in (*before, *sources):
-        held |= zip(source.text("names"), source.read("stamps").tolist(), strict=True)
-    # Not what was made of a recording that was replaced.
+    for table in tables:
+        held |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
+    # Without changed voices of a recording that was replaced.
     held = {name: stamp for name, stamp in held.items() if held.get(file_of(name), stamp) == stamp}
     for change in sorted(changes_of(held)):
         lacking = sum(name in held and changed_name(name, change) not in held for name in names)
         if lacking:
             say(f"{path}: {lacking} voices have no row of {change}")
     others = sorted(set(held) - set(names))
-    rows = assemble(path, kind, config, [*before, *sources], [*names, *others])
+    config = joint_config(tables, sources[0].config["settings"])
+    rows = assemble(path, kind, config, tables, [*names, *others])
     shards_of(path, kind).clear()
-    return Merged(path, rows, tuple(name for name in names if name not in held))
+    return MergedModality(path, rows, tuple(name for name in names if name not in held))
 
 
-def _before(path: Path, kind: str, source: Table) -> list[Table]:
-    """Return what is there already and may stay: the feature file, and what a call had begun."""
+def _sources(path: Path, kind: str, tasks: Sequence[Path]) -> list[Table]:
+    """Return the tasks' tables of the feature file ``path``, all made with the same settings."""
+    files = [task / path.name for task in tasks if (task / path.name).is_file()]
+    if not files:
+        raise MergeError(f"{path.name}: in none of the tasks' folders")
+    sources = [checked(open_table(file, kind)) for file in files]
+    for source in sources:
+        if not same_settings(source.config, sources[0].config):
+            raise MergeError(
+                f"{source.path}: made with other settings than {sources[0].path} "
+                f"({difference(sources[0].config, source.config)}); extract it again"
+            )
+    return sources
+
+
+def _kept_tables(path: Path, kind: str, sources: Sequence[Table]) -> list[Table]:
+    """Return the feature file and the shards at ``path`` that have the settings of ``sources``."""
     kept = []
     for table in held_tables(path, kind):
-        if same_settings(table.config, source.config):
+        if same_settings(table.config, sources[0].config):
             kept.append(table)
         elif table.path == path:
-            found = difference(table.config, source.config)
+            found = difference(table.config, sources[0].config)
             say(f"{path}: was made with other settings ({found}); it is replaced")
     return kept

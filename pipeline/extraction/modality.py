@@ -1,51 +1,42 @@
-"""What differs between images and voices while they are extracted."""
+"""Differences between images and voices during extraction."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ivr.features.encoder_batches import ImageBatches
-from ivr.features.image import load_encoder
-from ivr.features.mfcc import VoiceConfig
-from ivr.features.voice import of_fixed_length
-from ivr.features.voice_torch import batch_cepstra
+from ivr.features.image import describe_encoder, load_encoder
 from ivr.features.waveform_augmentation import canonical_changes, changed_name
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.progress import say
 
 from .extract_config import ExtractConfig
-from .feature_schema import IMAGES, VOICES
-from .parallel_readers import Readers, Rows
-from .worker_tasks import FeatureRow, decode, listen, record
+from .feature_schema import IMAGES, VOICES, compared_settings
+from .media_rows import image_rows, voice_rows, voice_rows_in_batches
+from .parallel_readers import Rows
 
 # Libraries whose version can move the last digits of a vector; recorded, not compared.
 LIBRARIES = ("torch", "torchvision", "librosa", "numpy", "scipy", "soundfile", "soxr", "pillow")
-VOICES_A_BATCH = 32  # of the processor: how much work a stop waits for
+VOICES_A_BATCH = 32  # on a processor: a call that is stopped finishes its batch first
 VOICES_A_GPU_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Modality:
-    """What differs between images and voices.
+class Target:
+    """A feature file to make.
 
     Attributes:
         kind: of the table.
         path: the feature file.
-        root: folder that names start from.
-        names: the rows to make: the items, and after them the voices as they are changed.
-        config: ``settings``, which decide the vectors and are compared, and ``made_with``, which is
-            recorded only: library versions, name of the weights (their sha256 is a setting).
+        root: folder that names are relative to.
+        names: of the rows to make: the items, then the changed voices.
+        config: ``settings`` and ``made_with`` of the file, see
+            :mod:`ivr.pipeline.extraction.feature_schema`.
         dim: length of a vector.
-        usual_batch: returns how many items are worked on at a time where the user leaves it open.
-        vectorise: makes rows of batches of names, in order, a failure where a file cannot be used.
     """
 
     kind: str
@@ -54,43 +45,82 @@ class Modality:
     names: tuple[str, ...]
     config: Mapping[str, Any]
     dim: int
-    usual_batch: Callable[[], int]
-    vectorise: Callable[[Sequence[Sequence[str]]], Rows]
 
     @property
     def what(self) -> str:
-        """What an item is, in the plural."""
+        """The items in the plural: images or voices."""
         return "images" if self.kind == IMAGES else "voices"
 
+
+@dataclass(frozen=True)
+class Modality(Target):
+    """A feature file to make, and how to make its rows.
+
+    Attributes:
+        usual_batch: returns the batch size that is taken unless the user gives one.
+        vectorise: makes rows of batches of names, in order; a skipped file where one cannot be
+            used.
+    """
+
+    usual_batch: Callable[[], int]
+    vectorise: Callable[[Sequence[Sequence[str]]], Rows]
+
     def recording(self, **notes: Any) -> "Modality":
-        """Return the modality with ``notes`` beside what its rows are made with."""
+        """Return the modality with ``notes`` added to ``made_with``."""
         made_with = {**self.config["made_with"], **notes}
         return replace(self, config={**self.config, "made_with": made_with})
+
+
+def image_target(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Target:
+    """Return the file of the images ``names`` below ``root``; neither loads nor downloads weights.
+
+    Raises:
+        EncoderError, WeightsError: see :func:`ivr.features.image.describe_encoder`.
+    """
+    _say_random(config)
+    dim, provenance = describe_encoder(config.image)
+    if not provenance["sha256"]:
+        say(
+            f"note: the weights of {config.image.encoder} are not on this machine yet; rows of "
+            "other weights are counted as done"
+        )
+    return _image_target(names, out, root, config, dim, provenance)
 
 
 def image_modality(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Modality:
     """Return the modality of the images ``names`` below ``root``; loads the encoder.
 
     Raises:
-        WeightsError, DeviceError: see their modules.
-        ValueError: a network that is no encoder.
+        EncoderError, WeightsError, DeviceError: see their modules.
     """
-    if config.image.weights == "random":
-        say(f"note: {config.image.encoder} has RANDOM weights: to try things out, not for figures")
+    _say_random(config)
     device = choose_device(config.device, config.gpu_memory_fraction)
     encoder = load_encoder(config.image, device)
-    settings = {"stored": config.stored, "shape": [encoder.dim], **encoder.provenance}
-    made_with = _versions() | {"weights": settings.pop("weights")}
     batches = ImageBatches(encoder)
     return Modality(
-        IMAGES,
-        out / "images.h5",
+        **vars(_image_target(names, out, root, config, encoder.dim, encoder.provenance)),
+        usual_batch=batches.usual_size,
+        vectorise=lambda work: image_rows(work, root, batches, config),
+    ).recording(device=device.type)
+
+
+def voice_target(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Target:
+    """Return the file of the voices ``names`` below ``root``, as recorded and as changed."""
+    shape = [3, config.voice.coefficients, config.voice.frames]
+    settings = {
+        "stored": config.stored,
+        "shape": shape,
+        "streams": ["mfcc", "delta", "delta-delta"],
+        **compared_settings(asdict(config.voice)),
+    }
+    changes = ("", *canonical_changes(config.augment))
+    return Target(
+        VOICES,
+        out / "voices.h5",
         root,
-        tuple(names),
-        {"settings": settings, "made_with": made_with},
-        encoder.dim,
-        batches.usual_size,
-        lambda work: _image_rows(work, root, batches, config),
+        tuple(changed_name(name, change) for change in changes for name in names),
+        {"settings": settings, "made_with": _versions()},
+        int(np.prod(shape)),
     )
 
 
@@ -104,100 +134,39 @@ def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractC
     voice = config.voice
     if voice.backend == "auto":
         voice = replace(voice, backend="torch" if device.type == "cuda" else "fast")
-    shape = [3, voice.coefficients, voice.frames]
-    settings = {
-        "stored": config.stored,
-        "shape": shape,
-        "streams": ["mfcc", "delta", "delta-delta"],
-        **asdict(voice),
-    }
-    on_gpu = voice.backend == "torch"
-    changes = ("", *canonical_changes(config.augment))
+    in_batches = voice.backend == "torch"
     return Modality(
-        VOICES,
-        out / "voices.h5",
-        root,
-        tuple(changed_name(name, change) for change in changes for name in names),
-        {"settings": settings, "made_with": _versions()},
-        int(np.prod(shape)),
-        lambda: VOICES_A_GPU_BATCH if on_gpu else VOICES_A_BATCH,
-        lambda work: (
-            _voice_rows_in_batches(work, root, voice, device, config)
-            if on_gpu
-            else _voice_rows(work, root, voice, config)
+        **vars(voice_target(names, out, root, config)),
+        usual_batch=lambda: VOICES_A_GPU_BATCH if in_batches else VOICES_A_BATCH,
+        vectorise=lambda work: (
+            voice_rows_in_batches(work, root, voice, device, config)
+            if in_batches
+            else voice_rows(work, root, voice, config)
         ),
-    )
+    ).recording(backend=voice.backend, device=device.type if in_batches else "cpu")
+
+
+def _say_random(config: ExtractConfig) -> None:
+    if config.image.weights == "random":
+        say(
+            f"note: {config.image.encoder} has RANDOM weights: good for trying things out, "
+            "not for results"
+        )
+
+
+def _image_target(
+    names: Sequence[str],
+    out: Path,
+    root: Path,
+    config: ExtractConfig,
+    dim: int,
+    provenance: Mapping[str, Any],
+) -> Target:
+    settings = {"stored": config.stored, "shape": [dim], **provenance}
+    made_with = _versions() | {"weights": settings.pop("weights")}
+    whole = {"settings": settings, "made_with": made_with}
+    return Target(IMAGES, out / "images.h5", root, tuple(names), whole, dim)
 
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
-
-
-def _readers(config: ExtractConfig, work: Sequence[Sequence[str]]) -> Readers:
-    most = max(map(len, work), default=1)
-    return Readers(config.jobs, max(config.shard_rows, 2 * most), config.scheduler_address)
-
-
-def _image_rows(
-    work: Sequence[Sequence[str]], root: Path, batches: ImageBatches, config: ExtractConfig
-) -> Rows:
-    """Yield the rows of ``work``; on a GPU one batch behind the one that was started last."""
-    names = list(chain.from_iterable(work))
-    behind = 1 if batches.device.type == "cuda" else 0
-    started: list[tuple[list[Any], Callable[[], np.ndarray]]] = []
-    readers = _readers(config, work)
-    with closing(readers.read(decode, names, (root, batches.encoder.size), "threads")) as decoded:
-        for batch in work:
-            rows = list(islice(decoded, len(batch)))
-            images = [row.vector for row in rows if isinstance(row, FeatureRow)]
-            started.append((rows, batches.start(np.stack(images)) if images else _nothing))
-            if len(started) > behind:
-                yield from _with_vectors(*started.pop(0))
-        for rows, wait in started:
-            yield from _with_vectors(rows, wait)
-
-
-def _nothing() -> np.ndarray:
-    return np.empty((0, 0), np.float32)
-
-
-def _with_vectors(rows: Sequence[Any], wait: Callable[[], np.ndarray]) -> Rows:
-    vectors = iter(wait())
-    for row in rows:
-        yield replace(row, vector=next(vectors)) if isinstance(row, FeatureRow) else row
-
-
-def _voice_rows(
-    work: Sequence[Sequence[str]], root: Path, voice: VoiceConfig, config: ExtractConfig
-) -> Rows:
-    names = list(chain.from_iterable(work))
-    arguments = (root, voice, os.getpid())
-    with closing(_readers(config, work).read(listen, names, arguments, "processes")) as heard:
-        for row in heard:
-            if isinstance(row, FeatureRow):
-                vectors, _ = of_fixed_length(row.vector, voice)
-                yield replace(row, vector=vectors.reshape(-1))
-            else:
-                yield row
-
-
-def _voice_rows_in_batches(
-    work: Sequence[Sequence[str]],
-    root: Path,
-    voice: VoiceConfig,
-    device: torch.device,
-    config: ExtractConfig,
-) -> Rows:
-    """Yield the rows of ``work``: threads read the recordings, ``device`` transforms batches."""
-    names = list(chain.from_iterable(work))
-    with closing(_readers(config, work).read(record, names, (root, voice), "threads")) as recorded:
-        for batch in work:
-            rows = list(islice(recorded, len(batch)))
-            recordings = [row.vector for row in rows if isinstance(row, FeatureRow)]
-            cepstra = iter(batch_cepstra(recordings, voice, device))
-            for row in rows:
-                if isinstance(row, FeatureRow):
-                    vectors, frames = of_fixed_length(next(cepstra), voice)
-                    yield replace(row, vector=vectors.reshape(-1), frames=frames)
-                else:
-                    yield row

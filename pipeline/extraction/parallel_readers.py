@@ -12,9 +12,9 @@ import joblib
 
 from ivr.errors import IvrError
 
-from .worker_tasks import Failure, FeatureRow
+from .worker_tasks import FeatureRow, SkippedFile
 
-Rows = Generator[FeatureRow | Failure, None, None]
+Rows = Generator[FeatureRow | SkippedFile, None, None]
 PATIENCE = 30.0  # seconds for a scheduler to answer
 WORKERS_PATIENCE = 300.0  # seconds for a first worker to come
 
@@ -44,7 +44,7 @@ class Readers:
 
     def read(
         self,
-        function: Callable[..., FeatureRow | Failure],
+        function: Callable[..., FeatureRow | SkippedFile],
         names: Sequence[str],
         arguments: tuple[Any, ...],
         prefer: Literal["threads", "processes"],
@@ -59,7 +59,7 @@ class Readers:
             LostReadersError: processes or the cluster were ended from outside.
         """
         window = max(1, self.ahead // 2)
-        running: deque[Generator[FeatureRow | Failure, None, None]] = deque()
+        running: deque[Generator[FeatureRow | SkippedFile, None, None]] = deque()
         try:
             with self._cluster() as cluster:
                 for start in range(0, len(names), window):

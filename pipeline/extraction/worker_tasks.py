@@ -24,7 +24,7 @@ SAMPLED = 4096  # bytes
 
 
 @dataclass(frozen=True)
-class Failure:
+class SkippedFile:
     """A file that could not be used, and why."""
 
     name: str
@@ -63,12 +63,12 @@ def file_stamp(path: Path) -> int:
     return int.from_bytes(digest.digest(), "big")
 
 
-def decode(name: str, root: Path, size: int) -> FeatureRow | Failure:
+def decode(name: str, root: Path, size: int) -> FeatureRow | SkippedFile:
     """Return the pixels of the image ``name`` below ``root``, uint8 [3, size, size]."""
     return _row(name, root, lambda path: (read_image(path, size), 0))
 
 
-def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRow | Failure:
+def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRow | SkippedFile:
     """Return the MFCC streams of the row ``name`` of a voice, without what pads them.
 
     A third of the numbers of a usual voice are padding, and passing rows between processes takes
@@ -89,7 +89,7 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRo
     return _row(name, root, streams)
 
 
-def record(name: str, root: Path, config: VoiceConfig) -> FeatureRow | Failure:
+def record(name: str, root: Path, config: VoiceConfig) -> FeatureRow | SkippedFile:
     """Return the samples of the row ``name`` of a voice, float32 [samples], at one rate."""
     return _row(name, root, lambda path: (_samples(path, name, config), 0))
 
@@ -102,16 +102,16 @@ def _samples(path: Path, name: str, config: VoiceConfig) -> np.ndarray:
 
 def _row(
     name: str, root: Path, read: Callable[[Path], tuple[np.ndarray, int]]
-) -> FeatureRow | Failure:
+) -> FeatureRow | SkippedFile:
     """Return the row of ``name`` with the values and frames that ``read`` returns, or why not."""
     try:
         path = resolve(root, file_of(name))
         values, frames = read(path)
         return FeatureRow(name, values, frames, file_stamp(path))
     except (MediaError, ManifestError) as error:
-        return Failure(name, str(error))
+        return SkippedFile(name, str(error))
     except OSError as error:
-        return Failure(name, error.strerror or str(error))
+        return SkippedFile(name, error.strerror or str(error))
 
 
 def _leave_signals_to(caller: int) -> None:

@@ -13,7 +13,7 @@ from ivr.features.atomic_files import file_digest
 from ivr.features.store import (
     StoreError,
     Table,
-    canonical_json,
+    has_columns,
     open_table,
     text_column,
     write_table,
@@ -25,6 +25,7 @@ from ivr.hashing.method import Method
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
+from ivr.pipeline.extraction.feature_schema import different_setting
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.progress import progress, say
 
@@ -184,9 +185,8 @@ def read_codes(path: Path) -> Codes:
         StoreError: not a codes file.
     """
     table = open_table(path, KIND)
-    found = {name: (column.dtype.kind, len(column.shape)) for name, column in table.columns.items()}
-    outputs = {"outputs": ("f", 2)} if "outputs" in found else {}
-    if found != COLUMNS | outputs or not {"model", "features"} <= set(table.config):
+    known = has_columns(table, COLUMNS, {"outputs": ("f", 2)})
+    if not known or not {"model", "features"} <= set(table.config):
         raise StoreError(f"{path}: not codes that ivr encode writes; make them again")
     is_image = table.read("modality") == 0
     return Codes(_items(table, is_image), _items(table, ~is_image), table.config)
@@ -230,14 +230,14 @@ def _test_errors(
 
 
 def _require_same_settings(config: Mapping[str, Any], data: FeatureDataset) -> None:
-    found = {"images": data.image_settings(), "voices": data.voice_settings()}
-    for kind, settings in found.items():
-        wanted = config["features"][kind]
-        if settings and canonical_json(settings) != canonical_json(wanted):
-            name = next(n for n in {**wanted, **settings} if settings.get(n) != wanted.get(n))
+    settings_of = {"images": data.image_settings(), "voices": data.voice_settings()}
+    for kind, settings in settings_of.items():
+        found = different_setting(config["features"][kind], settings) if settings else None
+        if found:
+            name, trained_on, now = found
             raise RunError(
-                f"{data.folder}: {kind} were made with {name} {settings.get(name)}, the run was "
-                f"trained on {wanted.get(name)}; extract with the run's settings"
+                f"{data.folder}: {kind} were made with {name} {now}, the run was trained on "
+                f"{trained_on}; extract with the run's settings"
             )
 
 

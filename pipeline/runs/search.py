@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ivr.features.atomic_files import file_digest
-from ivr.features.image import Encoder, WeightsError, load_encoder
+from ivr.features.encoder_weights import WeightsError
+from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_config import ImageConfig
 from ivr.features.media import MediaError, read_image
 from ivr.features.mfcc import VoiceConfig
@@ -18,6 +19,7 @@ from ivr.hashing.method import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.extraction.feature_dataset import stream_rows
+from ivr.pipeline.extraction.feature_schema import compared_settings
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.progress import say
@@ -65,7 +67,8 @@ def find_images(
     """
     config = read_config(run)
     settings = config["features"]["voices"]
-    kept = from_json(VoiceConfig, _chosen(run, settings, VoiceConfig.__dataclass_fields__))
+    names = compared_settings(VoiceConfig.__dataclass_fields__)
+    kept = from_json(VoiceConfig, _chosen(run, settings, names))
     vectors, frames = _named(voice, lambda: read_voice_vectors(voice, kept))
     chosen = stream_rows(config["streams"])
     model = load_model(run, config, choose_device(device))

@@ -1,0 +1,74 @@
+"""All image encoders by name: those of this package, of torchvision and of other packages."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import get_close_matches
+
+import torch
+
+from ivr.extensions import extension_names, is_reference, load_extension
+
+from .blueprint import Blueprint, EncoderError
+from .cnn_f import cnn_f
+from .torchvision_networks import torchvision_blueprint, torchvision_names
+
+GROUP = "ivr.encoders"
+SEED = 0  # of random weights
+
+
+def encoder_names() -> tuple[str, ...]:
+    """Return the names of all encoders: of this package, of torchvision, of other packages."""
+    return tuple(dict.fromkeys((*ENCODERS, *torchvision_names(), *extension_names(GROUP))))
+
+
+def require_encoder(name: str) -> None:
+    """Refuse the name of an encoder that does not exist; imports no other package.
+
+    Raises:
+        EncoderError: with the nearest names.
+    """
+    names = encoder_names()
+    if name not in names and not is_reference(name):
+        near = get_close_matches(name, names, n=5, cutoff=0.5)
+        choices = f"nearest are {', '.join(near)}" if near else f"choices: {', '.join(names)}"
+        raise EncoderError(f"unknown encoder {name!r}; {choices}; or give module:function")
+
+
+def encoder_blueprint(name: str, size: int = 0) -> Blueprint:
+    """Return the blueprint of the encoder ``name``; its random weights are always the same.
+
+    Args:
+        name: of an encoder, or ``module:function``.
+        size: side of the input, pixels; 0 for that of the network's own training.
+
+    Raises:
+        EncoderError: there is no such encoder, or it does not take images of this size.
+        ExtensionError: the encoder of another package cannot be loaded.
+    """
+    require_encoder(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(SEED)
+        blueprint = _made(name)
+    if blueprint.classifier and blueprint.classifier not in dict(blueprint.net.named_modules()):
+        raise EncoderError(f"{name}: its network has no layer {blueprint.classifier!r} to cut")
+    if not size or size == blueprint.size:
+        return blueprint
+    if not blueprint.any_size:
+        raise EncoderError(f"{name} takes pictures of {blueprint.size} pixels only, not {size}")
+    return replace(blueprint, size=size)
+
+
+def _made(name: str) -> Blueprint:
+    if name in ENCODERS:
+        return ENCODERS[name]()
+    if name in torchvision_names():
+        return torchvision_blueprint(name)
+    made = load_extension(GROUP, name)()
+    if not isinstance(made, Blueprint):
+        raise EncoderError(
+            f"{name}: returns {type(made).__name__}, not an ivr.features.blueprint.Blueprint"
+        )
+    return made
+
+
+ENCODERS: dict[str, Callable[[], Blueprint]] = {"cnn_f": cnn_f}

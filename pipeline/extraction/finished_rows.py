@@ -1,0 +1,130 @@
+"""Which rows of a feature file are finished, and which are still to be made."""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from ivr.features.store import Table
+from ivr.features.waveform_augmentation import change_of, changed_name, changes_of, file_of
+from ivr.pipeline.datasets.manifest import ManifestError, resolve
+from ivr.pipeline.runtime.progress import say
+
+from .feature_schema import difference, held_tables, same_settings
+from .modality import Target
+from .worker_tasks import file_stamp
+
+
+def tables_of(target: Target) -> list[Table]:
+    """Return the feature file, if it exists, and its shards; say what their rows are not good for.
+
+    Raises:
+        StoreError: the file is not a feature file.
+    """
+    tables = held_tables(target.path, target.kind)
+    _say_made_anew(target, tables)
+    return tables
+
+
+def finished_rows(target: Target, tables: Sequence[Table]) -> tuple[list[Table], set[str]]:
+    """Return the tables whose rows were made with these settings, and the names finished in them.
+
+    A name is not finished if its file is another one now (for example of a second data set that
+    also calls its images 1.tif, 2.tif ...). A file that is gone keeps its row.
+    """
+    same = [table for table in tables if _same_settings(table, target)]
+    stamps: dict[str, int] = {}
+    for table in same:
+        stamps |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
+    held = set(map(file_of, stamps))
+    now = {
+        file: _stamp(target.root, file)
+        for file in dict.fromkeys(map(file_of, target.names))
+        if file in held
+    }
+    # All rows of such a file go, also those of changes that this call does not make.
+    replaced = {
+        name for name, stamp in stamps.items() if now.get(file_of(name)) not in (None, stamp)
+    }
+    finished = set(stamps) - replaced
+    return same, finished
+
+
+def missing_batches(names: Sequence[str], finished: Collection[str], size: int) -> list[list[str]]:
+    """Return the names that are not finished, those of one batch of ``names`` together.
+
+    The last bits of a vector depend on how many images share its forward pass. So batches are cut
+    from the manifest, not from what is missing, and a call that continues makes the same bits; and
+    from each change alone, so that the other changes do not matter.
+    """
+    groups = [list(group) for _, group in groupby(names, change_of)]
+    batches = [
+        group[start : start + size] for group in groups for start in range(0, len(group), size)
+    ]
+    missing = [[name for name in batch if name not in finished] for batch in batches]
+    return [batch for batch in missing if batch]
+
+
+def begun_batch_size(tables: Sequence[Table], whole: Path) -> int:
+    """Return the batch size of an earlier call whose shards are to be continued, 0 for none.
+
+    The last bits of a vector depend on the batch size: the rest is made with the same one.
+
+    Args:
+        tables: the feature file and its shards.
+        whole: path of the feature file.
+    """
+    for table in tables:
+        size = table.config.get("made_with", {}).get("batch_size")
+        if table.path != whole and type(size) is int and size > 0:
+            return size
+    return 0
+
+
+def say_kept_changes(target: Target, finished: Collection[str]) -> None:
+    """Name the changes that this call does not make although some of its voices lack them."""
+    kept = changes_of(finished) - changes_of(target.names)
+    recorded = [name for name in target.names if not change_of(name)]
+    lacking = {
+        change
+        for change in kept
+        if any(changed_name(name, change) not in finished for name in recorded)
+    }
+    if lacking:
+        say(f"{target.path}: not all voices have rows of {_with_options(lacking)}")
+
+
+def _say_made_anew(target: Target, tables: Sequence[Table]) -> None:
+    """Name one difference between the settings and those that rows were made with, if any."""
+    for table in tables:
+        if not _same_settings(table, target):
+            found = difference(table.config, target.config)
+            say(f"{target.path}: was made with other settings ({found}; all rows are made anew)")
+            dropped = changes_of(table.text("names")) - changes_of(target.names)
+            if dropped:
+                say(f"{target.path}: but not those of {_with_options(dropped)}")
+            return
+
+
+def _with_options(changes: Collection[str]) -> str:
+    named = sorted(changes)
+    return f"{', '.join(named)}; make them with {' '.join(f'--augment {name}' for name in named)}"
+
+
+def _stamp(root: Path, file: str) -> int | None:
+    """Return the stamp of ``file`` below ``root``, None if it cannot be read."""
+    try:
+        return file_stamp(resolve(root, file))
+    except (OSError, ManifestError):
+        return None
+
+
+def _same_settings(table: Table, target: Target) -> bool:
+    """Return whether ``table`` has the settings of ``target``, of weights as far as they are known.
+
+    A plan knows the first digits of the sha256 only if the weights are not downloaded yet.
+    """
+    wanted = target.config["settings"]
+    digest = str(table.config["settings"].get("sha256", ""))
+    if "sha256" in wanted and digest.startswith(wanted["sha256"]):
+        wanted = {**wanted, "sha256": digest}
+    return same_settings(table.config, {"settings": wanted})

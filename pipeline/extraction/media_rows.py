@@ -1,0 +1,92 @@
+"""Rows of batches of files: images through the encoder, voices through the MFCC."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ivr.features.encoder_batches import ImageBatches
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import of_fixed_length
+from ivr.features.voice_torch import batch_cepstra
+
+from .extract_config import ExtractConfig
+from .parallel_readers import Readers, Rows
+from .worker_tasks import FeatureRow, decode, listen, record
+
+
+def _readers(config: ExtractConfig, work: Sequence[Sequence[str]]) -> Readers:
+    most = max(map(len, work), default=1)
+    return Readers(config.jobs, max(config.shard_rows, 2 * most), config.scheduler_address)
+
+
+def image_rows(
+    work: Sequence[Sequence[str]], root: Path, batches: ImageBatches, config: ExtractConfig
+) -> Rows:
+    """Yield the rows of ``work``; on a GPU one batch behind the one that was started last."""
+    names = list(chain.from_iterable(work))
+    behind = 1 if batches.device.type == "cuda" else 0
+    started: list[tuple[list[Any], Callable[[], np.ndarray]]] = []
+    readers = _readers(config, work)
+    with closing(readers.read(decode, names, (root, batches.encoder.size), "threads")) as decoded:
+        for batch in work:
+            rows = list(islice(decoded, len(batch)))
+            images = [row.vector for row in rows if isinstance(row, FeatureRow)]
+            started.append((rows, batches.start(np.stack(images)) if images else _nothing))
+            if len(started) > behind:
+                yield from _with_vectors(*started.pop(0))
+        for rows, wait in started:
+            yield from _with_vectors(rows, wait)
+
+
+def _nothing() -> np.ndarray:
+    return np.empty((0, 0), np.float32)
+
+
+def _with_vectors(rows: Sequence[Any], wait: Callable[[], np.ndarray]) -> Rows:
+    vectors = iter(wait())
+    for row in rows:
+        yield replace(row, vector=next(vectors)) if isinstance(row, FeatureRow) else row
+
+
+def voice_rows(
+    work: Sequence[Sequence[str]], root: Path, voice: VoiceConfig, config: ExtractConfig
+) -> Rows:
+    """Yield the rows of ``work``; each reader process computes the MFCC of the files it reads."""
+    names = list(chain.from_iterable(work))
+    arguments = (root, voice, os.getpid())
+    with closing(_readers(config, work).read(listen, names, arguments, "processes")) as heard:
+        for row in heard:
+            if isinstance(row, FeatureRow):
+                vectors, _ = of_fixed_length(row.vector, voice)
+                yield replace(row, vector=vectors.reshape(-1))
+            else:
+                yield row
+
+
+def voice_rows_in_batches(
+    work: Sequence[Sequence[str]],
+    root: Path,
+    voice: VoiceConfig,
+    device: torch.device,
+    config: ExtractConfig,
+) -> Rows:
+    """Yield the rows of ``work``: threads read the recordings, ``device`` transforms batches."""
+    names = list(chain.from_iterable(work))
+    with closing(_readers(config, work).read(record, names, (root, voice), "threads")) as recorded:
+        for batch in work:
+            rows = list(islice(recorded, len(batch)))
+            recordings = [row.vector for row in rows if isinstance(row, FeatureRow)]
+            cepstra = iter(batch_cepstra(recordings, voice, device))
+            for row in rows:
+                if isinstance(row, FeatureRow):
+                    vectors, frames = of_fixed_length(next(cepstra), voice)
+                    yield replace(row, vector=vectors.reshape(-1), frames=frames)
+                else:
+                    yield row
