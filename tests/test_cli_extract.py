@@ -50,7 +50,7 @@ def test_extract_prints_what_it_wrote_and_the_next_command(media_set: Path) -> N
         f"next: ivr train-hash {media_set}/out --out RUN\n"
     )
     assert result.stderr == (
-        "note: squeezenet1_0 has RANDOM weights: to try things out, not for figures\n"
+        "note: squeezenet1_0 has RANDOM weights: good for trying things out, not for results\n"
         "images: 18 of 18 in 0:00\nvoices: 36 of 36 in 0:00\n"
     )
     again = run_extract(media_set)
@@ -216,7 +216,7 @@ def test_a_folder_in_use_and_a_full_name_are_exit_status_1(media_set: Path) -> N
         (["--batch-size", "-1"], "-1 is not in the range x>=0"),
         (["--gpu-memory-fraction", "0"], "0.0 is not in the range 0<x<=1"),
         (["--shard", "2"], "--shard takes I/N, e.g. 2/8, or slurm, got '2'"),
-        (["--shard", "3/2"], "parts go from 1/N to N/N, got 3/2"),
+        (["--shard", "3/2"], "tasks go from 1/N to N/N, got 3/2"),
         (["--shard", "slurm"], "neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set"),
         (["--time-limit", "-1"], "-1.0 is not in the range x>=0"),
         (["--time-limit", "nan"], "time_limit must not be negative, got nan"),
