@@ -19,6 +19,7 @@ from ivr.hashing.health import (
 )
 from ivr.pipeline.runs.encode import CodedItems
 
+from .confusion_picture import NAMED, draw_confusion
 from .per_query import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 DIGITS = 4  # of percent
 MOST_CLASSES = 256  # of a confusion that is written down
-NAMED = 64  # classes that a picture names one by one
-LONGEST = 24  # characters of their names in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,35 +225,14 @@ def _draw_distances(axes: "Axes", section: Mapping[str, Any]) -> None:
 def _draw_confusion(
     figure: "SubFigure", classes: Sequence[str], shown: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    from matplotlib.colors import PowerNorm
-
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    step = -(-len(classes) // NAMED)
-    ticks, names = range(0, len(classes), step), [_drawn_name(name) for name in classes[::step]]
     for axes, (direction, found) in zip(panels, shown.items(), strict=True):
-        share = np.array(found["share"], float)
-        # By the root: what is confused is a few percent, beside a diagonal of nearly all.
-        scale = PowerNorm(0.5, 0, 100)
-        picture = axes.imshow(share, norm=scale, cmap="Blues", interpolation="nearest")
-        # Names of classes are no formulas, whatever dollars they have.
-        axes.set_xticks(ticks, names, rotation=90, fontsize=8, parse_math=False)
-        axes.set_yticks(ticks, names, fontsize=8, parse_math=False)
-        if len(classes) <= 32:
-            for (row, column), value in np.ndenumerate(share):
-                if value > 0.5:  # a 0 says less than an empty cell
-                    colour = "white" if value > 40 else "black"
-                    axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7,
-                              color=colour)  # fmt: skip
+        picture = draw_confusion(axes, classes, np.array(found["share"], float))
         arrow = direction.replace("_to_", " → ")
         axes.set(xlabel="class found")
         axes.set_title(f"among the first {found['nearest']}, {arrow}, %", fontsize=10)
     panels[0].set_ylabel("class of the query")
     figure.colorbar(picture, ax=list(panels), shrink=0.6, aspect=30, ticks=[0, 1, 5, 20, 50, 100])
-
-
-def _drawn_name(name: str) -> str:
-    """Return ``name`` as short as a picture has room for."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _told(percent: float | None) -> str:
