@@ -1,14 +1,15 @@
-"""``ivr prepare``: a manifest from files as they circulate."""
+"""``ivr prepare``: a manifest from the files of a data set."""
 
 import shlex
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from ivr.pipeline.datasets.layouts import LAYOUTS, Sources
-from ivr.pipeline.datasets.prepare import PrepareConfig, Summary
+from ivr.pipeline.datasets.layouts import layout_texts
 from ivr.pipeline.datasets.prepare import prepare as run
-from ivr.pipeline.datasets.splits import CUTS, SplitConfig
+from ivr.pipeline.datasets.prepare_config import PrepareConfig
+from ivr.pipeline.datasets.splits import CUTS, Cut
 
 from .errors import one_line
 
@@ -16,39 +17,50 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
-@click.argument("layout", type=click.Choice(list(LAYOUTS)))
+class HelpWithLayouts(click.Command):
+    """A command whose help lists the layouts, one per line."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the layouts."""
+        with formatter.section("Layouts"):
+            formatter.write_dl(list(layout_texts().items()))
+
+
+@click.command(cls=HelpWithLayouts)
+@click.argument("layout")
 @click.option("--images", type=FOLDER, required=True, help="Folder of the images.")
-@click.option("--voices", type=FOLDER, help="Folder of the voices; without it, images alone.")
+@click.option(
+    "--voices", type=FOLDER, help="Folder of the voices; without it the manifest has images alone."
+)
 @click.option(
     "--captions",
     type=FILE,
     multiple=True,
-    help="*_caps.txt, five lines an image; may be given several times.",
+    help="File *_caps.txt with five lines per image; repeatable.",
 )
 @click.option(
-    "--class-lists", type=FOLDER, help="Folder of text files of image names, one a class."
+    "--class-lists", type=FOLDER, help="Folder of text files with image names, one file per class."
 )
-@click.option("--json", "karpathy", type=FILE, help="dataset_*.json, for the layout karpathy.")
+@click.option("--json", type=FILE, help="File dataset_*.json of the layout karpathy.")
 @click.option(
     "--table",
     type=FILE,
-    help="CSV with columns image, voice and, where wanted, label and others: overrides the names.",
+    help="CSV with the columns image, voice and optionally label and others; overrides file names.",
 )
 @click.option(
     "--split",
     "cut",
     type=click.Choice([*CUTS, "none"]),
-    default=PrepareConfig.cut,
+    default=PrepareConfig.split,
     show_default=True,
-    help="Training and test side (and validation) to draw; none: train-hash draws its own.",
+    help="Shares of the split to draw; none leaves it to train-hash.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    default=SplitConfig.seed,
+    default=PrepareConfig.seed,
     show_default=True,
-    help="Seed of the draw.",
+    help="Seed of that draw.",
 )
 @click.option(
     "--out",
@@ -56,63 +68,40 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     required=True,
     help="Manifest to write (CSV).",
 )
-@click.option("--dry-run", is_flag=True, help="Read and prove everything, write nothing.")
-@click.option("--force", is_flag=True, help="Write over an existing manifest.")
+@click.option("--dry-run", is_flag=True, help="Read and prove everything, but write nothing.")
+@click.option("--force", is_flag=True, help="Overwrite an existing manifest.")
 def prepare(
     layout: str,
     images: Path,
     voices: Path | None,
     captions: tuple[Path, ...],
     class_lists: Path | None,
-    karpathy: Path | None,
+    json: Path | None,
     table: Path | None,
-    cut: str,
+    cut: Cut | Literal["none"],
     seed: int,
     out: Path,
     dry_run: bool,
     force: bool,
 ) -> None:
-    """Write a manifest from files as they circulate.
+    """Write a manifest from the files of a data set.
 
-    \b
-    Layouts:
-      ucm       1.tif to 2100.tif, or <class>/<class>NN.tif
-      sydney    1.tif to 613.tif
-      rsicd     <class>_N.jpg, bare numbers with --class-lists
-      folders   <class>/<name>.<ext>, voices in a mirrored tree
-      karpathy  dataset_*.json (--json) beside images and voices
-
-    Voices are named after their image: <name>S<k>, <name>_<k>, <name>-<k> or <name>. Where names do
-    not prove what goes with what, one line says so and --table settles it.
+    LAYOUT is one of those below, an entry point of the group ivr.layouts, or module:function.
+    Voices are named after their image: <name>S<k>, <name>_<k>, <name>-<k> or <name>. If names do
+    not prove a class or a pair, the command says so in one line, and --table can give it.
 
     \b
     Example:
       ivr prepare ucm --images UCM/imgs --voices UCM/wav --split 80/20 --out manifest.csv
     """
-    sources = Sources(images, voices, captions, class_lists, karpathy, table)
-    config = PrepareConfig(layout, sources, out, cut, seed, force, dry_run)
+    config = PrepareConfig(
+        images, voices, captions, class_lists, json, table, cut, seed, force, dry_run
+    )
     with one_line():
-        summary = run(config)
-    click.echo(_report(summary))
+        click.echo(run(layout, out, config))
     if dry_run:
         click.echo("dry run: nothing written")
         return
     click.echo(f"written: {out}")
     roots = ["--image-root", str(images), "--voice-root", str(voices or images)]
     click.echo(f"next: {shlex.join(['ivr', 'check', str(out), *roots])}")
-
-
-def _report(summary: Summary) -> str:
-    counts = [f"{voices} ({images} images)" for voices, images in summary.images_by_voices.items()]
-    sizes = [f"{split} {images}" for split, images in summary.images_by_split.items()]
-    lines = [
-        f"images: {summary.images}",
-        f"voices: {summary.voices}",
-        f"classes: {len(summary.images_by_class)}"
-        + (f" (those of {summary.dataset})" if summary.dataset else ""),
-        f"voices an image: {', '.join(counts)}",
-        f"images a split: {', '.join(sizes) or 'none; train-hash draws its own'}",
-    ]
-    if summary.free_voices:
-        lines.append(f"voices without an image: {summary.free_voices}")
-    return "\n".join(lines)

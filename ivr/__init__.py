@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.audit import check
     from ivr.pipeline.datasets.check_config import CheckConfig
     from ivr.pipeline.datasets.manifest import read_manifest
-    from ivr.pipeline.datasets.prepare import PrepareConfig, prepare
+    from ivr.pipeline.datasets.prepare import prepare
+    from ivr.pipeline.datasets.prepare_config import PrepareConfig
     from ivr.pipeline.datasets.splits import SplitConfig
     from ivr.pipeline.evaluation.evaluate import evaluate_run as evaluate
     from ivr.pipeline.evaluation.protocol import Protocol
@@ -67,7 +68,7 @@ _PLACES = {
     "Grid": "ivr.pipeline.comparison.grid:Grid",
     "ImageConfig": "ivr.features.image_config:ImageConfig",
     "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",
-    "PrepareConfig": "ivr.pipeline.datasets.prepare:PrepareConfig",
+    "PrepareConfig": "ivr.pipeline.datasets.prepare_config:PrepareConfig",
     "Protocol": "ivr.pipeline.evaluation.protocol:Protocol",
     "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
     "SplitConfig": "ivr.pipeline.datasets.splits:SplitConfig",

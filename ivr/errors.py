@@ -25,6 +25,7 @@ class IvrError(ValueError):
         HealthError          ivr.hashing.health
         JobArrayError        ivr.pipeline.extraction.job_array
         ManifestError        ivr.pipeline.datasets.manifest
+            LayoutError      ivr.pipeline.datasets.layouts
             PairingError     ivr.pipeline.datasets.pairing
         MediaError           ivr.features.media
         MemoryFullError      ivr.features.encoder_batches

@@ -48,8 +48,8 @@ def test_prepare_prints_a_summary_and_the_next_command(data: Path) -> None:
         "images: 10\n"
         "voices: 10\n"
         "classes: 2\n"
-        "voices an image: 1 (10 images)\n"
-        "images a split: train 6, val 2, test 2\n"
+        "voices per image: 1 (10 images)\n"
+        "images per split: train 6, val 2, test 2\n"
         f"written: {data}/manifest.csv\n"
         f"next: ivr check {data}/manifest.csv --image-root {data}/images "
         f"--voice-root {data}/voices\n"
@@ -61,7 +61,7 @@ def test_prepare_prints_a_summary_and_the_next_command(data: Path) -> None:
 
 def test_prepare_draws_no_split_unless_asked(data: Path) -> None:
     result = run_prepare(data)
-    assert "images a split: none; train-hash draws its own\n" in result.stdout
+    assert "images per split: none; train-hash draws a split\n" in result.stdout
     assert (data / "manifest.csv").read_text().startswith("image,voice,label\n")
 
 
@@ -84,7 +84,7 @@ def test_prepare_keeps_an_existing_manifest(data: Path) -> None:
     result = run_prepare(data)
     assert result.exit_code == 1
     assert result.stderr == (
-        f"Error: {data}/manifest.csv exists; name another file, or write over it with --force\n"
+        f"Error: {data}/manifest.csv exists; name another file, or overwrite it with --force\n"
     )
     assert run_prepare(data, "--force").exit_code == 0
 
@@ -94,8 +94,8 @@ def test_prepare_names_what_it_cannot_prove_in_one_line(data: Path) -> None:
     result = run_prepare(data)
     assert result.exit_code == 1
     assert result.stderr == (
-        "Error: voices that fit no image: 1, e.g. pond/9_1.wav; say it in a CSV with columns "
-        "image, voice and label, and pass that with --table\n"
+        "Error: voices that fit no image: 1, e.g. pond/9_1.wav; give a CSV with the columns "
+        "image, voice and label with --table\n"
     )
     assert result.stdout == ""
 
@@ -105,7 +105,7 @@ def test_a_table_on_the_command_line_settles_it(data: Path) -> None:
     (data / "table.csv").write_text("image,voice\npond/0.png,pond/9_1.wav\n")
     result = run_prepare(data, "--table", f"{data}/table.csv")
     assert result.exit_code == 0
-    assert "voices an image: 1 (9 images), 2 (1 images)\n" in result.stdout
+    assert "voices per image: 1 (9 images), 2 (1 images)\n" in result.stdout
 
 
 def test_what_prepare_writes_check_passes(data: Path) -> None:
@@ -206,6 +206,6 @@ def test_uc_merced_as_it_circulates_is_prepared(tmp_path: Path) -> None:
         "images: 2100",
         "voices: 0",
         "classes: 21 (those of ucm)",
-        "voices an image: 0 (2100 images)",
-        "images a split: train 1680, val 210, test 210",
+        "voices per image: 0 (2100 images)",
+        "images per split: train 1680, val 210, test 210",
     ]

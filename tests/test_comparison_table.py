@@ -28,7 +28,7 @@ from ivr.pipeline.comparison.table_formats import (
     as_text,
     write_table_files,
 )
-from ivr.pipeline.datasets.published import PUBLISHED
+from ivr.pipeline.datasets.published import DATASETS
 from ivr.pipeline.evaluation.per_query import QueryFigures
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 
@@ -203,7 +203,7 @@ def test_published_rows_stand_under_a_known_data_set_marked_as_recorded() -> Non
     table = comparison_table("A title", grid, lines, columns, figures)
     published = [row for row in table.lines if row.kind == "published"]
     assert [row.heads["method"] for row in published] == [
-        f"{figure.method} †" for figure in PUBLISHED["ucm"]
+        f"{figure.method} †" for figure in DATASETS["ucm"].published
     ]
     markdown = as_markdown(table)
     assert "| DIVH, 64 bits † |  |  |  | 67.87 | 65.24 | 74.99 | 81.20 |" in markdown

@@ -19,7 +19,7 @@ from ivr.hashing.distances import euclidean_distance
 from ivr.hashing.metrics import MetricsError, scores
 from ivr.hashing.ranking import score_histograms
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.datasets.published import DATASETS, PUBLISHED
+from ivr.pipeline.datasets.published import DATASETS
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.evaluation import evaluate as stage
 from ivr.pipeline.evaluation.evaluate import (
@@ -727,12 +727,12 @@ def test_a_run_without_codes_says_how_to_make_them(run: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("dataset", list(DATASETS))
 def test_published_figures_stand_beside_a_known_data_set(dataset: str) -> None:
-    codes = of_classes(DATASETS[dataset])
+    codes = of_classes(DATASETS[dataset].classes)
     results, _ = evaluate(codes, ALL)
     assert results["dataset"] == dataset
     table = results_table(results)
     assert f"Published on {dataset} (recorded voices, single runs; class relevance)" in table
-    for figure in PUBLISHED[dataset]:
+    for figure in DATASETS[dataset].published:
         assert f"{figure.image_to_voice:.2f} / {figure.voice_to_image:.2f}" in table
     pairs, _ = evaluate(codes, replace(ALL, relevance="pair"))
     assert "Published" not in results_table(pairs)
@@ -748,7 +748,7 @@ def of_classes(labels: Sequence[str]) -> Codes:
 
 
 def test_no_published_figures_stand_beside_other_classes() -> None:
-    results, _ = evaluate(of_classes([*DATASETS["ucm"], "volcano"]), ALL)
+    results, _ = evaluate(of_classes([*DATASETS["ucm"].classes, "volcano"]), ALL)
     assert results["dataset"] is None
     assert "Published" not in results_table(results)
 
@@ -876,7 +876,7 @@ def test_classes_that_cannot_be_chosen_are_one_line() -> None:
 
 
 def test_published_figures_are_of_all_classes() -> None:
-    classes = DATASETS["ucm"]
+    classes = DATASETS["ucm"].classes
     count = len(classes)
     codes = items(np.ones((count, 8), int), classes, classes, ["test"] * count, "image")
     ucm = trained_on(Codes(codes, codes, {}), *list(classes)[2:])

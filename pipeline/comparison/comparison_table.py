@@ -9,7 +9,7 @@ import numpy as np
 
 from ivr.hashing.bootstrap import RESAMPLES, Difference, paired_bootstrap
 from ivr.hashing.methods import method_entry
-from ivr.pipeline.datasets.published import PUBLISHED, PublishedFigure
+from ivr.pipeline.datasets.published import DATASETS, PublishedResult
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 
@@ -229,10 +229,10 @@ def comparison_table(
     if dataset and published is not None:
         rows += [
             _published_line(figure, columns)
-            for figure in PUBLISHED[dataset]
+            for figure in DATASETS[dataset].published
             if figure.method.startswith(published)
         ]
-        notes = (*notes, f"† {RECORDED}: {PUBLISHED[dataset][0].source}")
+        notes = (*notes, f"† {RECORDED}: {DATASETS[dataset].published[0].source}")
     about = (*_about(grid, lines, unit), *_settings_notes(lines), *_lacking_notes(grid, lines))
     return Table(title, heads, tuple(columns), tuple(rows), (*about, *notes))
 
@@ -398,7 +398,7 @@ def _chance_lines(lines: Sequence[ComparisonRow], columns: Sequence[Column]) -> 
     return [TableRow("chance", {"method": "chance"}, cells)] if cells else []
 
 
-def _published_line(figure: PublishedFigure, columns: Sequence[Column]) -> TableRow:
+def _published_line(figure: PublishedResult, columns: Sequence[Column]) -> TableRow:
     precision = {
         "image_to_voice": figure.image_to_voice_precision,
         "voice_to_image": figure.voice_to_image_precision,

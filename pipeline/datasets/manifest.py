@@ -1,4 +1,4 @@
-"""The manifest: which image goes with which voice, and the class of both."""
+"""The manifest: pairs of image and voice, and the class of each."""
 
 import csv
 import re
@@ -14,7 +14,7 @@ SPLITS = ("train", "val", "test")
 
 
 class ManifestError(IvrError):
-    """A manifest that cannot be used, in one line that says where and what to do."""
+    """A manifest that cannot be used; the message says where and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class ManifestRow:
     Attributes:
         image: path of the image below the image root, ``""`` for a voice without an image.
         voice: path of the voice below the voice root, ``""`` for an image without a voice.
-        label: class name, ``""`` where it is not known (can be encoded and searched only).
-        split: ``train``, ``val``, ``test`` or ``""`` (to be drawn when training).
-        speaker: who speaks, ``""`` where it is not known.
-        caption: the sentence spoken, ``""`` where it is not known.
+        label: class name, ``""`` if unknown (the item can be encoded and searched only).
+        split: ``train``, ``val``, ``test`` or ``""`` (training draws it).
+        speaker: name of the speaker, ``""`` if unknown.
+        caption: the sentence spoken, ``""`` if unknown.
         group: rows of one group stay on one side of a split (tiles of one scene), ``""`` for none.
     """
 
@@ -49,16 +49,16 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image or one voice with what the manifest says of it.
+    """One image or one voice with its columns of the manifest.
 
     Attributes:
-        name: path below its root, the key of the item everywhere.
+        name: path below its root; identifies the item everywhere.
         image: the image it is or belongs to, ``""`` for a voice without an image.
-        label: class name, ``""`` where it is not known.
+        label: class name, ``""`` if unknown.
         split: ``train``, ``val``, ``test`` or ``""``.
-        group: key that keeps items together when splits are drawn.
-        speaker: who speaks (voices), else ``""``.
-        caption: sentence spoken (voices), else ``""``.
+        group: items of one group stay together when splits are drawn.
+        speaker: name of the speaker of a voice, else ``""``.
+        caption: sentence of a voice, else ``""``.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Item:
     caption: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Manifest:
-    """The rows of a manifest, checked.
+    """The checked rows of a manifest; its repr counts what they hold.
 
     Attributes:
-        rows: the rows in file order; nothing downstream trusts the order.
+        rows: the rows in file order; no result depends on the order.
     """
 
     rows: tuple[ManifestRow, ...]
@@ -88,6 +88,16 @@ class Manifest:
             _check_row(row, f"row {number}")
         _refuse_repeated_voices(self.rows)
         _refuse_conflicts(self.rows)
+
+    def __repr__(self) -> str:
+        """Return the numbers of images, voices and classes, and of the images per split."""
+        images, voices = self.images(), self.voices()
+        counts = Counter(image.split for image in images)
+        splits = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
+        return (
+            f"Manifest({len(images)} images, {len(voices)} voices, "
+            f"{len(classes(images + voices))} classes; images per split: {splits or 'none'})"
+        )
 
     def images(self) -> tuple[Item, ...]:
         """Return every image once, in order of first appearance."""
@@ -126,7 +136,7 @@ def read_manifest(path: str | Path, required: Sequence[str] = REQUIRED) -> Manif
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write ``manifest`` to ``path`` with the columns that hold anything."""
+    """Write ``manifest`` to ``path``; optional columns without a value are left out."""
     used = [
         name
         for name in COLUMNS
@@ -139,7 +149,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def classes(items: Iterable[Item]) -> tuple[str, ...]:
-    """Return the class names of ``items`` in alphabetical order, without the unknown one."""
+    """Return the class names of ``items`` in alphabetical order, without ``""``."""
     return tuple(sorted({item.label for item in items} - {""}))
 
 
@@ -160,11 +170,11 @@ def resolve(root: Path, name: str) -> Path:
 
 
 def check_name(name: str, place: str) -> None:
-    """Refuse a name that is no path below a root.
+    """Refuse a name that is not a path below a root.
 
     Args:
-        name: as it stands in a manifest, ``""`` for none.
-        place: where it was found, for the message.
+        name: path in a manifest, ``""`` for none.
+        place: line or row of the manifest, for the message.
 
     Raises:
         ManifestError: an absolute path, ``..``, a backslash, a control character and the like.

@@ -1,4 +1,4 @@
-"""Which voice describes which image, proved by names, or said by a table."""
+"""Pairs of voice and image, proved by their names or given by a table."""
 
 import os
 import re
@@ -13,11 +13,11 @@ IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
 VOICE_SUFFIXES = (".wav", ".flac", ".ogg")
 NUMBERED = re.compile(r"(.+)(?:_|-|S)(\d+)")
 UNNUMBERED = -1
-ASK = "say it in a CSV with columns image, voice and label, and pass that with --table"
+ASK = "give a CSV with the columns image, voice and label with --table"
 
 
 class PairingError(ManifestError):
-    """Files whose class or pairing cannot be proved; a table can say it."""
+    """Files whose class or pairing cannot be proved; a table can give it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Files:
     Attributes:
         images: names below the image folder, ``2.tif`` before ``10.tif``.
         voices: names below the voice folder, in the same order.
-        table: what the user says of them; overrides what the names say.
+        table: rows of the user; they override what the names say.
     """
 
     images: tuple[str, ...]
@@ -37,12 +37,12 @@ class Files:
 
 @dataclass(frozen=True)
 class Pair:
-    """The image that a voice describes, by its name.
+    """A voice and the image that its name points to.
 
     Attributes:
         voice: name of the voice.
         image: name of the image.
-        number: at the end of the voice's name, ``UNNUMBERED`` where there is none.
+        number: number at the end of the voice's name, ``UNNUMBERED`` if there is none.
     """
 
     voice: str
@@ -98,13 +98,13 @@ def pair(files: Files) -> tuple[Pair, ...]:
 def require_numbers(
     pairs: Sequence[Pair], files: Files, allowed: Callable[[list[int]], bool], words: str
 ) -> None:
-    """Refuse images whose voices are numbered otherwise than ``allowed`` says.
+    """Refuse images whose voices are not numbered as ``allowed`` requires.
 
     Args:
-        pairs: what the names prove.
-        files: images of its table are left out: the table explains them.
+        pairs: pairs that the names prove.
+        files: images of its table are skipped, since the table explains them.
         allowed: takes the numbers of one image's voices in rising order.
-        words: what is allowed, for the message.
+        words: the allowed numbers in words, for the message.
 
     Raises:
         PairingError: at least one such image.
@@ -116,6 +116,14 @@ def require_numbers(
         if image not in said and not allowed(numbers)
     ]
     refuse(strange, f"images whose voices are not numbered {words}", ASK)
+
+
+def is_run(numbers: Sequence[int]) -> bool:
+    """Return whether rising numbers are 0, 1, 2 ... or 1, 2, 3 ..., or one voice has no number."""
+    first = numbers[0]
+    return list(numbers) == list(range(first, first + len(numbers))) and (
+        first in (0, 1) or (len(numbers) == 1 and first == UNNUMBERED)
+    )
 
 
 def numbers_by_image(pairs: Sequence[Pair]) -> dict[str, list[int]]:
@@ -133,10 +141,10 @@ def merge(
     captions: Mapping[str, str],
     splits: Mapping[str, str],
 ) -> Manifest:
-    """Return the manifest of ``files``; what the table says overrides the rest.
+    """Return the manifest of ``files``; the table overrides everything else.
 
     Args:
-        files: every image gets a row, with a voice or without.
+        files: every image gets a row, with or without a voice.
         labels: image -> class.
         pairs: of the voices that the table does not mention.
         captions: voice -> sentence, where known.
@@ -169,7 +177,7 @@ def merge(
 
 
 def refuse(examples: Collection[str], what: str, remedy: str) -> None:
-    """Raise ``PairingError`` with ``what``, the count and the first example, if there is one."""
+    """Raise ``PairingError`` with ``what``, the count and the first of ``examples``, if any."""
     if examples:
         first = next(iter(examples))
         shown = first if first.isprintable() else ascii(first)
@@ -206,7 +214,7 @@ def _candidates(voice: str, by_stem: Mapping[str, Sequence[str]]) -> list[Pair]:
 def _names(root: Path, suffixes: Sequence[str], what: str) -> tuple[str, ...]:
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder of {what}s")
-    # os.walk does not go into linked folders, so that only a file itself can lead out of the root.
+    # os.walk does not follow linked folders, so only a file itself can lead out of the root.
     names = [
         (Path(parent) / name).relative_to(root).as_posix()
         for parent, _, files in os.walk(root)

@@ -1,53 +1,35 @@
-"""Files as they circulate in, a manifest out."""
+"""``ivr prepare``: a manifest from the files of a data set."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from .layouts import LAYOUTS, Sources
+from ivr.pipeline.runtime.results import Result
+
+from .layouts import read_layout
 from .manifest import SPLITS, Manifest, ManifestError, write_manifest
+from .prepare_config import PrepareConfig
 from .published import known_dataset
-from .splits import complete_splits, splits_of_cut
+from .splits import SplitConfig, complete_splits, splits_of_cut
 
 
-@dataclass(frozen=True)
-class PrepareConfig:
-    """What to read and how to cut it.
-
-    Attributes:
-        layout: a key of ``LAYOUTS``.
-        sources: where the files are.
-        out: the manifest to write.
-        cut: a key of ``CUTS``; ``"none"`` leaves the splits as the layout gives them, and
-            training draws those it needs.
-        seed: of the draw.
-        force: write over an existing manifest.
-        dry_run: read and prove everything, write nothing.
-    """
-
-    layout: str
-    sources: Sources
-    out: Path
-    cut: str = "none"
-    seed: int = 0
-    force: bool = False
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a manifest holds.
+@dataclass(frozen=True, repr=False)
+class PrepareResult(Result):
+    """Contents of a manifest; its repr is the printed summary.
 
     Attributes:
+        manifest: the file that was written, ``None`` after a dry run.
         images: number of images.
         voices: number of voices.
         images_by_class: class -> number of images, in alphabetical order.
         images_by_voices: number of voices -> number of images that have as many.
-        images_by_split: split -> number of images, those that hold any.
+        images_by_split: split -> number of images, of the splits that have any.
         free_voices: voices without an image.
-        dataset: ``ucm``, ``sydney``, ``rsicd`` where the classes are its own, else ``None``.
+        dataset: ``ucm``, ``sydney`` or ``rsicd`` if the classes are its own, else ``None``.
     """
 
+    manifest: Path | None
     images: int
     voices: int
     images_by_class: dict[str, int]
@@ -56,33 +38,62 @@ class Summary:
     free_voices: int
     dataset: str | None
 
+    def __repr__(self) -> str:
+        """Return the summary that ``ivr prepare`` prints."""
+        known = f" (those of {self.dataset})" if self.dataset else ""
+        counts = [f"{voices} ({images} images)" for voices, images in self.images_by_voices.items()]
+        sizes = [f"{split} {images}" for split, images in self.images_by_split.items()]
+        lines = [
+            f"images: {self.images}",
+            f"voices: {self.voices}",
+            f"classes: {len(self.images_by_class)}{known}",
+            f"voices per image: {', '.join(counts)}",
+            f"images per split: {', '.join(sizes) or 'none; train-hash draws a split'}",
+        ]
+        if self.free_voices:
+            lines.append(f"voices without an image: {self.free_voices}")
+        return "\n".join(lines)
 
-def prepare(config: PrepareConfig) -> Summary:
-    """Write the manifest that ``config`` describes and return what it holds.
+
+def prepare(
+    layout: str, out: str | Path, config: PrepareConfig | None = None, **options: Any
+) -> PrepareResult:
+    """Write a manifest from the files of a data set and return its summary.
+
+    Args:
+        layout: name of a layout of :mod:`ivr.pipeline.datasets.layouts`, of an entry point of the
+            group ``ivr.layouts``, or ``module:function``.
+        out: the manifest to write (CSV).
+        config: where the files are, and the split to draw.
+        options: fields of :class:`PrepareConfig` (``images``, ``voices``, ``split`` ...), which
+            override ``config``; without ``config``, ``images`` is needed.
 
     Raises:
-        ManifestError: an output that is there already, files whose class or pairing cannot be
-            proved, or data that cannot be split.
+        LayoutError, ExtensionError: no such layout.
+        ManifestError: an output that exists already, files whose class or pairing cannot be proved,
+            or data that cannot be split.
     """
-    if config.layout not in LAYOUTS:
-        raise ManifestError(f"no layout {config.layout!r}; there are {', '.join(LAYOUTS)}")
-    if not config.dry_run:
-        _require_writable(config.out, config.force)
-    manifest = LAYOUTS[config.layout](config.sources)
-    if config.cut != "none":
-        manifest = _with_splits(manifest, config)
-    if not config.dry_run:
-        _write(config.out, manifest)
-    return summarize(manifest)
+    given = {name: _as_path(name, value) for name, value in options.items()}
+    chosen = PrepareConfig(**given) if config is None else replace(config, **given)
+    path = Path(out)
+    if not chosen.dry_run:
+        _require_writable(path, chosen.force)
+    manifest = read_layout(layout, chosen)
+    if chosen.split != "none":
+        manifest = _with_splits(manifest, splits_of_cut(chosen.split, chosen.seed))
+    if not chosen.dry_run:
+        _write(path, manifest)
+    return summarize(manifest, None if chosen.dry_run else path)
 
 
-def summarize(manifest: Manifest) -> Summary:
-    """Return what ``manifest`` holds, without opening a file."""
+def summarize(manifest: Manifest, path: Path | None = None) -> PrepareResult:
+    """Return the contents of ``manifest``, which is written at ``path``; opens no file."""
     images, voices = manifest.images(), manifest.voices()
     spoken = Counter(voice.image for voice in voices)
     labels = Counter(image.label for image in images if image.label)
     splits = Counter(image.split for image in images)
-    return Summary(
+    return PrepareResult(
+        manifest=path,
         images=len(images),
         voices=len(voices),
         images_by_class=dict(sorted(labels.items())),
@@ -93,15 +104,24 @@ def summarize(manifest: Manifest) -> Summary:
     )
 
 
+def _as_path(name: str, value: Any) -> Any:
+    """Return ``value`` of the option ``name`` with text as a path where the option is one."""
+    if name == "captions":
+        return tuple(map(Path, [value] if isinstance(value, str | Path) else value))
+    if name in ("images", "voices", "class_lists", "json", "table") and value is not None:
+        return Path(value)
+    return value
+
+
 def _require_writable(path: Path, force: bool) -> None:
     if path.exists() and not force:
-        raise ManifestError(f"{path} exists; name another file, or write over it with --force")
+        raise ManifestError(f"{path} exists; name another file, or overwrite it with --force")
     if not path.parent.is_dir():
-        raise ManifestError(f"{path.parent}: no such folder; make it first")
+        raise ManifestError(f"{path.parent}: no such folder; create it first")
 
 
-def _with_splits(manifest: Manifest, config: PrepareConfig) -> Manifest:
-    splits = complete_splits(manifest, splits_of_cut(config.cut, config.seed))
+def _with_splits(manifest: Manifest, config: SplitConfig) -> Manifest:
+    splits = complete_splits(manifest, config)
     return Manifest(
         tuple(replace(row, split=splits[row.image or row.voice]) for row in manifest.rows)
     )

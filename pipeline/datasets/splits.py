@@ -1,4 +1,4 @@
-"""Which images and voices train, validate and test: by class, whole groups, from a seed."""
+"""Splits into training, validation and test: class by class, whole groups, drawn from a seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +18,9 @@ class SplitConfig:
     """Shares of the groups of each class.
 
     Attributes:
-        test: share of all groups that is tested on, in (0, 1).
-        val: share of the rest that is kept from training to choose the model on, in [0, 1).
-        seed: of the draw.
+        test: share of all groups that is tested, in (0, 1).
+        val: share of the rest that validates, i.e. chooses the epoch to keep, in [0, 1).
+        seed: seed of the draw.
     """
 
     test: float = 0.2
@@ -40,10 +40,10 @@ class SplitConfig:
 def draw_splits(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
     """Return the split of every group: ``train``, ``val``, ``test``, or ``""`` without a label.
 
-    Each class is cut by itself and its shares rounded to whole groups. A class of two groups or
-    more has one to train and one to test on at least, and where three or more are left to train on,
-    one to validate on at least (unless ``val`` is 0); a single group trains. The draw depends on
-    the groups, their labels and the seed, not on the order of ``items``.
+    Each class is split by itself, and its shares are rounded to whole groups. A class of two or
+    more groups has at least one for training and one for test; if three or more are left for
+    training, at least one of them validates (unless ``val`` is 0). A single group trains. The draw
+    depends on the groups, their labels and the seed, not on the order of ``items``.
 
     Args:
         items: images, voices or both; items of one group stay together. A group with several
@@ -61,10 +61,10 @@ def draw_splits(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
 
 
 def complete_splits(manifest: Manifest, config: SplitConfig) -> dict[str, str]:
-    """Return the split of every image and voice by name, drawing what the manifest leaves open.
+    """Return the split of every image and voice by name; draws those that the manifest lacks.
 
-    A split in the manifest stays as it is. Labelled items without one follow their group, or are
-    drawn with ``config``; where the manifest gives splits without ``val``, it is cut from its
+    A split in the manifest is kept. Labelled items without one follow their group, or are drawn
+    with ``config``; if the manifest gives splits without ``val``, ``val`` is drawn from its
     ``train``. Items without a label and without a split keep ``""``.
 
     Raises:
@@ -158,7 +158,7 @@ def _given_splits(items: Iterable[Item]) -> dict[str, str]:
         if item.split and given.setdefault(item.group, item.split) != item.split:
             raise ManifestError(
                 f"group {item.group} is in {given[item.group]} and in {item.split}; "
-                "what belongs together must be on one side (ivr check names all such groups)"
+                "a group must be on one side of the split (ivr check names all such groups)"
             )
     return given
 
@@ -178,7 +178,7 @@ def _require_sides(splits: Iterable[str]) -> None:
     if missing:
         raise ManifestError(
             f"no item is in split {' or '.join(sorted(missing))}; fill the split column, "
-            "or leave it out to have the splits drawn"
+            "or remove it to have the split drawn"
         )
 
 
@@ -192,8 +192,8 @@ def _by_name(items: Iterable[Item], splits: Mapping[str, str]) -> dict[str, str]
     return named
 
 
-# In both, a tenth is kept from training to choose the model on: the papers do not say how they
-# chose; the test split is for one look.
+# Both keep a tenth for validation: the papers do not say how they chose the epoch, and the test
+# split must not choose it.
 CUTS: dict[Cut, SplitConfig] = {
     "80/20": SplitConfig(),
     "80/10/10": SplitConfig(test=0.1, val=1 / 9),

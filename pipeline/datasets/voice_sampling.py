@@ -1,4 +1,4 @@
-"""Which voice of an image is used where a protocol takes one."""
+"""The choice of one voice per image, for protocols that use one."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,14 @@ import numpy as np
 
 
 def one_voice_per_image(names: Sequence[str], images: Sequence[str], seed: int) -> list[int]:
-    """Return the rows of one voice an image, drawn by ``seed`` whatever the order of the rows.
+    """Return the row numbers of one voice per image, drawn by ``seed``.
+
+    The draw depends on the names, not on the order of the rows.
 
     Args:
-        names: of the voices.
-        images: the image that each voice belongs to; a voice without an image stands for itself.
-        seed: of the draw; each image draws from its place in alphabetical order.
+        names: names of the voices.
+        images: image of each voice; a voice without an image (``""``) is drawn by itself.
+        seed: seed of the draw; images draw in alphabetical order.
     """
     by_image: dict[str, list[int]] = {}
     for row in sorted(range(len(names)), key=lambda row: names[row]):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ivr.pipeline.datasets.published import PUBLISHED
+from ivr.pipeline.datasets.published import DATASETS
 
 COLUMNS = ("mAP", "P@1", "P@5", "P@10", "R@1", "R@5", "R@10", "F@1", "F@5", "F@10")
 HITS = ("H@1", "H@5", "H@10")
@@ -137,7 +137,7 @@ def _published_lines(results: Mapping[str, Any]) -> list[str]:
     ]
     lines += [
         f"{figure.method:<{WIDTH}}{figure.image_to_voice:.2f} / {figure.voice_to_image:.2f}"
-        for figure in PUBLISHED[dataset]
+        for figure in DATASETS[dataset].published
     ]
     return lines
 

@@ -1,4 +1,4 @@
-"""The JSON of Karpathy's splits: which images there are, their splits and their sentences."""
+"""The JSON file of Karpathy's splits: images, their splits and their sentences."""
 
 import json
 from collections import Counter, defaultdict
@@ -46,7 +46,7 @@ def read_entries(path: Path) -> tuple[str, tuple[Entry, ...]]:
     """Return the name of the data set and the images of the JSON file ``path``.
 
     Raises:
-        ManifestError: not such a file, with the entry and the field that is wrong.
+        ManifestError: not such a file; the message names the entry and the wrong field.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -61,12 +61,12 @@ def read_entries(path: Path) -> tuple[str, tuple[Entry, ...]]:
 
 
 def match_entries(files: Files, entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the entry of each image; only images of the table may be without.
+    """Return the entry of each image; only images of the table may lack one.
 
     The suffix does not count (``1.tif`` in the JSON, ``1.jpg`` in the folder).
 
     Raises:
-        PairingError: an entry without a file, with two, or a file without an entry.
+        PairingError: an entry without a file or with two files, or a file without an entry.
     """
     by_stem: dict[str, list[str]] = defaultdict(list)
     for name in files.images:
@@ -87,7 +87,7 @@ def match_entries(files: Files, entries: Sequence[Entry]) -> dict[str, Entry]:
 
 
 def sentences(pairs: Sequence[Pair], entry_of: Mapping[str, Entry]) -> dict[str, str]:
-    """Return the sentence of each voice, whose number is a ``sentid`` or a place, 0 the first.
+    """Return the sentence of each voice, whose number is a ``sentid`` or a position from 0.
 
     Raises:
         PairingError: numbers that are neither, or could be either.
@@ -98,11 +98,11 @@ def sentences(pairs: Sequence[Pair], entry_of: Mapping[str, Entry]) -> dict[str,
     unnumbered = [voice for voice, text in by_number.items() if text is None]
     misplaced = [voice for voice, text in by_place.items() if text is None]
     if unnumbered and misplaced:
-        refuse(unnumbered, "voices with numbers that are neither sentids nor places from 0", ASK)
+        refuse(unnumbered, "voices with numbers that are neither sentids nor positions from 0", ASK)
     chosen = by_place if unnumbered else by_number
     if not unnumbered and not misplaced:
         either = [voice for voice in by_number if by_number[voice] != by_place[voice]]
-        refuse(either, "voices with numbers that may be sentids or places", ASK)
+        refuse(either, "voices with numbers that may be sentids or positions", ASK)
     _refuse_repeated_numbers(known)
     return {voice: text for voice, text in chosen.items() if text is not None}
 
