@@ -30,6 +30,7 @@ class IvrError(ValueError):
         MediaError           ivr.features.media
         MemoryFullError      ivr.features.encoder_batches
         MergeError           ivr.pipeline.extraction.merge
+        MethodError          ivr.hashing.methods
         MetricsError         ivr.hashing.metrics
         OptionError          ivr.pipeline.runtime.config_options
         PairsError           ivr.hashing.pairs
