@@ -3,8 +3,11 @@
 import os
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import click
+
+from .command import message_options
 
 # Threads that wait for each other sleep instead of spinning: on an idle machine training takes a
 # fifth longer, beside another process it is nearly twice as fast or better (docs/benchmarks.md).
@@ -28,6 +31,11 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group that imports a command's module only when the command is called."""
+
+    def __init__(self, *arguments: Any, **choices: Any) -> None:
+        """Add the options that ``ivr`` shares with its commands."""
+        super().__init__(*arguments, **choices)
+        self.params += message_options()
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the names of the commands in the order of the work."""

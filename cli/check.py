@@ -8,12 +8,13 @@ import click
 from ivr.pipeline.datasets.check_config import CheckConfig
 from ivr.pipeline.datasets.splits import CUTS, Cut
 
+from .command import command
 from .errors import SKIPPED, one_line
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command()
+@command()
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--root", type=FOLDER, help="Folder of images and voices. [default: the manifest's]")
 @click.option("--image-root", type=FOLDER, help="Folder of the images, if another than --root.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .command import Command, command
 from .errors import CALL_AGAIN, SKIPPED, one_line, settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -30,7 +31,7 @@ PRESETS = {
 }
 
 
-class HelpWithPresets(click.Command):
+class HelpWithPresets(Command):
     """A command whose help lists the presets, a line each."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -51,7 +52,7 @@ def _numbers(
         ) from error
 
 
-@click.command(cls=HelpWithPresets)
+@command(cls=HelpWithPresets)
 @click.argument("features", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Folder of the runs and the tables.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="compare", show_default=True,
@@ -126,6 +127,7 @@ def compare(
         from ivr.pipeline.comparison import presets
         from ivr.pipeline.comparison.table_formats import as_json as json_values
         from ivr.pipeline.comparison.table_formats import as_text
+        from ivr.pipeline.runtime.progress import say, warn
 
         loop = () if epochs is None else (f"training.epochs={epochs}",)
         checks = presets.preset_checks(preset, features)
@@ -156,12 +158,12 @@ def compare(
         lines = stage.read_lines(out, grid)
         table, paths = presets.write_comparison(features, out, grid, lines, preset, reference)
         click.echo(json.dumps(json_values(table)) if as_json else as_text(table))
-        click.echo(f"written: {', '.join(map(str, paths))}", err=True)
+        say(f"written: {', '.join(map(str, paths))}")
     for outcome in outcomes:
         if outcome.failure:
-            click.echo(f"failed: {outcome.name}: {outcome.failure}", err=True)
+            warn(f"failed: {outcome.name}: {outcome.failure}")
     if any(outcome.busy for outcome in outcomes):
-        click.echo("another process is at some runs: call again when it is done", err=True)
+        warn("another process is running some of the runs: call again when it is done")
         raise SystemExit(CALL_AGAIN)
     if any(outcome.failure for outcome in outcomes):
         raise SystemExit(SKIPPED)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from .command import command
 from .errors import one_line, settings
 
 
-@click.command()
+@command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"),
               show_default=True, help="Folder for the set, its features and its run.")  # fmt: skip
 @click.option("--images-per-class", type=int, default=24, show_default=True, help="Scenes drawn.")

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from .command import command
 from .errors import one_line
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command()
+@command()
 @click.argument("run", type=FOLDER)
 @click.option("--features", type=FOLDER, help="Features to encode  [default: the run's own].")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path),

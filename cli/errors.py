@@ -1,6 +1,7 @@
 """Expected mistakes end in one line and exit status 1; a traceback means a bug."""
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,7 @@ def one_line() -> Iterator[None]:
         click.echo("stopped; nothing that was finished is lost: call again", err=True)
         raise SystemExit(CALL_AGAIN) from None
     except IvrError as error:
+        logging.getLogger("ivr").debug("the error in full:", exc_info=error)
         raise click.ClickException(str(error)) from error
     except RuntimeError as error:
         # torch's own class, without importing torch.

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from .command import command
 from .errors import one_line, settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command()
+@command()
 @click.argument("run", type=FOLDER)
 @click.option(
     "--protocol",

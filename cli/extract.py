@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from .command import command
 from .errors import CALL_AGAIN, SKIPPED, describe, one_line, settings
 
 MANIFEST = click.Path(dir_okay=False, path_type=Path)
@@ -20,7 +21,7 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         context.exit()
 
 
-@click.command()
+@command()
 @click.argument("manifest", type=MANIFEST)
 @click.option("--out", type=FOLDER, required=True, help="Folder for images.h5 and voices.h5.")
 @click.option("--image-root", type=FOLDER, help="Folder that image names start from.")
@@ -143,6 +144,7 @@ def extract(
         from ivr.pipeline.extraction.job_array import parse_task
         from ivr.pipeline.runtime.config_options import configured
         from ivr.pipeline.runtime.lock import BusyError
+        from ivr.pipeline.runtime.progress import warn
 
         with settings():
             config = ExtractConfig(
@@ -175,11 +177,11 @@ def extract(
             if not config.shard:
                 raise
             # A job that was requeued to another machine has to wait for its own lock to go stale.
-            click.echo(f"{error}; call again", err=True)
+            warn(f"{error}; call again")
             raise SystemExit(CALL_AGAIN) from error
     click.echo(repr(result))
     if not result.finished:
-        click.echo("stopped early, nothing lost: call again to go on", err=True)
+        warn("stopped early, nothing lost: call again to go on")
         raise SystemExit(CALL_AGAIN)
     if any(modality.skipped for modality in result):
         raise SystemExit(SKIPPED)

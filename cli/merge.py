@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from .command import command
 from .errors import SKIPPED, one_line
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command()
+@command()
 @click.argument("features", type=FOLDER)
 @click.argument("folders", type=FOLDER, nargs=-1)
 def merge(features: Path, folders: tuple[Path, ...]) -> None:

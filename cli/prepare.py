@@ -11,13 +11,14 @@ from ivr.pipeline.datasets.prepare import prepare as run
 from ivr.pipeline.datasets.prepare_config import PrepareConfig
 from ivr.pipeline.datasets.splits import CUTS, Cut
 
+from .command import Command, command
 from .errors import one_line
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class HelpWithLayouts(click.Command):
+class HelpWithLayouts(Command):
     """A command whose help lists the layouts, one per line."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -26,7 +27,7 @@ class HelpWithLayouts(click.Command):
             formatter.write_dl(list(layout_texts().items()))
 
 
-@click.command(cls=HelpWithLayouts)
+@command(cls=HelpWithLayouts)
 @click.argument("layout")
 @click.option("--images", type=FOLDER, required=True, help="Folder of the images.")
 @click.option(

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from .command import command
 from .errors import one_line
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@command()
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--voice", type=FILE, help="Recording to find images with.")
 @click.option("--image", type=FILE, help="Image to find voices with.")

@@ -6,6 +6,7 @@ import click
 
 from ivr.hashing.methods import method_names
 
+from .command import command
 from .errors import describe, one_line, settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -36,7 +37,7 @@ def _choices_given(context: click.Context) -> bool:
     )
 
 
-@click.command()
+@command()
 @click.argument("features", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Run folder to write.")
 @click.option(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from .command import command
 from .errors import one_line
 
 
-@click.command()
+@command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def verify(folder: Path) -> None:
     """Read the HDF5 files of FOLDER (features or a run) and compare them with their sha256.

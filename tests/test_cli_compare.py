@@ -277,7 +277,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(features: Path, tmp_path
         result = ivr(*arguments)
     assert result.exit_code == 75
     assert result.stderr.splitlines()[-1] == (
-        "another process is at some runs: call again when it is done"
+        "another process is running some of the runs: call again when it is done"
     )
     assert lines_of(tmp_path / "compare.csv")[0]["seeds"] == "1"
     succeeded(ivr(*arguments))

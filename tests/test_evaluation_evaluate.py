@@ -517,14 +517,14 @@ def test_matching_accuracy_is_over_as_many_pairs_as_strangers_of_another_class()
 
 
 def test_without_labels_there_is_no_matching_accuracy_and_that_is_said(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     codes, blank = with_outputs(random_codes(1)), ("",) * 6
     bare = Codes(replace(codes.images, labels=blank), replace(codes.voices, labels=blank), {})
     protocol = replace(ALL, distance="matching", relevance="pair")
     results, _ = evaluate(bare, protocol, euclidean_distance)
     assert "matching" not in results
-    assert "note: no matching accuracy" in capsys.readouterr().err
+    assert "note: no matching accuracy" in caplog.text
 
 
 def test_outputs_are_needed_to_rank_by_them() -> None:
@@ -533,12 +533,12 @@ def test_outputs_are_needed_to_rank_by_them() -> None:
 
 
 def test_items_without_a_label_are_left_out_of_class_relevance_and_said(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     codes = random_codes(1)
     partly = replace(codes, images=replace(codes.images, labels=("", *codes.images.labels[1:])))
     results, _ = evaluate(partly, ALL)
-    assert "left out: 1 images without a label" in capsys.readouterr().err
+    assert "left out: 1 images without a label" in caplog.text
     queries = codes.images.select(range(1, 6))
     expected = brute_force(queries, codes.voices, same_class(queries, codes.voices), ALL)
     assert_figures(results["image_to_voice"], expected)
@@ -565,14 +565,14 @@ def test_items_without_any_label_are_judged_by_pairs_only() -> None:
 
 
 def test_without_splits_every_item_is_a_query_and_is_searched(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     codes = random_codes(1)
     blank = ("",) * 6
     whole = Codes(replace(codes.images, splits=blank), replace(codes.voices, splits=blank), {})
     results, _ = evaluate(whole, ALL)
     assert results["image_to_voice"]["queries"] == results["image_to_voice"]["gallery"] == 6
-    assert "no splits: every item is a query and is searched" in capsys.readouterr().err
+    assert "no splits: every item is a query and is searched" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -619,15 +619,13 @@ def test_the_presets_are_those_of_the_papers() -> None:
 
 
 def test_another_share_of_test_items_than_the_protocols_is_said(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     codes = random_codes(2, images=10, test=2)
     evaluate(codes, ALL)
-    assert "note" not in capsys.readouterr().err
+    assert "note" not in caplog.text
     evaluate(codes, replace(ALL, test=0.1))
-    assert "note: 20 % of the images are tested on, the protocol has 10 %" in (
-        capsys.readouterr().err
-    )
+    assert "note: 20 % of the images are tested on, the protocol has 10 %" in (caplog.text)
 
 
 @pytest.mark.parametrize(

@@ -126,15 +126,15 @@ def test_a_change_that_is_added_makes_its_rows_alone_and_the_same_bytes(
 
 
 def test_a_call_without_changes_keeps_those_that_are_there(
-    tmp_path: Path, counted: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, counted: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = voices_made(tmp_path, 3)
     (before,) = extract(manifest, tmp_path / "out", CHANGED)
     content = before.path.read_bytes()
     counted.clear()
-    capsys.readouterr()
+    caplog.clear()
     (after,) = extract(manifest, tmp_path / "out", CONFIG)
-    assert (after.rows, after.new, counted, capsys.readouterr().err) == (9, 0, [], "")
+    assert (after.rows, after.new, counted, caplog.messages) == (9, 0, [], [])
     assert after.path.read_bytes() == content
     soundfile.write(tmp_path / "new.wav", spoken("pond", np.random.default_rng(9)), SAMPLE_RATE)
     rows = (*read_manifest(manifest).rows, ManifestRow("", "new.wav", "pond"))
@@ -143,19 +143,19 @@ def test_a_call_without_changes_keeps_those_that_are_there(
     assert (longer.rows, counted) == (10, ["new.wav"])
     assert (
         "not all voices have rows of noise=10, speed=0.9; make them with "
-        "--augment noise=10 --augment speed=0.9" in capsys.readouterr().err
+        "--augment noise=10 --augment speed=0.9" in caplog.text
     )
 
 
 def test_changes_that_other_settings_take_away_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = voices_made(tmp_path, 2)
     extract(manifest, tmp_path / "out", CHANGED)
     other = replace(CHANGED, voice=replace(TINY_VOICE, frames=50), augment=("noise=10",))
     (voices,) = extract(manifest, tmp_path / "out", other)
     assert voices.rows == 4
-    assert "but not those of speed=0.9; make them with --augment" in capsys.readouterr().err
+    assert "but not those of speed=0.9; make them with --augment" in caplog.text
 
 
 def test_a_replaced_recording_loses_all_that_was_made_of_it(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_replaced_recording_loses_all_that_was_made_of_it(tmp_path: Path) -> N
 
 
 def test_merging_keeps_no_change_of_a_recording_that_was_replaced(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = voices_made(tmp_path, 4)
     extract(manifest, tmp_path / "out", CHANGED)
@@ -186,11 +186,11 @@ def test_merging_keeps_no_change_of_a_recording_that_was_replaced(
     (merged,) = merge(tmp_path / "out")
     assert merged.rows == 4 + 4 + 3
     assert "1.wav//speed=0.9" not in names_of(merged.path)
-    assert "1 voices have no row of speed=0.9" in capsys.readouterr().err
+    assert "1 voices have no row of speed=0.9" in caplog.text
 
 
 def test_a_voice_that_cannot_be_read_is_named_once_and_one_that_cannot_be_changed_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = voices_made(tmp_path, 4)
     (tmp_path / "1.wav").write_bytes(b"no sound")
@@ -199,7 +199,7 @@ def test_a_voice_that_cannot_be_read_is_named_once_and_one_that_cannot_be_change
     config = replace(CHANGED, augment=("noise=10", "speed=2"))
     (voices,) = extract(manifest, tmp_path / "out", config)
     assert voices.skipped == ("1.wav", "2.wav//noise=10", "3.wav//speed=2")
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("skipped")]
+    said = [line for line in caplog.messages if line.startswith("skipped")]
     assert said[0] == "skipped 1.wav: not a WAV, FLAC or Ogg file"
     assert said[1].startswith("skipped 2.wav//noise=10: is silent")
     assert said[2].startswith("skipped 3.wav//speed=2: lasts 0.02")
@@ -418,7 +418,7 @@ def test_codes_that_cannot_be_made_are_refused(
 
 
 def test_a_voice_without_the_change_is_left_out_of_its_codes(
-    augmented: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    augmented: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = train_run(augmented, tmp_path / "run", RUN_CONFIG)
     folder = Path(shutil.copytree(augmented, tmp_path / "features"))
@@ -430,7 +430,7 @@ def test_a_voice_without_the_change_is_left_out_of_its_codes(
     path = encode_run(run, features=folder, out=tmp_path / "noisy.h5", change="noise=10")
     assert len(read_codes(path).voices.names) == 35
     assert gone not in read_codes(path).voices.names
-    assert "left out: 1 voices have no row of noise=10" in capsys.readouterr().err
+    assert "left out: 1 voices have no row of noise=10" in caplog.text
 
 
 def test_the_commands_from_recordings_to_figures_under_noise(

@@ -256,7 +256,7 @@ def short_voice(path: Path) -> None:
 )
 def test_a_file_that_cannot_be_used_is_named_and_skipped(
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     name: str,
     make: Callable[[Path], None],
     reason: str,
@@ -272,7 +272,7 @@ def test_a_file_that_cannot_be_used_is_named_and_skipped(
     (media / "two.csv").write_text("\n".join([f"{columns[0]},{columns[1]},label", *lines]))
     (result,) = extract(media / "two.csv", tmp_path / "out", CONFIG)
     assert (result.rows, result.new, result.skipped) == (1, 1, (name,))
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"skipped {name}: " in said
     assert reason in said
 
@@ -420,7 +420,7 @@ def test_shards_are_closed_after_their_rows_or_seconds(
 
 
 def test_features_of_another_encoder_are_made_anew_and_it_is_said_once(
-    tmp_path: Path, counted: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, counted: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = made(tmp_path, 3, 2)
     out = tmp_path / "out"
@@ -428,13 +428,13 @@ def test_features_of_another_encoder_are_made_anew_and_it_is_said_once(
     other = replace(CONFIG, image=ImageConfig("alexnet", "random"))
     extract(manifest, tmp_path / "fresh", other)
     counted.clear()
-    capsys.readouterr()
+    caplog.clear()
     images, voices = extract(manifest, out, other)
     assert (images.new, voices.new) == (3, 0)
     assert counted == ["0.png", "1.png", "2.png"]
     assert (out / "images.h5").read_bytes() == (tmp_path / "fresh" / "images.h5").read_bytes()
     assert (
-        capsys.readouterr().err.count(
+        caplog.text.count(
             f"{out}/images.h5: was made with other settings "
             "(encoder: squeezenet1_0, now alexnet; all rows are made anew)\n"
         )
@@ -443,7 +443,7 @@ def test_features_of_another_encoder_are_made_anew_and_it_is_said_once(
 
 
 def test_shards_of_another_setting_are_never_mixed_in(
-    tmp_path: Path, counted: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, counted: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = made(tmp_path, 0, 6)
     out = tmp_path / "out"
@@ -452,18 +452,18 @@ def test_shards_of_another_setting_are_never_mixed_in(
     counted.clear()
     (voices,) = extract(manifest, out, longer)
     assert (voices.new, len(counted)) == (6, 6)
-    assert "was made with other settings (hop: 80, now 100" in capsys.readouterr().err
+    assert "was made with other settings (hop: 80, now 100" in caplog.text
     extract(manifest, tmp_path / "fresh", longer)
     assert (out / "voices.h5").read_bytes() == (tmp_path / "fresh" / "voices.h5").read_bytes()
 
 
 def test_a_setting_that_differs_in_its_type_alone_can_be_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = made(tmp_path, 0, 1)
     extract(manifest, tmp_path / "out", CONFIG)
     extract(manifest, tmp_path / "out", replace(CONFIG, voice=replace(TINY_VOICE, top_db=80)))
-    assert "(top_db: 80.0, now 80; all rows" in capsys.readouterr().err
+    assert "(top_db: 80.0, now 80; all rows" in caplog.text
 
 
 def test_a_damaged_shard_is_made_again(tmp_path: Path, counted: list[str]) -> None:
@@ -830,11 +830,11 @@ def test_a_copy_of_a_file_is_the_same_file_and_one_that_is_gone_keeps_its_row(
 
 
 def test_random_weights_are_said_aloud(
-    media_set: Path, tmp_path: Path, tiny_encoder: None, capsys: pytest.CaptureFixture[str]
+    media_set: Path, tmp_path: Path, tiny_encoder: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = ExtractConfig(ImageConfig("alexnet", "random"), TINY_VOICE, jobs=1)
     plan(media_set / "manifest.csv", tmp_path / "out", config)
-    assert "note: alexnet has RANDOM weights" in capsys.readouterr().err
+    assert "note: alexnet has RANDOM weights" in caplog.text
 
 
 def test_a_file_replaced_by_an_unreadable_one_loses_its_row(tmp_path: Path) -> None:

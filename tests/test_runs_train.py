@@ -558,10 +558,10 @@ def test_training_sees_nothing_of_the_test_split(features: Path, tmp_path: Path)
 
 
 def test_one_voice_an_image_trains_on_half_of_these_voices(
-    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = train_run(features, tmp_path / "one", replace(SHORT, voices="one"))
-    assert "training: 12 images, 12 voices" in capsys.readouterr().err
+    assert "training: 12 images, 12 voices" in caplog.text
     assert len(read_codes(one / "codes.h5").voices.names) == 36
 
 
@@ -582,7 +582,7 @@ def test_streams_are_those_that_were_chosen(features: Path, tmp_path: Path) -> N
 
 
 def test_images_without_voices_and_voices_without_images_are_left_out_of_training(
-    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def incomplete(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
         silent = {row.image for row in rows if row.image.endswith("/0.png")}
@@ -599,20 +599,18 @@ def test_images_without_voices_and_voices_without_images_are_left_out_of_trainin
     splits = json.loads((run / "splits.json").read_text())
     spoken = {row.image for row in read_manifest(copy / "manifest.csv").rows if row.voice} - {""}
     trained = [name for name in spoken if splits[name] == "train"]
-    assert f"training: {len(trained)} images" in capsys.readouterr().err
+    assert f"training: {len(trained)} images" in caplog.text
 
 
 def test_files_that_have_no_features_are_left_out_and_counted(
-    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def more(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
         return [*rows, ManifestRow("images/damaged.png", "voices/damaged.wav", "pond")]
 
     copy = changed_features(features, tmp_path / "features", more)
     train_run(copy, tmp_path / "run", SHORT)
-    assert "left out: 1 images and 1 voices of the manifest have no features" in (
-        capsys.readouterr().err
-    )
+    assert "left out: 1 images and 1 voices of the manifest have no features" in (caplog.text)
 
 
 def test_items_without_a_label_are_encoded_and_not_trained_on(
@@ -743,7 +741,7 @@ def trained_voices(run: Path, data: FeatureDataset) -> tuple[set[str], set[str]]
 
 
 def test_a_speaker_left_out_is_heard_by_nothing_but_the_test(
-    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    features: Path, tmp_path: Path
 ) -> None:
     folder = changed_features(features, tmp_path / "spoken", spoken_by)
     data = open_features(folder)

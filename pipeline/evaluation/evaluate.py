@@ -51,7 +51,7 @@ from ivr.pipeline.runs.run_folder import (
     run_method,
     write_json,
 )
-from ivr.pipeline.runtime.progress import say
+from ivr.pipeline.runtime.progress import warn
 
 from .code_health import Confusion, Health, code_health, direction_health, draw_health
 from .curves import Curves, draw_curves, write_curves
@@ -335,7 +335,7 @@ def _labelled(items: CodedItems, what: str, protocol: Protocol) -> CodedItems:
     if items.labels and not known:
         raise EvaluateError(f"no {what} have a label; judge by pairs with --relevance pair")
     if len(known) < len(items.labels):
-        say(f"left out: {len(items.labels) - len(known)} {what} without a label")
+        warn(f"left out: {len(items.labels) - len(known)} {what} without a label")
     return items.select(known)
 
 
@@ -362,9 +362,9 @@ def _gallery(items: CodedItems, what: str, protocol: Protocol) -> CodedItems:
 def _say_departures(images: CodedItems, protocol: Protocol) -> None:
     share = images.splits.count("test") / max(1, len(images.splits))
     if not any(images.splits):
-        say("no splits: every item is a query and is searched")
+        warn("no splits: every item is a query and is searched")
     elif protocol.test is not None and abs(share - protocol.test) > 0.02:
-        say(
+        warn(
             f"note: {100 * share:.0f} % of the images are tested on, the protocol has "
             f"{100 * protocol.test:.0f} %"
         )
@@ -571,7 +571,7 @@ def _matching(
             other.append(int(rng.choice(strangers)))
             spoken.append(number)
     if not spoken:
-        say("note: no matching accuracy, no labelled voice has its image and others to tell from")
+        warn("note: no matching accuracy, no labelled voice has its image and others to tell from")
         return {}
     accuracy = matching_accuracy(
         *(_pair_odds(images.select(rows), voices.select(spoken), measure) for rows in (own, other))

@@ -7,7 +7,7 @@ from pathlib import Path
 from ivr.features.store import Table
 from ivr.features.waveform_augmentation import change_of, changed_name, changes_of, file_of
 from ivr.pipeline.datasets.manifest import ManifestError, resolve
-from ivr.pipeline.runtime.progress import say
+from ivr.pipeline.runtime.progress import warn
 
 from .feature_schema import difference, held_tables, same_settings
 from .modality import Target
@@ -90,7 +90,7 @@ def say_kept_changes(target: Target, finished: Collection[str]) -> None:
         if any(changed_name(name, change) not in finished for name in recorded)
     }
     if lacking:
-        say(f"{target.path}: not all voices have rows of {_with_options(lacking)}")
+        warn(f"{target.path}: not all voices have rows of {_with_options(lacking)}")
 
 
 def _say_made_anew(target: Target, tables: Sequence[Table]) -> None:
@@ -98,10 +98,10 @@ def _say_made_anew(target: Target, tables: Sequence[Table]) -> None:
     for table in tables:
         if not _same_settings(table, target):
             found = difference(table.config, target.config)
-            say(f"{target.path}: was made with other settings ({found}; all rows are made anew)")
+            warn(f"{target.path}: was made with other settings ({found}; all rows are made anew)")
             dropped = changes_of(table.text("names")) - changes_of(target.names)
             if dropped:
-                say(f"{target.path}: but not those of {_with_options(dropped)}")
+                warn(f"{target.path}: but not those of {_with_options(dropped)}")
             return
 
 

@@ -10,7 +10,7 @@ from ivr.features.store import Table, open_table
 from ivr.features.waveform_augmentation import changed_name, changes_of, file_of
 from ivr.pipeline.datasets.manifest import Item, read_manifest, write_manifest
 from ivr.pipeline.runtime.lock import only_writer
-from ivr.pipeline.runtime.progress import progress, say
+from ivr.pipeline.runtime.progress import progress, warn
 
 from .extract_result import MergedModality, MergeResult
 from .feature_schema import (
@@ -115,7 +115,7 @@ def _merge(path: Path, kind: str, names: Sequence[str], tasks: Sequence[Path]) -
     for change in sorted(changes_of(held)):
         lacking = sum(name in held and changed_name(name, change) not in held for name in names)
         if lacking:
-            say(f"{path}: {lacking} voices have no row of {change}")
+            warn(f"{path}: {lacking} voices have no row of {change}")
     others = sorted(set(held) - set(names))
     config = joint_config(tables, sources[0].config["settings"])
     rows = assemble(path, kind, config, tables, [*names, *others])
@@ -146,5 +146,5 @@ def _kept_tables(path: Path, kind: str, sources: Sequence[Table]) -> list[Table]
             kept.append(table)
         elif table.path == path:
             found = difference(table.config, sources[0].config)
-            say(f"{path}: was made with other settings ({found}); it is replaced")
+            warn(f"{path}: was made with other settings ({found}); it is replaced")
     return kept

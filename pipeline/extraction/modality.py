@@ -12,7 +12,7 @@ from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image import describe_encoder, load_encoder
 from ivr.features.waveform_augmentation import canonical_changes, changed_name
 from ivr.pipeline.runtime.device import choose_device
-from ivr.pipeline.runtime.progress import say
+from ivr.pipeline.runtime.progress import warn
 
 from .extract_config import ExtractConfig
 from .feature_schema import IMAGES, VOICES, compared_settings
@@ -80,7 +80,7 @@ def image_target(names: Sequence[str], out: Path, root: Path, config: ExtractCon
     _say_random(config)
     dim, provenance = describe_encoder(config.image)
     if not provenance["sha256"]:
-        say(
+        warn(
             f"note: the weights of {config.image.encoder} are not on this machine yet; rows of "
             "other weights are counted as done"
         )
@@ -148,7 +148,7 @@ def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractC
 
 def _say_random(config: ExtractConfig) -> None:
     if config.image.weights == "random":
-        say(
+        warn(
             f"note: {config.image.encoder} has RANDOM weights: good for trying things out, "
             "not for results"
         )

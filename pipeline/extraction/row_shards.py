@@ -11,7 +11,7 @@ from ivr.errors import IvrError
 from ivr.features.shards import assemble
 from ivr.features.store import text_column
 from ivr.features.waveform_augmentation import change_of, file_of
-from ivr.pipeline.runtime.progress import progress, say
+from ivr.pipeline.runtime.progress import progress, warn
 from ivr.pipeline.runtime.stop import Stop
 
 from .extract_config import ExtractConfig
@@ -83,7 +83,7 @@ def _skip(file: SkippedFile, skipped: dict[str, str], config: ExtractConfig) -> 
     if config.strict:
         raise ExtractError(f"{file.name}: {file.reason} (stopped by --strict)")
     if not change_of(file.name) or file_of(file.name) not in skipped:
-        say(f"skipped {file.name}: {file.reason}")
+        warn(f"skipped {file.name}: {file.reason}")
     skipped[file.name] = file.reason
 
 

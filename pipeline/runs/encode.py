@@ -27,7 +27,7 @@ from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.extraction.feature_schema import different_setting
 from ivr.pipeline.runtime.device import choose_device
-from ivr.pipeline.runtime.progress import progress, say
+from ivr.pipeline.runtime.progress import progress, warn
 
 from .run_folder import CODES, MODEL, RunError, load_model, read_config, read_splits
 
@@ -255,7 +255,7 @@ def _changed_voices(data: FeatureDataset, change: str) -> list[Item]:
             f"make them with ivr extract --augment {change}"
         )
     if lacking := len(data.voice_items()) - len(voices):
-        say(f"left out: {lacking} voices have no row of {change}")
+        warn(f"left out: {lacking} voices have no row of {change}")
     return voices
 
 

@@ -22,7 +22,7 @@ from ivr.pipeline.extraction.feature_dataset import stream_rows
 from ivr.pipeline.extraction.feature_schema import compared_settings
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.device import choose_device
-from ivr.pipeline.runtime.progress import say
+from ivr.pipeline.runtime.progress import warn
 
 from .encode import CodedItems, Codes, packed_codes, read_codes
 from .run_folder import CODES, CONFIG, MODEL, RunError, load_model, read_config
@@ -122,7 +122,7 @@ def find_voices(
 
 def _say_departure(model: Method, name: str) -> None:
     if model.distance != "hamming":
-        say(f"note: {name} ranks by {model.distance}; this search compares its sign codes")
+        warn(f"note: {name} ranks by {model.distance}; this search compares its sign codes")
 
 
 def _named(path: Path, read: Callable[[], Value]) -> Value:

@@ -32,7 +32,7 @@ from ivr.pipeline.runtime.config_options import configured, from_json
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.memory import room
-from ivr.pipeline.runtime.progress import say
+from ivr.pipeline.runtime.progress import say, warn
 
 from .encode import encode_run
 from .run_config import RunConfig
@@ -402,7 +402,7 @@ def _prepared(features: Path, config: RunConfig) -> Prepared:
         say(f"left out of training: classes {', '.join(sorted(unseen))}")
     for label in classes(data.manifest.images()):
         if label not in unseen.union(chosen["classes"]):
-            say(f"note: {label} is tested on, but no image of it is trained on")
+            warn(f"note: {label} is tested on, but no image of it is trained on")
     pairs = _training_and_validation(data, splits, chosen)
     return Prepared(data, splits, chosen, pairs, choose_device(config.device))
 
@@ -449,7 +449,7 @@ def _train(run: Path, prepared: Prepared, model: TrainedMethod) -> None:
     training = training.pooled_by(model.pool, room()).to(device)
     validation = validation.pooled_by(model.pool, room()).to(device)
     if not training.pooled:
-        say("the voices do not fit into memory: they are read from the file in every epoch")
+        warn("the voices do not fit into memory: they are read from the file in every epoch")
     epochs = train(model, optimiser, training, validation, config, seed=chosen["seed"], start=start)
     with SummaryWriter(str(run / "tensorboard"), purge_step=start + 1) as writer:
         for epoch in epochs:
@@ -513,7 +513,7 @@ def _say_counts(data: FeatureDataset, training: Pairs, validation: Pairs) -> Non
     lacking = len(data.manifest.images()) - len(data.image_items())
     silent = len(data.manifest.voices()) - len(data.voice_items())
     if lacking or silent:
-        say(f"left out: {lacking} images and {silent} voices of the manifest have no features")
+        warn(f"left out: {lacking} images and {silent} voices of the manifest have no features")
 
 
 def _start(
