@@ -21,9 +21,9 @@ import faiss
 import numpy as np
 from timing import seconds, spread
 
+from ivr.hashing.average_precision import average_precision
 from ivr.hashing.codes import pack, sign
-from ivr.hashing.metrics import average_precision
-from ivr.hashing.ranking import Histograms, class_histograms, class_histograms_numpy
+from ivr.hashing.histograms import Histograms, class_histograms, class_histograms_numpy
 
 NEAREST = 100
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ivr.errors import IvrError
 
 from .codes import unpack
-from .ranking import Histograms
+from .histograms import Histograms
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

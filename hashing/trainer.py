@@ -18,10 +18,10 @@ from ivr.errors import IvrError
 
 from .codes import pack, sign
 from .distances import Measure, measure_of
+from .histograms import class_histograms, score_histograms
 from .method import Batch, ClosedFormMethod, Method, TrainedMethod
 from .metrics import Scores, join_scores, scores
 from .pairs import Pairs
-from .ranking import class_histograms, score_histograms
 from .training_config import OptimiserName, TrainConfig
 
 # Distances of images to voices held at once.
@@ -226,8 +226,12 @@ def validation_scores(model: Method, pairs: Pairs) -> tuple[float, float]:
         return forward.mAP, backward.mAP
     codes = pack(sign(images)), pack(sign(voices))
     return (
-        scores(class_histograms(codes[0], image_labels, codes[1], voice_labels)).mAP,
-        scores(class_histograms(codes[1], voice_labels, codes[0], image_labels)).mAP,
+        scores(
+            class_histograms(codes[0], image_labels, codes[1], voice_labels), metrics=("mAP",)
+        ).mAP,
+        scores(
+            class_histograms(codes[1], voice_labels, codes[0], image_labels), metrics=("mAP",)
+        ).mAP,
     )
 
 
@@ -244,7 +248,8 @@ def _measured(
                 score_histograms(
                     measure(queries[0][start : start + step], gallery[0]),
                     queries[1][start : start + step, None] == gallery[1],
-                )
+                ),
+                metrics=("mAP",),
             )
             for start in range(0, len(queries[0]), step)
         ]

@@ -31,7 +31,7 @@ class IvrError(ValueError):
         MemoryFullError      ivr.features.encoder_batches
         MergeError           ivr.pipeline.extraction.merge
         MethodError          ivr.hashing.methods
-        MetricsError         ivr.hashing.metrics
+        MetricsError         ivr.hashing.buckets
         OptionError          ivr.pipeline.runtime.config_options
         PairsError           ivr.hashing.pairs
         RankingError         ivr.hashing.ranking

@@ -14,10 +14,11 @@ from sklearn.metrics import average_precision_score
 
 from ivr.cli.evaluate import evaluate as command
 from ivr.features.store import StoreError
+from ivr.hashing.buckets import MetricsError
 from ivr.hashing.codes import pack, unpack
 from ivr.hashing.distances import euclidean_distance
-from ivr.hashing.metrics import MetricsError, scores
-from ivr.hashing.ranking import score_histograms
+from ivr.hashing.histograms import score_histograms
+from ivr.hashing.metrics import scores
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.published import DATASETS
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
@@ -325,7 +326,7 @@ def test_a_query_with_nothing_relevant_counts_zero_is_left_out_or_is_an_error() 
         curve = curves["image_to_voice"]
         assert 100 * curve.precision[0] == pytest.approx(results["image_to_voice"]["P@1"])
         assert 100 * curve.chance == pytest.approx(results["chance"]["image_to_voice"]["P@1"])
-    with pytest.raises(MetricsError, match="1 of 3 queries have nothing relevant"):
+    with pytest.raises(MetricsError, match="1 of 3 queries have no relevant item"):
         evaluate(codes, replace(ALL, empty="error"))
 
 
@@ -600,7 +601,7 @@ def test_codes_of_images_alone_cannot_be_evaluated() -> None:
 def test_nothing_relevant_to_any_query_is_one_line() -> None:
     codes = random_codes(1)
     apart = replace(codes, voices=replace(codes.voices, labels=("z",) * 6))
-    with pytest.raises(MetricsError, match="no query has anything relevant"):
+    with pytest.raises(MetricsError, match="no query has a relevant item"):
         evaluate(apart, ALL)
 
 

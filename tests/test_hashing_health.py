@@ -17,7 +17,8 @@ from ivr.hashing.health import (
     pair_distances,
     quantisation_errors,
 )
-from ivr.hashing.ranking import Histograms, class_histograms_numpy, hamming_distance
+from ivr.hashing.histograms import Histograms, class_histograms_numpy
+from ivr.hashing.ranking import hamming_distance
 
 
 def random_codes(seed: int, items: int, bits: int) -> np.ndarray:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivr.hashing.metrics import average_precision
-from ivr.hashing.ranking import Histograms, chance_histograms
+from ivr.hashing.average_precision import average_precision
+from ivr.hashing.histograms import Histograms, chance_histograms
 
 from .manifest import Item
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ivr.errors import IvrError
-from ivr.hashing.metrics import PrecisionRecall
+from ivr.hashing.retrieval_curves import PrecisionRecall
 
 
 class CurvesError(IvrError):

@@ -12,24 +12,26 @@ from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest
 from ivr.hashing.distances import Measure, measure_of
 from ivr.hashing.health import confusion, pair_distances
-from ivr.hashing.metrics import (
-    PrecisionRecall,
-    Scores,
-    class_average_precision,
-    join_scores,
-    matching_accuracy,
-    precision_over_retrieved,
-    precision_recall_curve,
-    scores,
-)
-from ivr.hashing.ranking import (
+from ivr.hashing.histograms import (
     Histograms,
     chance_histograms,
     class_histograms,
     file_order_histograms,
-    hamming_distance,
     pair_histograms,
     score_histograms,
+)
+from ivr.hashing.metrics import (
+    Scores,
+    class_average_precision,
+    join_scores,
+    matching_accuracy,
+    scores,
+)
+from ivr.hashing.ranking import hamming_distance
+from ivr.hashing.retrieval_curves import (
+    PrecisionRecall,
+    precision_over_retrieved,
+    precision_recall_curve,
 )
 from ivr.pipeline.datasets.published import known_dataset
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
@@ -506,11 +508,11 @@ def _direction(
             pooled.append(ranker.pooled(by_distance, counted))
     figures, chance = join_scores(found), join_scores(random)
     if not pooled:
-        raise EvaluateError("no query has anything relevant in the database")
+        raise EvaluateError("no query has a relevant item in the database")
     together = _together(pooled)
     judged = ~np.isnan(figures.average_precision)
     precision = np.sum(total, axis=0) / np.count_nonzero(judged)
-    random_precision = float(chance.precision[judged, 0].mean())
+    random_precision = float(chance.of("P@1")[judged].mean())
     if ranker.distance is None:
         within = precision_recall_curve(together)
         curves = Curves(points, precision, within, "radius", random_precision)
@@ -546,7 +548,7 @@ def _precision_recall_by_rank(
     """
     relevant = together.relevant.sum()
     if relevant == 0:
-        raise EvaluateError("no query has anything relevant in the database")
+        raise EvaluateError("no query has a relevant item in the database")
     ranks = np.array(points, np.int64)
     queries = together.items.sum() / points[-1]
     return PrecisionRecall(ranks, precision / queries, precision * ranks / relevant)
