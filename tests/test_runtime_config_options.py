@@ -10,7 +10,13 @@ from ivr.hashing.methods.divh import DIVHConfig
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.runtime.config_options import OptionError, configured, describe, from_json
+from ivr.pipeline.runtime.config_options import (
+    OptionError,
+    configured,
+    describe,
+    from_json,
+    with_options,
+)
 
 
 @dataclass(frozen=True)
@@ -192,3 +198,25 @@ def test_json_that_is_no_config_is_refused(values: dict[str, Any], words: str) -
 def test_json_that_lacks_what_has_no_default_is_refused() -> None:
     with pytest.raises(OptionError, match=r"Sizes cannot be read: .*'classes'"):
         from_json(Sizes, {"image_dim": 1, "voice_shape": [1, 1, 1], "bits": 8})
+
+
+def test_options_by_keyword_reach_nested_configs() -> None:
+    config = with_options(Choices(weight=2.0), {"count": 5, "channels": (1, 2), "stride": (1, 1)})
+
+    assert config == Choices(count=5, weight=2.0, inner=Inner(channels=(1, 2), stride=(1, 1)))
+
+
+def test_an_outer_option_goes_before_a_nested_one_of_the_same_name() -> None:
+    @dataclass(frozen=True)
+    class Outer:
+        inner: Inner = field(default_factory=Inner)
+        stride: int = 0
+
+    assert with_options(Outer(), {"stride": 3}) == Outer(stride=3)
+
+
+def test_options_by_keyword_that_do_not_exist_or_are_refused_say_so() -> None:
+    with pytest.raises(OptionError, match=r"no option .chanels.; did you mean channels\?"):
+        with_options(Choices(), {"chanels": (1,)})
+    with pytest.raises(OptionError, match="one number a layer each"):
+        with_options(Choices(), {"channels": (1, 2, 3)})

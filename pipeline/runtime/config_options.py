@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -38,6 +38,44 @@ def configured(kind: type[Config], settings: Iterable[str]) -> Config:
             place = place.setdefault(parent, {})
         place[last] = _parse(_hint(kind, name.strip()), text.strip(), name.strip())
     return _replaced(kind(), chosen)
+
+
+def with_options(config: Config, options: Mapping[str, Any]) -> Config:
+    """Return ``config`` with ``options`` in place of its values.
+
+    Args:
+        config: a frozen dataclass with the values of all other options.
+        options: values by the name of the field. A name that only a nested config has is set
+            there, e.g. ``{"encoder": "alexnet"}`` in the ``image`` of an ``ExtractConfig``.
+
+    Raises:
+        OptionError: there is no such option, or its value is refused.
+    """
+    chosen: dict[str, Any] = {}
+    for name, value in options.items():
+        *parents, last = _place(config, name)
+        inner = chosen
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return _replaced(config, chosen)
+
+
+def _place(config: Any, name: str) -> tuple[str, ...]:
+    """Return the path of field names that leads to ``name``; the shortest one, then the first."""
+    level: list[tuple[tuple[str, ...], Any]] = [((), config)]
+    known: list[str] = []
+    while level:
+        names = [
+            ((*path, f.name), inner) for path, inner in level for f in dataclasses.fields(inner)
+        ]
+        for path, _ in names:
+            if path[-1] == name:
+                return path
+        known += [path[-1] for path, _ in names]
+        values = [(path, getattr(inner, path[-1])) for path, inner in names]
+        level = [(path, value) for path, value in values if dataclasses.is_dataclass(value)]
+    raise OptionError(f"no option {name!r}; {_nearest(known, name)}")
 
 
 def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
@@ -100,12 +138,15 @@ def _replaced(config: Config, values: Mapping[str, Any]) -> Config:
     }
     try:
         return dataclasses.replace(config, **whole)  # type: ignore[type-var]
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise OptionError(str(error)) from error
 
 
 def _near(kind: type[Any], name: str) -> str:
-    known = [row[0] for row in describe(kind)]
+    return _nearest([row[0] for row in describe(kind)], name)
+
+
+def _nearest(known: Sequence[str], name: str) -> str:
     near = get_close_matches(name, known, 3, 0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
 
