@@ -26,7 +26,7 @@ from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
-from ivr.pipeline.runs.train import make_pairs
+from ivr.pipeline.runs.training_data import make_pairs
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.memory import room
 
@@ -78,7 +78,7 @@ def main() -> None:
     shares = []
     pairs = kept.to(device), validation.pooled_by(model.pool, room()).to(device)
     for epoch in train(model, optimiser, *pairs, config, seed=0):
-        took = len(training.images) / epoch.pairs_per_second
+        took = len(training.labels) / epoch.pairs_per_second
         shares.append(1 - spent[-1] / took)
         spent.append(0.0)
         print(f"epoch {epoch.number}: {epoch.pairs_per_second:.0f} pairs a second")

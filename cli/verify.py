@@ -1,4 +1,4 @@
-"""``ivr verify``: is every byte as it was written?"""
+"""``ivr verify``: checksums of features, runs and comparisons."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from .errors import one_line
 @command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def verify(folder: Path) -> None:
-    """Read the HDF5 files of FOLDER (features or a run) and compare them with their sha256.
+    """Compare every file of FOLDER (features, a run or a comparison) with its sha256.
 
-    Exit status 1 where a byte is not as it was written.
+    Exit status 1 if a checksum does not match or a file is missing.
 
     \b
     Example:
@@ -22,8 +22,8 @@ def verify(folder: Path) -> None:
     with one_line():
         from ivr.pipeline.runs.verify import verify as stage
 
-        found = list(stage(folder))
-    for path, wrong in found:
-        click.echo(wrong or f"{path}: whole")
-    if any(wrong for _, wrong in found):
+        found = stage(folder)
+    for file in found.files:
+        click.echo(file.problem or f"{file.path}: whole")
+    if not found.whole:
         raise SystemExit(1)

@@ -77,8 +77,8 @@ class CanonicalMethod(ClosedFormMethod):
             self.pool(voices, frames.to(voices.device))[0]
             for voices, frames in training.voice_chunks()
         ]
-        summary = torch.cat(chunks).to(training.images.device)
-        paired = training.images.float()[training.voice_image]
+        summary = torch.cat(chunks).to(training.labels.device)
+        paired = training.images_of(training.voice_image).to(training.labels.device)
         images = _standardised(self.image_standardise, paired)
         voices = _standardised(self.voice_standardise, summary)
         found = canonical_correlation(images, voices, self.config.regularisation)

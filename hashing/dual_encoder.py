@@ -31,7 +31,7 @@ class DualEncoder(TrainedMethod):
 
     def fit_inputs(self, training: Pairs) -> None:
         """Take the statistics that both ends standardise with."""
-        self.image.fit_inputs(training.images)
+        self.image.fit_inputs(*training.image_statistics())
         self.voice.fit_inputs(training.voice_chunks())
 
     def pool(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,9 +83,9 @@ class ImageHead(nn.Module):
         outputs: Tensor = self.layers(self.standardise(images))
         return outputs
 
-    def fit_inputs(self, images: Tensor) -> None:
-        """Take mean and deviation from the training vectors [n, image_dim]."""
-        self.standardise.set(images.mean(0), images.std(0, correction=0))
+    def fit_inputs(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take mean and deviation [image_dim] of the training vectors."""
+        self.standardise.set(mean, deviation)
 
 
 class VoiceRefinement(nn.Module):

@@ -9,6 +9,8 @@ from torch import Tensor
 from ivr.errors import IvrError
 
 CHUNK = 256
+# Bytes of image vectors that are read at once for their statistics, where they lie in a file.
+STATISTICS_BYTES = 1 << 30
 
 Pool = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -22,15 +24,17 @@ class Pairs:
     """Images and their voices, as tensors.
 
     Attributes:
-        images: [n, image_dim] CNN vectors.
+        images: [n, image_dim] CNN vectors; with ``image_rows`` all vectors of a mapped file, read
+            when they are asked for.
         labels: [n] class numbers of the images.
-        voices: [m, streams, coefficients, frames] MFCC streams; with ``voice_rows`` all those of a
-            file that is mapped, and read when they are asked for.
+        voices: [m, streams, coefficients, frames] MFCC streams; with ``voice_rows`` all voices of a
+            mapped file, read when they are asked for.
         frames: [m] true number of frames of each voice.
         voice_image: [m] row of the image that each voice describes, ascending; every image has one.
         voice_rows: [m] row of each voice in ``voices``; None where they lie row for row.
         stored_frames: [m] frames as they are stored, where voices and ``frames`` are pooled
             (:meth:`pooled_by`); None where they are not.
+        image_rows: [n] row of each image in ``images``; None where they lie row for row.
     """
 
     images: Tensor
@@ -40,11 +44,12 @@ class Pairs:
     voice_image: Tensor
     voice_rows: Tensor | None = None
     stored_frames: Tensor | None = None
+    image_rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check that rows belong together."""
-        counts = torch.bincount(self.voice_image.cpu(), minlength=len(self.images))
-        if len(counts) != len(self.images) or bool((counts == 0).any()):
+        counts = torch.bincount(self.voice_image.cpu(), minlength=len(self.labels))
+        if len(counts) != len(self.labels) or bool((counts == 0).any()):
             raise PairsError("every image needs at least one voice to make a pair")
         if bool((self.voice_image.diff() < 0).any()):
             raise PairsError("voice_image must ascend")
@@ -53,6 +58,33 @@ class Pairs:
     def pooled(self) -> bool:
         """Whether voices are as the method takes them."""
         return self.stored_frames is not None
+
+    def images_of(self, rows: Tensor) -> Tensor:
+        """Return the vectors [b, image_dim] of the images ``rows`` [b], float32, where they lie."""
+        places = rows if self.image_rows is None else self.image_rows[rows.to("cpu")]
+        return self.images[places.to(self.images.device)].float()
+
+    def image_statistics(self) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation [image_dim] over all images.
+
+        Of vectors in a file, only some columns are in memory at once; the result is the same.
+        """
+        if self.image_rows is None:
+            return self.images.mean(0), self.images.std(0, correction=0)
+        step = max(64, STATISTICS_BYTES // (4 * len(self.labels)) // 64 * 64)
+        found = []
+        for start in range(0, self.images.shape[1], step):
+            some = self.images[:, start : start + step][self.image_rows].float()
+            found.append((some.mean(0), some.std(0, correction=0)))
+        return torch.cat([mean for mean, _ in found]), torch.cat([each for _, each in found])
+
+    def image_chunks(self, size: int) -> Iterator[Tensor]:
+        """Yield the vectors of all images in order, ``size`` at a time."""
+        if self.image_rows is None:
+            yield from torch.split(self.images, size)
+            return
+        for rows in torch.split(self.image_rows, size):
+            yield self.images[rows]
 
     def voices_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the voices ``rows`` [b] and their frames, where they lie."""
@@ -98,19 +130,20 @@ class Pairs:
         return self.frames if self.stored_frames is None else self.stored_frames
 
     def to(self, device: torch.device) -> "Pairs":
-        """Return the pairs on ``device``; voices that do not fit there stay and move by batches."""
+        """Return the pairs on ``device``; what does not fit there stays and moves by batches."""
         return replace(
             self,
-            images=self.images.to(device),
+            images=self._moved(self.images, self.image_rows, device),
             labels=self.labels.to(device),
-            voices=self.voices.to(device) if self._fit(device) else self.voices,
+            voices=self._moved(self.voices, self.voice_rows, device),
             frames=self.frames.to(device),
             voice_image=self.voice_image.to(device),
         )
 
-    def _fit(self, device: torch.device) -> bool:
-        """Return whether the voices are in memory and take at most half of what is free there."""
+    @staticmethod
+    def _moved(values: Tensor, mapped_rows: Tensor | None, device: torch.device) -> Tensor:
+        """Return ``values`` on ``device``, or where they are if they are mapped or too large."""
         if device.type != "cuda":
-            return True
+            return values.to(device)
         free, _ = torch.cuda.mem_get_info(device)
-        return self.voice_rows is None and self.voices.nbytes <= free / 2
+        return values.to(device) if mapped_rows is None and values.nbytes <= free / 2 else values

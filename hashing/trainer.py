@@ -140,9 +140,9 @@ def train(
     Raises:
         TrainingError: the loss is not finite, or there is one image, which has no batch statistics.
     """
-    if len(training.images) < 2:
+    if len(training.labels) < 2:
         raise TrainingError(
-            f"two images with voices are needed to train, got {len(training.images)}"
+            f"two images with voices are needed to train, got {len(training.labels)}"
         )
     config = resolved(config, model)
     epochs = config.epochs
@@ -166,26 +166,20 @@ def train(
             image_to_voice,
             voice_to_image,
             time.perf_counter() - began,
-            len(training.images) / steps_took,
+            len(training.labels) / steps_took,
         )
 
 
 def encode(model: Method, pairs: Pairs, *, batch_size: int = 512) -> tuple[np.ndarray, np.ndarray]:
     """Return the real outputs of all images [n, width] and voices [m, width], float32."""
-    images = encode_images(model, pairs.images, batch_size=batch_size)
+    images = _image_outputs(model, pairs.image_chunks(batch_size))
     chunks = pairs.voice_chunks(batch_size)
     return images, _voice_outputs(model, chunks, pooled=pairs.pooled)
 
 
 def encode_images(model: Method, images: Tensor, *, batch_size: int = 512) -> np.ndarray:
     """Return the real outputs [n, width], float32, of CNN vectors [n, image_dim]."""
-    device = model.device
-    model.eval()
-    with torch.inference_mode():
-        parts = [
-            model.encode_images(part.to(device).float()) for part in torch.split(images, batch_size)
-        ]
-    return torch.cat(parts).float().cpu().numpy()
+    return _image_outputs(model, torch.split(images, batch_size))
 
 
 def encode_voices(
@@ -194,6 +188,14 @@ def encode_voices(
     """Return the real outputs [m, width], float32, of MFCC streams and their true frames [m]."""
     chunks = zip(torch.split(voices, batch_size), torch.split(frames, batch_size), strict=True)
     return _voice_outputs(model, chunks, pooled=False)
+
+
+def _image_outputs(model: Method, chunks: Iterable[Tensor]) -> np.ndarray:
+    device = model.device
+    model.eval()
+    with torch.inference_mode():
+        parts = [model.encode_images(part.to(device).float()) for part in chunks]
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def _voice_outputs(
@@ -322,7 +324,8 @@ def epoch_batches(
 def _selected(model: TrainedMethod, pairs: Pairs, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
     """Yield the batches; where they come from a file or go to a GPU, the next one is on its way."""
     rows = [torch.from_numpy(batch) for batch in batches]
-    if pairs.pooled and pairs.voices.device == model.device:
+    in_memory = pairs.pooled and pairs.image_rows is None
+    if in_memory and {pairs.voices.device, pairs.images.device} == {model.device}:
         yield from (select(model, pairs, some) for some in rows)
         return
     with ThreadPoolExecutor(1) as pool:
@@ -335,13 +338,13 @@ def _selected(model: TrainedMethod, pairs: Pairs, batches: Sequence[np.ndarray])
 
 def select(model: Method, pairs: Pairs, voice_rows: Tensor) -> Batch:
     """Return the batch of the voices ``voice_rows`` [b], pooled, and their images."""
-    device = pairs.images.device
+    device = pairs.labels.device
     voices, frames = pairs.voices_of(voice_rows)
     voices, frames = voices.to(device), frames.to(device)
     if not pairs.pooled:
         voices, frames = model.pool(voices, frames)
     image_rows = pairs.voice_image[voice_rows.to(device)]
-    return Batch(pairs.images[image_rows], voices, frames, pairs.labels[image_rows])
+    return Batch(pairs.images_of(image_rows).to(device), voices, frames, pairs.labels[image_rows])
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:

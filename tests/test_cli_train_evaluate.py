@@ -210,7 +210,9 @@ def test_a_run_in_the_way_is_refused_and_overwritten_when_asked(
 ) -> None:
     copy = copied(run, tmp_path / "copy")
     again = ("train-hash", features, "--out", copy, *SHORT, "--seed", 9)
-    assert_one_line(ivr(*again), "exists already; go on with --resume, start anew with --overwrite")
+    assert_one_line(
+        ivr(*again), "exists already; continue it with --resume, start anew with --overwrite"
+    )
     succeeded(ivr(*again, "--overwrite"))
     assert json.loads((copy / "config.json").read_text())["seed"] == 9
 
@@ -244,7 +246,7 @@ def test_a_killed_run_goes_on_to_the_same_bits_as_one_that_was_not(
     assert not (killed / "codes.h5").exists()
     assert json.loads((killed / ".lock").read_text())["held"]
     resumed = succeeded(ivr("train-hash", features, "--out", killed, "--resume"))
-    assert "going on after epoch" in resumed.stderr
+    assert "continuing after epoch" in resumed.stderr
     whole = tmp_path / "whole"
     succeeded(ivr("train-hash", features, "--out", whole, *options))
     for name in ("model.safetensors", "checkpoint.safetensors"):

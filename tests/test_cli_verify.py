@@ -40,4 +40,4 @@ def test_a_flipped_bit_of_a_vector_is_found(features: Path) -> None:
 def test_a_folder_without_files_of_ours_is_refused(tmp_path: Path) -> None:
     result = ivr("verify", tmp_path)
     assert result.exit_code == 1
-    assert "holds none of images.h5, voices.h5, codes.h5" in result.stderr
+    assert "holds neither digests.json nor images.h5, voices.h5, codes.h5" in result.stderr

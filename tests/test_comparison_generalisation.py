@@ -29,7 +29,7 @@ from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_feature
 from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.runs.encode import read_codes
 from ivr.pipeline.runs.run_config import RunConfig
-from ivr.pipeline.runs.train import _prepared
+from ivr.pipeline.runs.train import prepared
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 SPEAKERS = ("ann:1", "bob", "eve")
@@ -87,11 +87,11 @@ def test_what_is_left_out_is_neither_in_training_nor_in_validation(
         checks=(PLAIN_CHECK, Check("x", left_out)) if left_out != LeftOut() else (PLAIN_CHECK,),
     )  # fmt: skip
     row = next(row for row in grid.rows() if row.left_out == left_out)
-    prepared = _prepared(spoken, grid.config(row, seed))
-    data, splits, told = prepared.data, prepared.splits, prepared.chosen["left_out"]
+    ready = prepared(spoken, grid.config(row, seed))
+    data, splits, told = ready.data, ready.splits, ready.chosen["left_out"]
     image_items = {item.name: item for item in data.image_items()}
     tested = {voice.caption for voice in data.voice_items() if splits[voice.name] == "test"}
-    for pairs, split in zip(prepared.pairs, ("train", "val"), strict=True):
+    for pairs, split in zip(ready.pairs, ("train", "val"), strict=True):
         images, used = met(data, pairs)
         assert images and {voice.image for voice in used} == images
         assert {splits[name] for name in images} == {splits[v.name] for v in used} == {split}
@@ -104,8 +104,8 @@ def test_what_is_left_out_is_neither_in_training_nor_in_validation(
             assert len(told["classes"]) == 2  # of six
             assert not set(told["classes"]) & {image_items[name].label for name in images}
             assert not set(told["classes"]) & {voice.label for voice in used}
-            assert not set(told["classes"]) & set(prepared.chosen["classes"])
-            assert prepared.chosen["sizes"]["classes"] == 4
+            assert not set(told["classes"]) & set(ready.chosen["classes"])
+            assert ready.chosen["sizes"]["classes"] == 4
         if left_out.speakers:
             assert told["speakers"] == [SPEAKERS[seed]]
             assert {voice.speaker for voice in used} == set(SPEAKERS) - {SPEAKERS[seed]}

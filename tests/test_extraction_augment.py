@@ -39,10 +39,12 @@ from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
 from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.merge import merge
+from ivr.pipeline.runs.choices import recorded
 from ivr.pipeline.runs.encode import encode_run, packed_codes, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config, write_json
-from ivr.pipeline.runs.train import _describe, _training_and_validation, resume_run, train_run
+from ivr.pipeline.runs.train import resume_run, train_run
+from ivr.pipeline.runs.training_data import training_and_validation
 
 __all__ = ["counted"]  # a fixture
 
@@ -283,7 +285,7 @@ def trained_on(features: Path, config: RunConfig) -> tuple[list[str], list[str],
     """Names of the rows that are trained on and chosen by, and the images of the training split."""
     data = open_features(features)
     splits = complete_splits(data.manifest, config.split)
-    pairs = _training_and_validation(data, splits, _describe(data, splits, config))
+    pairs = training_and_validation(data, splits, recorded(data, splits, config))
     names = {row: name for name, row in data.voice_rows.items()}
     found = []
     for some in pairs:

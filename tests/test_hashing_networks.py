@@ -168,7 +168,7 @@ def test_voices_are_standardised_by_their_true_frames_alone() -> None:
 def test_images_are_standardised_entry_by_entry() -> None:
     images = torch.tensor([[1.0, 10.0], [3.0, 10.0], [5.0, 40.0]])
     head = ImageHead(2, 4, PLAIN)
-    head.fit_inputs(images)
+    head.fit_inputs(images.mean(0), images.std(0, correction=0))
     # By hand: means 3 and 20, deviations sqrt(8/3) and sqrt(200).
     expected = torch.tensor([[-2 / (8 / 3) ** 0.5, -10 / 200**0.5]])
     torch.testing.assert_close(head.standardise(images[:1]), expected)
@@ -176,7 +176,7 @@ def test_images_are_standardised_entry_by_entry() -> None:
 
 def test_a_constant_entry_is_centred_and_not_divided_by_zero() -> None:
     head = ImageHead(2, 4, PLAIN)
-    head.fit_inputs(torch.tensor([[7.0, 1.0], [7.0, 3.0]]))
+    head.fit_inputs(torch.tensor([7.0, 2.0]), torch.tensor([0.0, 1.0]))
     assert head.standardise(torch.tensor([[7.0, 3.0], [9.0, 3.0]])).tolist() == [[0, 1], [2, 1]]
     voices = torch.full((2, STREAMS, COEFFICIENTS, FRAMES), 4.0)
     network = VoiceRefinement(SIZES, 4, PLAIN)

@@ -23,7 +23,7 @@ from ivr.pipeline.evaluation.evaluate import (
 )
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
-from ivr.pipeline.runs import train as stage
+from ivr.pipeline.runs import checkpoint as stage
 from ivr.pipeline.runs.encode import read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
@@ -251,6 +251,7 @@ def test_a_method_that_is_not_trained_leaves_one_line_and_no_checkpoint(
     assert {path.name for path in run.iterdir()} == {
         ".lock",
         "config.json", "splits.json", "model.safetensors", "history.jsonl", "codes.h5",
+        "digests.json",
     }  # fmt: skip
     (line,) = (run / "history.jsonl").read_text().splitlines()
     assert json.loads(line)["losses"] == {}
@@ -308,9 +309,9 @@ def test_a_method_that_was_stopped_goes_on_to_the_same_bits(
             raise Stopped
         write(path, epoch)
 
-    write = stage._write_history
+    write = stage.write_history
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(stage, "_write_history", stop)
+        patch.setattr(stage, "write_history", stop)
         train_run(features, tmp_path / "run", config_of(name))
     resume_run(tmp_path / "run", device="cpu")
     for file in ("model.safetensors", "checkpoint.safetensors"):

@@ -56,7 +56,7 @@ def test_a_method_in_a_file_is_trained_resumed_evaluated_and_searched(
     assert config["options"]["quantisation"] == 0.01
     assert succeeded(ivr("evaluate", run)).stdout.startswith(f"{NAME}, 16 bits")
     said = succeeded(ivr("train-hash", features, "--out", run, "--resume")).stderr
-    assert "after epoch 2 of 2" in said
+    assert "continuing after epoch 2 of 2" in said
     assert succeeded(ivr("encode", run)).stdout == f"{run / 'codes.h5'}: written\n"
 
 

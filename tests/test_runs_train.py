@@ -29,18 +29,18 @@ from ivr.pipeline.datasets.manifest import (
 )
 from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
-from ivr.pipeline.runs import train as stage
+from ivr.pipeline.runs import checkpoint as stage
 from ivr.pipeline.runs.encode import encode_run, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
 from ivr.pipeline.runs.train import (
-    _kept_voices,
-    make_pairs,
+    describe_run,
     remove_run,
     replace_run,
     resume_run,
     train_run,
 )
+from ivr.pipeline.runs.training_data import kept_voices, make_pairs
 from ivr.pipeline.runtime.config_options import OptionError, configured
 from ivr.pipeline.runtime.device import DeviceError
 
@@ -116,12 +116,12 @@ def test_a_run_folder_holds_what_the_architecture_promises(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         ".lock",
         "config.json", "splits.json", "model.safetensors", "checkpoint.safetensors",
-        "history.jsonl", "tensorboard", "codes.h5",
+        "history.jsonl", "tensorboard", "codes.h5", "digests.json",
     }  # fmt: skip
 
 
 def test_no_file_of_a_run_is_a_pickle(run: Path) -> None:
-    for path in (path for path in run.rglob("*") if path.is_file()):
+    for path in (path for path in run.rglob("[!.]*") if path.is_file()):
         content = path.read_bytes()
         # A pickle of protocol 2 or later begins with 0x80, a torch checkpoint is a zip file. (The
         # length that safetensors begin with may have that byte too.)
@@ -164,7 +164,7 @@ def test_config_json_holds_every_choice_the_data_and_the_versions(
 
 def test_a_learning_rate_left_open_is_written_as_the_one_that_was_used(features: Path) -> None:
     open_rate = replace(CONFIG, training=replace(TRAINING, optimiser="sgd", learning_rate=None))
-    found = json.loads(stage.describe_run(features, open_rate))["training"]["learning_rate"]
+    found = json.loads(describe_run(features, open_rate))["training"]["learning_rate"]
     assert found == trainer.LEARNING_RATES["sgd"]
 
 
@@ -206,7 +206,7 @@ def test_the_model_kept_is_the_last_of_those_best_on_validation(features: Path, 
 def train_until(features: Path, run: Path, epoch: int) -> Path:
     """A run of ``CONFIG`` stopped when ``epoch`` is done."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
-        stop_at(patch, "_show", epoch, lambda writer, done, config: done.number)
+        stop_at(patch, "write_events", epoch, lambda events, done: done.number)
         train_run(features, run, CONFIG)
     return run
 
@@ -249,10 +249,10 @@ def test_a_run_that_goes_on_remembers_how_good_it_was(
     ("optimiser", "where", "epoch"),
     [
         # After the checkpoint; between weights and history and the checkpoint; before the first.
-        ("adamw", "_show", 3),
-        ("sgd", "_show", 3),
-        ("adamw", "_write_checkpoint", 4),
-        ("adamw", "_write_checkpoint", 1),
+        ("adamw", "write_events", 3),
+        ("sgd", "write_events", 3),
+        ("adamw", "write_checkpoint", 4),
+        ("adamw", "write_checkpoint", 1),
     ],
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits_as_one_that_was_not(
@@ -263,8 +263,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_as_one_that_was_not(
     whole = train_run(features, tmp_path / "whole", config)
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         numbers = {
-            "_show": lambda writer, done, config: done.number,
-            "_write_checkpoint": lambda path, model, steps, number, best: number,
+            "write_events": lambda events, done: done.number,
+            "write_checkpoint": lambda path, model, steps, number, best: number,
         }
         stop_at(patch, where, epoch, numbers[where])
         train_run(features, tmp_path / "stopped", config)
@@ -306,7 +306,7 @@ def test_the_same_seed_trains_the_same_run_and_another_seed_another(
 
 def test_a_run_folder_that_exists_is_refused(features: Path, run: Path) -> None:
     before = (run / "config.json").read_bytes()
-    with pytest.raises(RunError, match="exists already; go on with --resume, start anew"):
+    with pytest.raises(RunError, match="exists already; continue it with --resume, start anew"):
         train_run(features, run, CONFIG)
     assert (run / "config.json").read_bytes() == before
 
@@ -694,7 +694,7 @@ def test_features_of_images_alone_cannot_be_trained_on(features: Path, tmp_path:
 
 def test_describing_a_run_writes_nothing(features: Path, tmp_path: Path) -> None:
     before = sorted(features.iterdir())
-    described = json.loads(stage.describe_run(features, CONFIG))
+    described = json.loads(describe_run(features, CONFIG))
     assert described["images"] == {"train": 12, "val": 3, "test": 3}
     assert described["options"]["gamma"] == 0.5
     assert sorted(features.iterdir()) == before
@@ -704,7 +704,7 @@ def test_describing_a_run_writes_nothing(features: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": "dvih"}, "no method 'dvih'; there are divh"),
+        ({"method": "dvih"}, "no method 'dvih'; there are cca_itq, .* scrl"),
         ({"bits": 12}, "bits must be one of 8, 16, 24, .* got 12"),
         ({"voices": "two"}, "voices must be one or all, got 'two'"),
         ({"streams": ()}, "streams must be of mfcc, delta, delta-delta, each once, got"),
@@ -735,7 +735,7 @@ def spoken_by(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
 def trained_voices(run: Path, data: FeatureDataset) -> tuple[set[str], set[str]]:
     """Names of the voices that a run trained on or was chosen on, and those tested on."""
     chosen, splits = read_config(run), json.loads((run / "splits.json").read_text())
-    kept = {voice.name for voice in _kept_voices(data, splits, chosen["left_out"])}
+    kept = {voice.name for voice in kept_voices(data, splits, chosen["left_out"])}
     used = {name for name in kept if splits[name] != "test"}
     return used, {voice.name for voice in data.voice_items() if splits[voice.name] == "test"}
 
@@ -776,5 +776,5 @@ def test_no_sentence_of_the_test_is_trained_on_where_that_is_asked_for(
     caption = {voice.name: voice.caption for voice in data.voice_items()}
     assert {caption[name] for name in tested} == {"A  pond!"}
     assert {caption[name] for name in used} == {"a river"}
-    with pytest.raises(RunError, match="the manifest has no captions to tell sentences by"):
+    with pytest.raises(RunError, match="the manifest has no captions to recognise sentences by"):
         train_run(features, tmp_path / "none", replace(SHORT, unseen_captions=True))

@@ -90,8 +90,7 @@ class DVAN(TrainedMethod):
 
     def fit_inputs(self, training: Pairs) -> None:
         """Take the statistics that both ends standardise with."""
-        images = training.images
-        self.standardise.set(images.mean(0), images.std(0, correction=0))
+        self.standardise.set(*training.image_statistics())
         self.audio.standardise.set(*frame_statistics(training.voice_chunks()))
 
     def encode_images(self, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ivr.features.atomic_files import replaced
+from ivr.pipeline.runtime.digests import record_digests
 
 from .comparison_table import Column, Spread, Table, TableRow
 
@@ -120,6 +121,7 @@ def write_table_files(folder: Path, name: str, table: Table) -> list[Path]:
     for path, text in zip(paths, forms.values(), strict=True):
         with replaced(path) as partial:
             partial.write_text(text, encoding="utf-8")
+    record_digests(folder, [path.name for path in paths])
     return paths
 
 

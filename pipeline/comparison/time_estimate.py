@@ -69,7 +69,7 @@ def measured_epoch_seconds(chosen: Mapping[str, Any], threads: int) -> float:
     with torch_threads(threads):
         if isinstance(model, ClosedFormMethod):
             pairs = _random_pairs(chosen, min(images, MOST_AT_ONCE))
-            return fit(model, pairs, pairs, seed=0).seconds * images / len(pairs.images)
+            return fit(model, pairs, pairs, seed=0).seconds * images / len(pairs.labels)
         assert isinstance(model, TrainedMethod)  # there are two kinds
         config = from_json(TrainConfig, chosen["training"])
         pairs = _random_pairs(chosen, min(images, config.batch_size))

@@ -53,6 +53,7 @@ from ivr.pipeline.runs.run_folder import (
     run_method,
     write_json,
 )
+from ivr.pipeline.runtime.digests import record_digests
 from ivr.pipeline.runtime.progress import warn
 
 from .code_health import Confusion, Health, code_health, direction_health, draw_health
@@ -151,6 +152,7 @@ def evaluate_run(
     draw_curves(folder / "curves.png", found.curves, run_title(results))
     draw_health(folder / "health.png", found.health, run_title(results))
     write_json(folder / RESULTS, results)  # last: where it is whole, the others are
+    record_digests(folder, (QUERIES, CURVES, "curves.png", "health.png", RESULTS))
     return results
 
 

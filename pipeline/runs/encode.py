@@ -27,6 +27,7 @@ from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.extraction.feature_schema import different_setting
 from ivr.pipeline.runtime.device import choose_device
+from ivr.pipeline.runtime.digests import record_digests
 from ivr.pipeline.runtime.progress import progress, warn
 
 from .run_folder import CODES, MODEL, RunError, load_model, read_config, read_splits
@@ -170,6 +171,8 @@ def encode_run(
         QUANTISATION: errors,
     }
     write_table(target, KIND, contents, columns)
+    if target.parent.resolve() == run.resolve():
+        record_digests(run, [target.name])
     return target
 
 

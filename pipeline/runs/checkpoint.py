@@ -1,0 +1,143 @@
+"""Epochs, checkpoint and best weights of a training in its run folder."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from ivr.hashing.method import Method, TrainedMethod
+from ivr.hashing.pairs import Pairs
+from ivr.hashing.trainer import Epoch, make_optimiser
+from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.runtime.progress import say
+
+from .learning import Recorder, Start
+from .run_folder import CHECKPOINT, HISTORY, MODEL, load_weights, read_tensors, write_tensors
+
+
+class FolderRecorder(Recorder):
+    """Writes the best weights, a checkpoint, the history and TensorBoard events of every epoch."""
+
+    def __init__(self, run: Path) -> None:
+        """Write into the run folder ``run``."""
+        self.run = run
+        self._events: SummaryWriter | None = None
+
+    def start(
+        self, model: TrainedMethod, training: Pairs, config: TrainConfig, device: torch.device
+    ) -> Start:
+        """Return where training begins: after the checkpoint of the folder, if it has one."""
+        if (self.run / CHECKPOINT).exists():
+            start = self._continued(model, config, device)
+        else:
+            (self.run / HISTORY).unlink(missing_ok=True)
+            start = super().start(model, training, config, device)
+        place = str(self.run / "tensorboard")
+        self._events = SummaryWriter(place, purge_step=start.epochs_done + 1)
+        return start
+
+    def keep(self, model: Method, epoch: Epoch) -> None:
+        """Write the weights to ``model.safetensors``."""
+        write_tensors(self.run / MODEL, model.state_dict(), {"epoch": str(epoch.number)})
+
+    def record(
+        self,
+        model: Method,
+        optimiser: torch.optim.Optimizer | None,
+        epoch: Epoch,
+        best: float,
+        config: TrainConfig,
+    ) -> None:
+        """Append to the history, and write the checkpoint and the events of a trained epoch."""
+        if optimiser is None:
+            (self.run / HISTORY).unlink(missing_ok=True)
+        write_history(self.run / HISTORY, epoch)
+        if optimiser is not None:
+            write_checkpoint(self.run / CHECKPOINT, model, optimiser, epoch.number, best)
+            assert self._events is not None
+            write_events(self._events, epoch)
+
+    def close(self) -> None:
+        """Close the TensorBoard events."""
+        if self._events is not None:
+            self._events.close()
+
+    def _continued(self, model: TrainedMethod, config: TrainConfig, device: torch.device) -> Start:
+        """Load model and optimiser from the checkpoint."""
+        tensors, notes = read_tensors(self.run / CHECKPOINT)
+        load_weights(model, _under(tensors, "model."), self.run / CHECKPOINT)
+        model.to(device)
+        optimiser = make_optimiser(model, config)
+        _load_optimiser(optimiser, _under(tensors, "optimiser."))
+        done = int(notes["epoch"])
+        _cut_history(self.run / HISTORY, done)
+        say(f"continuing after epoch {done} of {config.epochs}")
+        return Start(optimiser, done, float(notes["best"]))
+
+
+def write_history(path: Path, epoch: Epoch) -> None:
+    """Append ``epoch`` to the history, one JSON object per line."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(epoch)) + "\n")
+
+
+def read_history(path: Path) -> tuple[Epoch, ...]:
+    """Return the epochs in the history ``path``; damaged lines are left out."""
+    epochs = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        with suppress(ValueError, TypeError):
+            epochs.append(Epoch(**json.loads(line)))
+    return tuple(epochs)
+
+
+def write_checkpoint(
+    path: Path, model: Method, optimiser: torch.optim.Optimizer, epoch: int, best: float
+) -> None:
+    """Write what training needs to continue after ``epoch``."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for number, state in optimiser.state_dict()["state"].items():
+        tensors |= {
+            f"optimiser.{number}.{name}": torch.as_tensor(value)
+            for name, value in state.items()
+            if value is not None
+        }
+    write_tensors(path, tensors, {"epoch": str(epoch), "best": repr(best)})
+
+
+def write_events(events: SummaryWriter, epoch: Epoch) -> None:
+    """Write losses, learning rate and validation mAP of ``epoch`` for TensorBoard."""
+    values = {f"loss/{name}": value for name, value in epoch.losses.items()}
+    values["learning_rate"] = epoch.learning_rate
+    if epoch.image_to_voice is not None and epoch.voice_to_image is not None:
+        values["validation/image_to_voice"] = epoch.image_to_voice
+        values["validation/voice_to_image"] = epoch.voice_to_image
+    for name, value in values.items():
+        events.add_scalar(name, value, epoch.number)
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _cut_history(path: Path, epochs: int) -> None:
+    """Drop the lines that a killed run wrote after its last checkpoint."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    path.write_bytes(b"".join(line + b"\n" for line in lines[:epochs]))

@@ -1,0 +1,221 @@
+"""What a run records of its features and its choices, and whether another run may continue it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivr.hashing.method import Method, TrainedMethod
+from ivr.hashing.methods import method_entry
+from ivr.hashing.networks import Sizes
+from ivr.hashing.trainer import resolved
+from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.datasets.manifest import COLUMNS, classes
+from ivr.pipeline.extraction.feature_dataset import FeatureDataset
+from ivr.pipeline.runtime.config_options import configured
+
+from .run_config import RunConfig
+from .run_folder import RunError, method_origin
+from .training_data import left_out_classes
+
+# What older runs, which do not record these choices, used.
+DEFAULTS_OF_OLDER_RUNS: Mapping[str, Any] = {
+    "augmented": False,
+    "left_out": {"speakers": [], "captions_of_test": False},
+}
+VERSIONS = ("image-voice-hashing", "torch", "numpy")
+# The columns that the digest of older runs covers.
+OLDER_COLUMNS = ("image", "voice", "label", "split", "group")
+
+
+def recorded(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig) -> dict[str, Any]:
+    """Return the content of ``config.json``: everything that decides the run, as JSON values.
+
+    Raises:
+        RunError: a choice that these features do not allow.
+    """
+    choices = recorded_choices(data, config)
+    left_out = left_out_classes(choices["left_out"])
+    trained = (item for item in data.manifest.images() if splits[item.name] != "test")
+    names = [label for label in classes(trained) if label not in left_out]
+    _require_trainable(data, config, names if left_out else None)
+    assert data.images is not None
+    sizes = _sizes(data, config, len(names))
+    entry = method_entry(config.method)
+    try:
+        entry.build(configured(entry.config, config.options), sizes)
+    except ValueError as error:
+        raise RunError(f"{config.method}: {error}") from error
+    return {
+        **about_method(config.method),
+        **choices,
+        "sizes": asdict(sizes),
+        "classes": names,
+        "features": {
+            "folder": str(data.folder.resolve()),
+            "sha256": data.digests(),
+            "changes": list(data.held_changes()),
+            "manifest_sha256": manifest_digest(data),
+            "weights": data.images.config.get("made_with", {}).get("weights", "unknown"),
+            "images": data.image_settings(),
+            "voices": data.voice_settings(),
+        },
+        "versions": used_versions(),
+    }
+
+
+def recorded_choices(data: FeatureDataset, config: RunConfig) -> dict[str, Any]:
+    """Return the choices that a run shares with one that continues it, as JSON values."""
+    entry = method_entry(config.method)
+    unseen = _unseen_classes(data, config)
+    return {
+        "method": config.method,
+        "bits": config.bits,
+        "voices": config.voices,
+        "streams": list(config.streams),
+        "seed": config.seed,
+        "left_out": {
+            # Only where there are any, so that runs of earlier versions can be continued.
+            **({"classes": unseen} if unseen else {}),
+            "speakers": sorted(config.without_speakers),
+            "captions_of_test": config.unseen_captions,
+        },
+        "augmented": config.augmented,
+        "split": asdict(config.split),
+        "options": asdict(configured(entry.config, config.options)),
+        "training": recorded_training(entry.build, config.training),
+    }
+
+
+def about_method(name: str) -> dict[str, str]:
+    """Return what a run records of the method itself."""
+    method, origin = method_entry(name).build, method_origin(name)
+    return {
+        "method": name,
+        **({"method_from": origin} if origin else {}),
+        "source": method.source,
+        "reconstruction": method.reconstruction,
+    }
+
+
+def recorded_training(method: type[Method], config: TrainConfig) -> dict[str, Any]:
+    """Return how ``method`` is trained, with every default filled in; ``{}`` in closed form."""
+    return asdict(resolved(config, method)) if issubclass(method, TrainedMethod) else {}
+
+
+def used_versions() -> dict[str, str]:
+    """Return the versions of this package and of the libraries that compute."""
+    return {name: version(name) for name in VERSIONS}
+
+
+def manifest_digest(data: FeatureDataset, columns: tuple[str, ...] = COLUMNS) -> str:
+    """Return the sha256 of ``columns`` of the manifest, in the order of its rows.
+
+    All columns decide what is trained on: captions and speakers can be left out of training.
+    """
+    rows = [[getattr(row, name) for name in columns] for row in data.manifest.rows]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def require_same_features(
+    run: Path, chosen: Mapping[str, Any], data: FeatureDataset, digest: str
+) -> None:
+    """Refuse features that are not those that ``run`` was trained on.
+
+    Args:
+        run: a run folder.
+        chosen: the content of its ``config.json``.
+        data: the features.
+        digest: :func:`manifest_digest` of them.
+
+    Raises:
+        RunError: other features, another manifest, or an older run whose record does not cover
+            all columns that it depends on.
+    """
+    began_with = chosen["features"]
+    manifest = began_with.get("manifest_sha256")
+    older = manifest == manifest_digest(data, OLDER_COLUMNS)
+    same = data.digests(began_with.get("changes", ())) == began_with["sha256"]
+    if not same or not (older or manifest == digest):
+        raise RunError(f"{data.folder}: not the features that {run} began with; start a new run")
+    left_out = chosen.get("left_out", {})
+    if older and (left_out.get("speakers") or left_out.get("captions_of_test")):
+        raise RunError(
+            f"{run}: an earlier version began this run and did not record captions and speakers, "
+            "which decide what it trains on; start a new run"
+        )
+
+
+def require_same_choices(run: Path, chosen: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse a run whose choices are not ``expected`` (:func:`recorded_choices`).
+
+    Raises:
+        RunError: another choice.
+    """
+    for name, asked in json.loads(json.dumps(expected)).items():
+        begun_with = chosen.get(name, DEFAULTS_OF_OLDER_RUNS.get(name))
+        if asked != begun_with:
+            raise RunError(
+                f"{run}: was begun with {name} {json.dumps(begun_with)}, now asked for "
+                f"{json.dumps(asked)}; continue with --resume and no other option, "
+                "or start a new run"
+            )
+
+
+def _require_trainable(
+    data: FeatureDataset, config: RunConfig, remaining: list[str] | None
+) -> None:
+    """Refuse features that this run cannot be trained on.
+
+    Args:
+        data: the features.
+        config: of the run.
+        remaining: the classes to train on, None where no class is left out.
+    """
+    if remaining is not None and len(remaining) < 2:
+        raise RunError(
+            f"{data.folder}: {len(remaining)} of the classes would be left to train on, "
+            "two or more are needed"
+        )
+    if data.images is None or data.voices is None:
+        raise RunError(f"{data.folder}: training needs images and voices")
+    if config.augmented and not data.changes():
+        raise RunError(
+            f"{data.folder}: has no changed voices to train on; make them with ivr extract, "
+            "e.g. --augment speed=0.9 --augment speed=1.1"
+        )
+
+
+def _sizes(data: FeatureDataset, config: RunConfig, number_of_classes: int) -> Sizes:
+    voice = data.voice_settings()
+    _, coefficients, frames = voice["shape"]
+    return Sizes(
+        data.image_settings()["shape"][0],
+        (len(config.streams), coefficients, frames),
+        config.bits,
+        number_of_classes,
+        voice.get("mels", Sizes.mels),
+        voice.get("sample_rate", Sizes.sample_rate),
+    )
+
+
+def _unseen_classes(data: FeatureDataset, config: RunConfig) -> list[str]:
+    """Return the classes that are left out: those that are named and those that the seed draws.
+
+    Raises:
+        RunError: an unknown class.
+    """
+    names = classes(data.manifest.images())
+    unknown = set(config.without_classes) - set(names)
+    if unknown:
+        raise RunError(
+            f"{data.folder}: no class {min(unknown)!r}; there are {', '.join(names) or 'none'}"
+        )
+    count = max(2, int(len(names) * config.unseen_classes + 0.5)) if config.unseen_classes else 0
+    drawn = np.random.default_rng(config.seed).permutation(len(names))[:count]
+    return sorted({*config.without_classes, *(names[place] for place in drawn)})

@@ -1,0 +1,126 @@
+"""The one training loop of all methods; a recorder decides where epochs and best weights go."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+
+from ivr.hashing.method import ClosedFormMethod, Method, TrainedMethod
+from ivr.hashing.pairs import Pairs
+from ivr.hashing.trainer import Epoch, fit, make_optimiser, train
+from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.runtime.memory import room
+from ivr.pipeline.runtime.progress import say, warn
+
+
+class Start(NamedTuple):
+    """Where a training begins: at its first epoch, or after a checkpoint."""
+
+    optimiser: torch.optim.Optimizer
+    epochs_done: int = 0
+    best: float = -1.0
+
+
+class Recorder(ABC):
+    """Keeps the epochs and the best weights of a training, in a run folder or in memory."""
+
+    def start(
+        self, model: TrainedMethod, training: Pairs, config: TrainConfig, device: torch.device
+    ) -> Start:
+        """Make ``model`` ready for its next epoch on ``device``; return where it begins."""
+        model.fit_inputs(training)
+        model.to(device)
+        return Start(make_optimiser(model, config))
+
+    @abstractmethod
+    def keep(self, model: Method, epoch: Epoch) -> None:
+        """Keep the weights of ``model``, the best so far, in place of those kept before."""
+
+    @abstractmethod
+    def record(
+        self,
+        model: Method,
+        optimiser: torch.optim.Optimizer | None,
+        epoch: Epoch,
+        best: float,
+        config: TrainConfig,
+    ) -> None:
+        """Record a finished epoch; without an optimiser it is the one step of a closed form."""
+
+    def close(self) -> None:
+        """Release what the recorder holds open."""
+        return
+
+
+def learn(
+    model: Method,
+    pairs: tuple[Pairs, Pairs],
+    config: TrainConfig,
+    device: torch.device,
+    *,
+    seed: int,
+    recorder: Recorder,
+) -> float:
+    """Train ``model`` in place, or compute it; return the best mean validation mAP in [0, 1].
+
+    Args:
+        model: newly built.
+        pairs: to learn from, and to choose the best epoch on.
+        config: how to train, with every default filled in.
+        device: where to compute.
+        seed: decides batches, drawn voices, dropout and masks.
+        recorder: takes every epoch and the best weights; of equally good epochs it keeps the last.
+    """
+    if isinstance(model, ClosedFormMethod):
+        return _compute(model, pairs, device, seed, recorder)
+    assert isinstance(model, TrainedMethod)  # there are two kinds
+    training, validation = pairs
+    optimiser, done, best = recorder.start(model, training, config, device)
+    training = training.pooled_by(model.pool, room()).to(device)
+    validation = validation.pooled_by(model.pool, room()).to(device)
+    if not training.pooled:
+        warn("the voices do not fit into memory: they are read from the file in every epoch")
+    epochs = train(model, optimiser, training, validation, config, seed=seed, start=done)
+    for epoch in epochs:
+        if epoch.score is not None and epoch.score >= best:
+            best = epoch.score
+            recorder.keep(model, epoch)
+        recorder.record(model, optimiser, epoch, best, config)
+        say(epoch_text(epoch, config))
+    return best
+
+
+def epoch_text(epoch: Epoch, config: TrainConfig) -> str:
+    """Return the line that describes ``epoch`` while training."""
+    return (
+        f"epoch {epoch.number}/{config.epochs}: loss {epoch.losses['loss']:.4f}"
+        f"{validation_text(epoch)}, {epoch.pairs_per_second:.0f} pairs per second"
+    )
+
+
+def validation_text(epoch: Epoch) -> str:
+    """Return both validation mAP of ``epoch``, ``""`` where it was not validated."""
+    if epoch.image_to_voice is None or epoch.voice_to_image is None:
+        return ""
+    return (
+        f", validation mAP image->voice {100 * epoch.image_to_voice:.2f} "
+        f"voice->image {100 * epoch.voice_to_image:.2f}"
+    )
+
+
+def _compute(
+    model: ClosedFormMethod,
+    pairs: tuple[Pairs, Pairs],
+    device: torch.device,
+    seed: int,
+    recorder: Recorder,
+) -> float:
+    """Compute ``model`` in one step; a run that was stopped is computed again."""
+    training, validation = (some.to(device) for some in pairs)
+    model.to(device)
+    epoch = fit(model, training, validation, seed=seed)
+    score = epoch.score or 0.0
+    recorder.record(model, None, epoch, score, TrainConfig())
+    recorder.keep(model, epoch)
+    say(f"computed in {epoch.seconds:.1f} s{validation_text(epoch)}")
+    return score

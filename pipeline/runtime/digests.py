@@ -1,0 +1,77 @@
+"""The sha256 of the files of a folder in ``digests.json``, so that any changed byte is found later.
+
+Every stage calls :func:`record_digests` when its files are written, last of all.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ivr.errors import IvrError
+from ivr.features.atomic_files import file_digest, replaced
+
+DIGESTS = "digests.json"
+
+
+class DigestsError(IvrError):
+    """A list of digests that cannot be read, in one line."""
+
+
+def record_digests(folder: Path, names: Iterable[str]) -> None:
+    """Record the sha256 of the files ``names`` of ``folder``; a file that is missing is dropped.
+
+    The digests of other files stay. Several processes may record at the same time.
+    """
+    new = {name: file_digest(folder / name) for name in names if (folder / name).is_file()}
+    _update(folder, names, new)
+
+
+def forget_digests(folder: Path, names: Iterable[str]) -> None:
+    """Drop the digests of the files ``names``, which are about to be written."""
+    if (folder / DIGESTS).is_file():
+        _update(folder, names, {})
+
+
+def read_digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 by file name that ``folder`` records, ``{}`` if it records none.
+
+    Raises:
+        DigestsError: not a list of digests.
+    """
+    path = folder / DIGESTS
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DigestsError(f"{path}: damaged, not JSON ({error})") from error
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise DigestsError(f"{path}: damaged, not a list of sha256 by file name")
+    return found
+
+
+def _update(folder: Path, names: Iterable[str], new: dict[str, str]) -> None:
+    with _alone(folder):
+        try:
+            kept = read_digests(folder)
+        except DigestsError:  # ivr verify names it; a new list replaces it
+            kept = {}
+        found = {name: digest for name, digest in kept.items() if name not in set(names)} | new
+        with replaced(folder / DIGESTS) as partial:
+            text = json.dumps(dict(sorted(found.items())), indent=2, ensure_ascii=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process updates the digests of ``folder``."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

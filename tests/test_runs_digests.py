@@ -1,0 +1,139 @@
+"""Which bytes ``ivr verify`` watches, and that it finds any that changed."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import ivr, succeeded
+
+from ivr.pipeline.evaluation.evaluate import evaluate_run
+from ivr.pipeline.evaluation.protocol import PROTOCOLS
+from ivr.pipeline.runs.encode import encode_run
+from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runs.train import resume_run, train_run
+from ivr.pipeline.runs.verify import VerifyError, verify
+from ivr.pipeline.runtime.digests import DIGESTS, read_digests, record_digests
+
+
+@pytest.fixture(scope="module")
+def evaluated(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained and evaluated, read only."""
+    run = tmp_path_factory.mktemp("digests") / "run"
+    train_run(features, run, RunConfig("cca_sign", bits=16, device="cpu"))
+    evaluate_run(run, PROTOCOLS["divh"])
+    return run
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_everything_that_a_run_reads_later_has_a_digest(evaluated: Path) -> None:
+    names = {path.name for path in files(evaluated)} - {DIGESTS}
+    assert set(read_digests(evaluated)) == names
+    assert {
+        "config.json", "splits.json", "model.safetensors", "history.jsonl", "codes.h5",
+        "results.json", "queries.h5", "curves.csv",
+    } <= names  # fmt: skip
+    found = verify(evaluated)
+    assert found.whole
+    assert [file.path.name for file in found.files] == sorted(names)
+    assert {file.state for file in found.files} == {"whole"}
+
+
+def test_one_flipped_byte_is_found_in_each_file_of_a_run(evaluated: Path, tmp_path: Path) -> None:
+    for path in files(evaluated):
+        for share in (0, 0.5, 1):
+            copy = Path(shutil.copytree(evaluated, tmp_path / "copy"))
+            flip(copy / path.name, int(share * (path.stat().st_size - 1)))
+            found = verify(copy)
+            changed = [file for file in found.files if file.state != "whole"]
+            assert not found.whole or path.name == DIGESTS
+            if path.name != DIGESTS:
+                assert [file.path.name for file in changed] == [path.name]
+                assert changed[0].problem.startswith(f"{copy / path.name}: damaged")
+            else:
+                assert changed
+            shutil.rmtree(copy)
+
+
+def test_one_flipped_byte_is_found_in_each_table_of_features(
+    features: Path, tmp_path: Path
+) -> None:
+    for name in ("images.h5", "voices.h5"):
+        copy = Path(shutil.copytree(features, tmp_path / name))
+        flip(copy / name, (copy / name).stat().st_size // 2)
+        assert [f.path.name for f in verify(copy).files if f.state == "changed"] == [name]
+
+
+def test_a_missing_file_is_named_and_files_without_a_digest_are_noted(
+    evaluated: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(evaluated, tmp_path / "copy"))
+    (copy / "splits.json").unlink()
+    (copy / "notes.txt").write_text("mine")
+    found = verify(copy)
+    assert not found.whole
+    states = {file.path.name: file.state for file in found.files}
+    assert states["splits.json"] == "missing"
+    assert states["notes.txt"] == "no digest"
+    result = ivr("verify", copy)
+    assert result.exit_code == 1
+    assert f"{copy / 'splits.json'}: missing\n" in result.stdout
+    assert f"{copy / 'notes.txt'}: no digest was recorded\n" in result.stdout
+
+
+def test_a_run_of_an_earlier_version_has_no_digests_and_is_not_called_damaged(
+    evaluated: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(evaluated, tmp_path / "copy"))
+    (copy / DIGESTS).unlink()
+    said = succeeded(ivr("verify", copy)).stdout
+    assert f"{copy / 'codes.h5'}: whole\n" in said  # tables hold a digest of their own
+    assert f"{copy / 'model.safetensors'}: no digest was recorded\n" in said
+
+
+def test_encoding_evaluating_and_resuming_again_keep_the_digests_true(
+    features: Path, evaluated: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(evaluated, tmp_path / "copy"))
+    encode_run(copy, device="cpu")
+    assert verify(copy).whole
+    evaluate_run(copy, replace(PROTOCOLS["divh"], voices="all"))
+    assert verify(copy).whole
+    resume_run(copy, features=features, device="cpu")
+    assert verify(copy).whole
+    assert json.loads((copy / DIGESTS).read_text()).keys() == read_digests(evaluated).keys()
+
+
+def test_a_folder_of_runs_is_verified_as_a_whole(evaluated: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(evaluated, tmp_path / "runs" / name)
+    assert verify(tmp_path).whole
+    flip(tmp_path / "runs" / "two" / "model.safetensors", 200)
+    assert [f.path.parent.name for f in verify(tmp_path).files if f.state == "changed"] == ["two"]
+
+
+def test_a_folder_without_any_digest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(VerifyError, match=r"holds neither digests.json nor images.h5"):
+        verify(tmp_path)
+
+
+def test_digests_of_other_files_stay(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+        record_digests(tmp_path, [name])
+    (tmp_path / "b").unlink()
+    record_digests(tmp_path, ["b"])
+    # sha256 of the letter a, as sha256sum prints it.
+    digest = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    assert read_digests(tmp_path) == {"a": digest}
