@@ -404,7 +404,7 @@ def test_a_class_that_was_never_trained_on_is_evaluated(features: Path, tmp_path
 
     other, run = with_rows(features, tmp_path / "features", unseen), tmp_path / "run"
     trained = succeeded(ivr("train-hash", other, "--out", run, *SHORT))
-    assert "note: river is tested on, but no image of it is trained on" in trained.stderr
+    assert "note: the test split has images of river, the training split has none" in trained.stderr
     assert json.loads((run / "config.json").read_text())["classes"] == ["forest", "pond"]
     found = json.loads(succeeded(ivr("evaluate", run, "--voices", "all", "--json")).stdout)
     assert (found["image_to_voice"]["queries"], found["image_to_voice"]["gallery"]) == (8, 16)
