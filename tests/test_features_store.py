@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ivr.features import digest, store
-from ivr.features.shards import Shards, assemble
+from ivr.features.shards import Shards, assemble, rows_digest
 from ivr.features.store import (
     StoreError,
     canonical_json,
@@ -421,6 +421,41 @@ def test_files_that_are_no_shards_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "s" / "..9.shard.9.partial").write_text("what a killed writer leaves")
     shards.clear()
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_text_of_a_later_source_is_not_cut_to_the_width_of_the_first(
+    tmp_path: Path, order: tuple[int, int]
+) -> None:
+    labels = {"a.png": "sea", "b.png": "réservoir"}
+    for name, label in labels.items():
+        columns = {"names": text_column([name]), "labels": text_column([label])}
+        write_table(tmp_path / f"{name}.h5", "rows", {}, columns)
+    sources = [open_table(tmp_path / f"{name}.h5", "rows") for name in labels]
+    taken = [sources[place] for place in order]
+    assemble(tmp_path / "all.h5", "rows", {}, taken, ["a.png", "b.png"])
+    table = open_table(tmp_path / "all.h5", "rows")
+    assert table.text("labels") == ("sea", "réservoir")
+    # As wide as the rows that are there need it, wherever they came from.
+    assemble(tmp_path / "one.h5", "rows", {}, taken, ["a.png"])
+    one = open_table(tmp_path / "one.h5", "rows")
+    assert (one.text("labels"), one.columns["labels"].dtype) == (("sea",), np.dtype("S3"))
+    assert rows_digest(table, ["a.png"]) == one.sha256
+
+
+def test_columns_of_another_type_are_not_assembled(tmp_path: Path) -> None:
+    half = VECTORS.astype(np.float16)
+    for name, values in (("one", VECTORS), ("half", half), ("narrow", VECTORS[:, :2])):
+        write_table(tmp_path / f"{name}.h5", "rows", {}, columns(vectors=values))
+    write_table(tmp_path / "bare.h5", "rows", {}, {"names": text_column(NAMES)})
+    first = open_table(tmp_path / "one.h5", "rows")
+    for name in ("half", "narrow"):
+        other = open_table(tmp_path / f"{name}.h5", "rows")
+        with pytest.raises(StoreError, match=f"{name}.h5: column vectors has another type or sh"):
+            assemble(tmp_path / "all.h5", "rows", {}, [first, other], NAMES)
+    with pytest.raises(StoreError, match=r"one\.h5: not all files to join have a column vectors"):
+        bare = open_table(tmp_path / "bare.h5", "rows")
+        assemble(tmp_path / "all.h5", "rows", {}, [first, bare], NAMES)
 
 
 def test_no_folder_means_no_shards(tmp_path: Path) -> None:
