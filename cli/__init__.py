@@ -23,6 +23,7 @@ COMMANDS = {
     "encode": "Turn features into packed codes with a trained run.",
     "evaluate": "Rank by Hamming distance and print the figures.",
     "compare": "Train and judge many methods, into one table.",
+    "probe": "Tell what limits the result: image encoder, voices or method.",
     "search": "Find the images of a voice, or the voices of an image.",
     "verify": "Find any byte that is not as it was written.",
     "demo": "Draw, speak, extract, train and evaluate a small set.",

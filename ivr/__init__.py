@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.splits import SplitConfig
     from ivr.pipeline.evaluation.evaluate import evaluate_run as evaluate
     from ivr.pipeline.evaluation.protocol import Protocol
+    from ivr.pipeline.evaluation.probe import probe
+    from ivr.pipeline.evaluation.probe_config import ProbeConfig
+    from ivr.pipeline.evaluation.protocol import Protocol
     from ivr.pipeline.extraction.extract import extract
     from ivr.pipeline.extraction.extract_config import ExtractConfig
     from ivr.pipeline.extraction.feature_dataset import open_features
@@ -43,6 +46,7 @@ __all__ = [
     "IvrError",
     "NetworkConfig",
     "PrepareConfig",
+    "ProbeConfig",
     "Protocol",
     "RunConfig",
     "SplitConfig",
@@ -57,6 +61,7 @@ __all__ = [
     "merge",
     "open_features",
     "prepare",
+    "probe",
     "read_manifest",
     "train",
     "verify",
@@ -82,6 +87,7 @@ _PLACES = {
     "merge": "ivr.pipeline.extraction.merge:merge",
     "open_features": "ivr.pipeline.extraction.feature_dataset:open_features",
     "prepare": "ivr.pipeline.datasets.prepare:prepare",
+    "probe": "ivr.pipeline.evaluation.probe:probe",
     "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
     "train": "ivr.pipeline.runs.train:train_run",
     "verify": "ivr.pipeline.runs.verify:verify",

@@ -1,0 +1,101 @@
+"""What a probe found, as text, CSV, JSON and a picture."""
+
+import csv
+import json
+import warnings
+from pathlib import Path
+
+from ivr.features.atomic_files import replaced
+
+from .confusion_picture import NAMED, draw_confusion
+from .probe_result import ModalityProbe, ProbeResult
+
+WIDTH, WIDE = 10, 15
+COLUMNS = ("items", "accuracy", "± folds", "per class", "majority", "1 / C")
+
+
+def probe_text(result: ProbeResult) -> str:
+    """Return accuracies, confusions, ceiling and advice as a person reads them."""
+    lines = [
+        f"{result.features}: linear classifiers on the training side, "
+        f"{len(result.classes)} classes",
+        "",
+        _line("percent", COLUMNS),
+    ]
+    for name, found in result.modalities.items():
+        numbers = (
+            found.accuracy,
+            found.deviation,
+            found.macro_accuracy,
+            found.majority,
+            found.uniform,
+        )
+        lines.append(_line(name, (str(found.items), *(f"{number:.1f}" for number in numbers))))
+    for name, found in result.modalities.items():
+        lines += ["", f"{name}: most confused", *_confused_lines(found)]
+        if found.of > found.items:
+            lines.append(f"  {found.items} of {found.of} {name} were drawn")
+    if result.ceilings is not None:
+        lines += ["", _line("ceiling, mAP", ("image->voice", "voice->image"), WIDE)]
+        for head, ceiling in (
+            ("by probability", result.ceilings.by_probability),
+            ("  perfect images", result.ceilings.perfect_images),
+            ("  perfect voices", result.ceilings.perfect_voices),
+            ("one code per class", result.ceilings.one_code_per_class),
+        ):
+            values = ceiling.image_to_voice, ceiling.voice_to_image
+            lines.append(_line(f"  {head}", tuple(f"{value:.1f}" for value in values), WIDE))
+    return "\n".join([*lines, "", result.advice])
+
+
+def write_probe(folder: Path, result: ProbeResult) -> None:
+    """Write ``probe.json``, ``confusion_images.csv``, ``confusion_voices.csv``, ``confusion.png``.
+
+    Args:
+        folder: where to write; it is made if it is missing.
+        result: what was found; a modality that is missing has no CSV file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, found in result.modalities.items():
+        with (
+            replaced(folder / f"confusion_{name}.csv") as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["class", *found.classes])
+            for label, counts in zip(found.classes, found.confusion.tolist(), strict=True):
+                writer.writerow([label, *counts])
+    _draw(folder / "confusion.png", result)
+    with replaced(folder / "probe.json") as partial:
+        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _confused_lines(found: ModalityProbe) -> list[str]:
+    pairs = found.most_confused()
+    return [f"  {p.actual} taken for {p.taken_for}: {p.share:.1f} %" for p in pairs] or ["  none"]
+
+
+def _line(head: str, cells: tuple[str, ...], width: int = WIDTH) -> str:
+    return f"{head:<22}" + "".join(f"{cell:>{width}}" for cell in cells)
+
+
+def _draw(path: Path, result: ProbeResult) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = 3.0 + 0.22 * max(12, min(NAMED, len(result.classes)))
+    figure = Figure(figsize=(size * len(result.modalities), size), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(result.modalities), sharey=True, squeeze=False)[0]
+    for axes, (name, found) in zip(panels, result.modalities.items(), strict=True):
+        picture = draw_confusion(axes, result.classes, found.shares)
+        axes.set(xlabel="taken for")
+        axes.set_title(f"{name}, accuracy {found.accuracy:.1f} %", fontsize=10)
+    panels[0].set_ylabel("class")
+    figure.colorbar(picture, ax=list(panels), shrink=0.6, aspect=30, ticks=[0, 1, 5, 20, 50, 100])
+    with warnings.catch_warnings():
+        # A character that the font lacks becomes an empty box; that needs no warning.
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        with replaced(path) as partial:
+            figure.savefig(partial, dpi=110, format="png")
