@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.prepare_config import PrepareConfig
     from ivr.pipeline.datasets.splits import SplitConfig
     from ivr.pipeline.evaluation.evaluate import evaluate_run as evaluate
-    from ivr.pipeline.evaluation.protocol import Protocol
     from ivr.pipeline.evaluation.probe import probe
     from ivr.pipeline.evaluation.probe_config import ProbeConfig
     from ivr.pipeline.evaluation.protocol import Protocol
@@ -74,6 +73,7 @@ _PLACES = {
     "ImageConfig": "ivr.features.image_config:ImageConfig",
     "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",
     "PrepareConfig": "ivr.pipeline.datasets.prepare_config:PrepareConfig",
+    "ProbeConfig": "ivr.pipeline.evaluation.probe_config:ProbeConfig",
     "Protocol": "ivr.pipeline.evaluation.protocol:Protocol",
     "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
     "SplitConfig": "ivr.pipeline.datasets.splits:SplitConfig",

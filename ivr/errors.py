@@ -10,40 +10,41 @@ class IvrError(ValueError):
 
     Every subclass, and the module that defines it::
 
-    IvrError
-        BusyError            ivr.pipeline.runtime.lock
-        ChangeError          ivr.features.waveform_augmentation
-        CodesError           ivr.hashing.codes
-        CompareError         ivr.pipeline.comparison.compare
-        CurvesError          ivr.pipeline.evaluation.curves
-        DemoError            ivr.pipeline.demo.demo_set
-        DeviceError          ivr.pipeline.runtime.device
-        EncoderError         ivr.features.blueprint
-        EvaluateError        ivr.pipeline.evaluation.evaluate
-        ExtensionError       ivr.extensions
-        ExtractError         ivr.pipeline.extraction.row_shards
-        HealthError          ivr.hashing.health
-        JobArrayError        ivr.pipeline.extraction.job_array
-        ManifestError        ivr.pipeline.datasets.manifest
-            LayoutError      ivr.pipeline.datasets.layouts
-            PairingError     ivr.pipeline.datasets.pairing
-        MediaError           ivr.features.media
-        MemoryFullError      ivr.features.encoder_batches
-        MergeError           ivr.pipeline.extraction.merge
-        MethodError          ivr.hashing.methods
-        MetricsError         ivr.hashing.buckets
-        OptionError          ivr.pipeline.runtime.config_options
-        PairsError           ivr.hashing.pairs
-        RankingError         ivr.hashing.ranking
-        ReadersError         ivr.pipeline.extraction.parallel_readers
-            LostReadersError ivr.pipeline.extraction.parallel_readers
-        ResultError          ivr.pipeline.runtime.results
-        RunError             ivr.pipeline.runs.run_folder
-        SpeechError          ivr.pipeline.demo.speech
-        StoreError           ivr.features.store
-        TrainingError        ivr.hashing.trainer
-        VerifyError          ivr.pipeline.runs.verify
-        WeightsError         ivr.features.encoder_weights
+        IvrError
+            BusyError            ivr.pipeline.runtime.lock
+            ChangeError          ivr.features.waveform_augmentation
+            CodesError           ivr.hashing.codes
+            CompareError         ivr.pipeline.comparison.compare
+            CurvesError          ivr.pipeline.evaluation.curves
+            DemoError            ivr.pipeline.demo.demo_set
+            DeviceError          ivr.pipeline.runtime.device
+            EncoderError         ivr.features.blueprint
+            EvaluateError        ivr.pipeline.evaluation.evaluate
+            ExtensionError       ivr.extensions
+            ExtractError         ivr.pipeline.extraction.row_shards
+            HealthError          ivr.hashing.health
+            JobArrayError        ivr.pipeline.extraction.job_array
+            ManifestError        ivr.pipeline.datasets.manifest
+                LayoutError      ivr.pipeline.datasets.layouts
+                PairingError     ivr.pipeline.datasets.pairing
+            MediaError           ivr.features.media
+            MemoryFullError      ivr.features.encoder_batches
+            MergeError           ivr.pipeline.extraction.merge
+            MethodError          ivr.hashing.methods
+            MetricsError         ivr.hashing.buckets
+            OptionError          ivr.pipeline.runtime.config_options
+            PairsError           ivr.hashing.pairs
+            ProbeError           ivr.pipeline.evaluation.probe
+            RankingError         ivr.hashing.ranking
+            ReadersError         ivr.pipeline.extraction.parallel_readers
+                LostReadersError ivr.pipeline.extraction.parallel_readers
+            ResultError          ivr.pipeline.runtime.results
+            RunError             ivr.pipeline.runs.run_folder
+            SpeechError          ivr.pipeline.demo.speech
+            StoreError           ivr.features.store
+            TrainingError        ivr.hashing.trainer
+            VerifyError          ivr.pipeline.runs.verify
+            WeightsError         ivr.features.encoder_weights
 
     Any other exception is a bug, an error of the operating system (``OSError``), or exhausted
     memory.

@@ -88,8 +88,9 @@ class ModalityProbe:
     def shares(self) -> NDArray[np.float64]:
         """The confusion in percent of each row; NaN for a class without items."""
         counts = self.confusion.sum(axis=1, keepdims=True)
-        empty = np.full(self.confusion.shape, np.nan)
-        return np.divide(100 * self.confusion, counts, out=empty, where=counts > 0)
+        shares = np.full(self.confusion.shape, np.nan)
+        np.divide(100 * self.confusion, counts, out=shares, where=counts > 0)
+        return shares
 
     def most_confused(self, count: int = 5) -> tuple[ConfusedPair, ...]:
         """Return the ``count`` largest confusions of one class with another, largest first."""

@@ -22,8 +22,8 @@ Reference:
 import numpy as np
 from numpy.typing import NDArray
 
+from ivr.hashing.average_precision import average_precision
 from ivr.hashing.histograms import Histograms, score_histograms
-from ivr.hashing.metrics import average_precision
 
 QUERIES_AT_ONCE = 64
 
