@@ -1,5 +1,7 @@
 # make demo    installs into .venv and runs the main job on a small set drawn and spoken on the spot
 # make test    installs into .venv; lint, types, tests, and the wheel tried from outside the checkout
+# make docs    builds the documentation site strictly into build/site
+# make tutorial executes the notebook docs/tutorial.ipynb and stores its outputs; draws the picture of the README
 # make bench   prints the ratios of docs/benchmarks.md
 # make fuzz    damages every kind of file at 200 places for every command (minutes)
 # make torture kills an extraction 300 times and looks at what it left (minutes)
@@ -11,19 +13,26 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TYPING := build/typing/ivr
 
-.PHONY: demo test lint types wheel unit bench fuzz torture figures clean
+.PHONY: demo test docs tutorial lint types wheel unit bench fuzz torture figures clean
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ivr needs Python 3.11 or newer; say make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[demo,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[demo,docs,test]'
 	touch $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/ivr demo --out demo
 
 test: $(STAMP) lint types unit wheel
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+tutorial: demo
+	$(BIN)/python docs/run_tutorial.py docs/tutorial.ipynb
+	$(BIN)/python docs/draw_example.py demo docs/images/example.png
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

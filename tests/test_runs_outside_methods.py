@@ -23,7 +23,7 @@ SHORT = ("--bits", 16, "--seed", 1, "--batch-size", 6, "--learning-rate", 0.02, 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder on the path of Python with the method that the docs show, in one file."""
-    docs = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "methods.md"
+    docs = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "add-a-method.md"
     folder = tmp_path / "outside"
     folder.mkdir()
     code = docs.read_text().split("```python\n")[1].split("```")[0]
@@ -52,7 +52,7 @@ def test_a_method_in_a_file_is_trained_resumed_evaluated_and_searched(
 ) -> None:
     config = read_config(run)
     assert config["method"] == NAME
-    assert config["source"] == "docs/explanation/methods.md"
+    assert config["source"] == "docs/how-to/add-a-method.md"
     assert config["options"]["quantisation"] == 0.01
     assert succeeded(ivr("evaluate", run)).stdout.startswith(f"{NAME}, 16 bits")
     said = succeeded(ivr("train-hash", features, "--out", run, "--resume")).stderr
@@ -90,7 +90,7 @@ def test_a_run_whose_method_is_not_installed_says_what_to_install(
 
 def test_the_options_of_a_method_in_a_file_are_described(outside: Path) -> None:
     lines = succeeded(ivr("train-hash", "--describe", NAME)).stdout.splitlines()
-    assert lines[0] == f"# {NAME}: docs/explanation/methods.md"
+    assert lines[0] == f"# {NAME}: docs/how-to/add-a-method.md"
     assert "quantisation=0.01" in lines
 
 
@@ -121,7 +121,7 @@ def test_an_object_that_is_no_method_is_refused(outside: Path) -> None:
 def test_a_file_added_to_the_package_is_a_method(tmp_path: Path) -> None:
     """One new file in a copy of the package, and nothing else, makes the command know it."""
     project = Path(__file__).resolve().parents[1]
-    text = (project / "docs" / "explanation" / "methods.md").read_text()
+    text = (project / "docs" / "how-to" / "add-a-method.md").read_text()
     for name in ("ivr", "cli", "features", "hashing", "pipeline"):
         shutil.copytree(project / name, tmp_path / "ivr" / name.removeprefix("ivr"),
                         dirs_exist_ok=True)  # fmt: skip

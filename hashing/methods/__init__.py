@@ -3,7 +3,7 @@
 A file of this package is a method. It ends with ``METHOD``, a
 :class:`~ivr.hashing.method.MethodEntry` that names its class and its config. Nothing else lists
 the methods: a new file here is known to the command line, comparisons, docs and tests
-(docs/explanation/methods.md shows one). A method outside this package is given as
+(docs/how-to/add-a-method.md shows one). A method outside this package is given as
 ``module:Class`` or as an entry point of the group ``ivr.methods``.
 
 The methods are imported only when they are asked for; listing their names needs no torch.

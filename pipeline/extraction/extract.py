@@ -68,8 +68,9 @@ def extract(
         Rows, new rows and skipped files of each modality.
 
     Raises:
-        OptionError, EncoderError, ManifestError, WeightsError, BusyError, StoreError, DeviceError,
-            ReadersError: see their modules.
+        OptionError: no such option.
+        ManifestError, EncoderError, WeightsError, DeviceError: an input that cannot be used.
+        BusyError, StoreError, ReadersError: see their modules.
         ExtractError: no file could be read, or one is damaged with ``strict``.
     """
     config = with_options(config or ExtractConfig(), options)
