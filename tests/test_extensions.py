@@ -1,0 +1,238 @@
+"""Methods, encoders, layouts and metrics from outside the package, each in one place."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ivr, succeeded, write_media
+
+from ivr.hashing.histograms import Histograms
+from ivr.hashing.metrics import METRICS, Metric
+
+PLUG_IN = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ivr.features.blueprint import Blueprint
+from ivr.hashing.method import Batch, TrainedMethod
+from ivr.hashing.networks import Sizes
+from ivr.hashing.pairs import Pairs
+from ivr.pipeline.datasets.layout import Sources
+from ivr.pipeline.datasets.manifest import Manifest, ManifestRow
+
+
+@dataclass(frozen=True)
+class PlugConfig:
+    """The choice of this method.
+
+    Attributes:
+        scale: factor of the outputs.
+    """
+
+    scale: float = 1.0
+
+
+class PlugMethod(TrainedMethod):
+    """Two linear layers, trained to predict the class from either side."""
+
+    source = "tests/test_extensions.py"
+    config: PlugConfig
+
+    def __init__(self, config: PlugConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        streams, coefficients, _ = sizes.voice_shape
+        self.image = nn.Linear(sizes.image_dim, sizes.bits)
+        self.voice = nn.Linear(streams * coefficients, sizes.bits)
+        self.classes = nn.Linear(sizes.bits, sizes.classes)
+
+    def fit_inputs(self, training: Pairs) -> None:
+        pass
+
+    def pool(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        return voices.float().mean(3).flatten(1), frames
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        return self.config.scale * self.image(images)
+
+    def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
+        return self.config.scale * self.voice(voices)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        outputs = self.encode_images(batch.images), self.encode_voices(batch.voices, batch.frames)
+        return {"class": sum(functional.cross_entropy(self.classes(torch.tanh(each)), batch.labels)
+                             for each in outputs)}
+
+
+def plug_encoder() -> Blueprint:
+    return Blueprint(nn.Sequential(nn.AvgPool2d(8), nn.Flatten()), classifier="", size=32)
+
+
+def plug_layout(sources: Sources) -> Manifest:
+    """images/<class>/<number>.png, voices/<class>/<number>_<take>.wav"""
+    root = sources.images.parent
+    return Manifest(tuple(
+        ManifestRow(str(image.relative_to(root)), str(voice.relative_to(root)), image.parent.name)
+        for image in sorted(sources.images.rglob("*.png"))
+        for voice in sorted((root / "voices" / image.parent.name).glob(f"{image.stem}_*.wav"))
+    ))
+'''
+
+SETUP = """
+[metadata]
+name = ivr-plug-in
+version = 1.0
+
+[options]
+py_modules = ivr_plug_in
+
+[options.entry_points]
+ivr.methods =
+    plug_method = ivr_plug_in:PlugMethod
+ivr.encoders =
+    plug_encoder = ivr_plug_in:plug_encoder
+ivr.layouts =
+    plug_layout = ivr_plug_in:plug_layout
+"""
+
+CHILD = """
+import json, sys
+from click.testing import CliRunner
+from ivr.cli import main
+from ivr.features.encoders import encoder_names
+from ivr.hashing.methods import method_names
+from ivr.pipeline.datasets.layouts import layout_names
+
+for arguments in json.loads(sys.argv[1]):
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, (arguments, result.output, result.exception)
+print(json.dumps([method_names(), encoder_names(), layout_names()]))
+"""
+
+
+@dataclass(frozen=True)
+class PlugIn:
+    """A plug-in that a child process can import.
+
+    Attributes:
+        path: folder to put on the path of Python.
+        method: name of its method on the command line.
+        encoder: name of its encoder.
+        layout: name of its layout.
+    """
+
+    path: Path
+    method: str
+    encoder: str
+    layout: str
+
+
+def installed_wheel(folder: Path) -> PlugIn:
+    """Build a wheel of the plug-in, without a network, and install it into a folder."""
+    source, wheels, target = folder / "source", folder / "wheels", folder / "installed"
+    source.mkdir()
+    (source / "ivr_plug_in.py").write_text(PLUG_IN, encoding="utf-8")
+    (source / "setup.cfg").write_text(SETUP, encoding="utf-8")
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
+        encoding="utf-8",
+    )
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    offline = ["--no-index", "--no-deps"]
+    build = [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", wheels, source]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = wheels.glob("*.whl")
+    subprocess.run([*pip, "install", *offline, "--target", target, wheel], check=True)
+    return PlugIn(target, "plug_method", "plug_encoder", "plug_layout")
+
+
+def loose_file(folder: Path) -> PlugIn:
+    """Write the plug-in as a file that is not installed."""
+    (folder / "ivr_plug_in.py").write_text(PLUG_IN, encoding="utf-8")
+    names = (f"ivr_plug_in:{name}" for name in ("PlugMethod", "plug_encoder", "plug_layout"))
+    return PlugIn(folder, *names)
+
+
+def run_commands(plug_in: PlugIn, commands: list[list[object]]) -> list[list[str]]:
+    """Run ``commands`` in a process that can import the plug-in; return the names it knows."""
+    calls = [[str(argument) for argument in command] for command in commands]
+    path = os.pathsep.join([str(plug_in.path), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, json.dumps(calls)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    names: list[list[str]] = json.loads(done.stdout)
+    return names
+
+
+@pytest.mark.parametrize("make", [installed_wheel, loose_file])
+def test_a_plug_in_brings_a_layout_an_encoder_and_a_method(
+    make: Callable[[Path], PlugIn], tmp_path: Path
+) -> None:
+    (tmp_path / "plug_in").mkdir()
+    plug_in = make(tmp_path / "plug_in")
+    media = write_media(tmp_path / "media").parent
+    (media / "manifest.csv").unlink()
+    manifest, features, run = media / "manifest.csv", tmp_path / "features", tmp_path / "run"
+
+    known = run_commands(
+        plug_in,
+        [
+            ["prepare", plug_in.layout, "--images", media / "images", "--voices", media / "voices",
+             "--out", manifest],
+            ["extract", manifest, "--out", features, "--encoder", plug_in.encoder, "--weights",
+             "random", "--device", "cpu", "--jobs", "1", "--voice-option", "frames=16"],
+            ["train-hash", features, "--out", run, "--method", plug_in.method, "--bits", "16",
+             "--device", "cpu", "--epochs", "3", "--batch-size", "6", "--set", "scale=2"],
+            ["evaluate", run],
+        ],
+    )  # fmt: skip
+
+    config = json.loads((run / "config.json").read_text())
+    assert config["method"] == plug_in.method
+    assert config["source"] == "tests/test_extensions.py"
+    assert config["options"] == {"scale": 2.0}
+    assert config["features"]["images"]["encoder"] == plug_in.encoder
+    assert config["sizes"]["image_dim"] == 3 * 4 * 4
+    assert config["classes"] == ["forest", "pond", "river"]
+    assert json.loads((run / "results.json").read_text())["run"]["method"] == plug_in.method
+    if make is installed_wheel:
+        for names, name in zip(known, ("plug_method", "plug_encoder", "plug_layout"), strict=True):
+            assert name in names
+
+
+def reciprocal_rank(hist: Histograms, at: int | None, denominator: str) -> np.ndarray:
+    """Of the first bucket with a relevant item, as if its items came one after the other."""
+    del at, denominator
+    return 1 / (1 + np.argmax(hist.relevant > 0, axis=1))
+
+
+def test_a_metric_of_one_entry_stands_in_results_and_tables(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = Metric("MRR", "1 / place of the first relevant item.", reciprocal_rank)
+    monkeypatch.setitem(METRICS, "MRR", metric)
+    out = tmp_path / "comparison"
+
+    succeeded(
+        ivr("compare", features, "--out", out, "--methods", "cca_sign", "--bits", "16", "--seeds",
+            "1", "--jobs", "1", "--device", "cpu")
+    )  # fmt: skip
+
+    (run,) = (path.parent for path in out.rglob("results.json"))
+    results = json.loads((run / "results.json").read_text())
+    assert 0 < results["image_to_voice"]["MRR"] <= 100
+    assert results["chance"]["image_to_voice"]["MRR"] > 0
+    assert "MRR" in succeeded(ivr("evaluate", run)).stdout
