@@ -142,14 +142,23 @@ def extract(
         from ivr.pipeline.extraction import extract as stage
         from ivr.pipeline.extraction.extract_config import ExtractConfig
         from ivr.pipeline.extraction.job_array import parse_task
-        from ivr.pipeline.runtime.config_options import configured
+        from ivr.pipeline.runtime.config_options import configured, with_options
         from ivr.pipeline.runtime.lock import BusyError
         from ivr.pipeline.runtime.progress import warn
 
         with settings():
             config = ExtractConfig(
-                image=ImageConfig(
-                    encoder, weights, not before_relu, precision, pooling, int(views), image_size
+                image=with_options(
+                    ImageConfig(),
+                    {
+                        "encoder": encoder,
+                        "weights": weights,
+                        "relu": not before_relu,
+                        "precision": precision,
+                        "pooling": pooling,
+                        "views": int(views),
+                        "size": image_size,
+                    },
                 ),
                 voice=configured(VoiceConfig, voice_options),
                 augment=augment,

@@ -1,9 +1,9 @@
 """Configuration of the image encoder; imports neither torch nor torchvision."""
 
-from dataclasses import dataclass
+from typing import Literal
 
-POOLINGS = ("vector", "stages")
-PRECISIONS = ("float32", "bfloat16", "float16")
+from ivr.config import config
+
 # Quarter turns, and whether the picture is mirrored after them. Of two or four views half are
 # mirrored, and four views cover all four turns.
 VIEWS = {
@@ -14,7 +14,7 @@ VIEWS = {
 }
 
 
-@dataclass(frozen=True)
+@config
 class ImageConfig:
     """Image encoder.
 
@@ -38,22 +38,14 @@ class ImageConfig:
     encoder: str = "vgg16"
     weights: str = "imagenet"
     relu: bool = True
-    precision: str = "float32"
-    pooling: str = "vector"
-    views: int = 1
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    pooling: Literal["vector", "stages"] = "vector"
+    views: Literal[1, 2, 4, 8] = 1
     size: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse choices that do not exist."""
+        """Refuse weights and sizes that no network has."""
         if not self.weights:
             raise ValueError("weights must be imagenet, random or the path of a file, got ''")
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
-            )
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling must be {' or '.join(POOLINGS)}, got {self.pooling!r}")
-        if self.views not in VIEWS:
-            raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, got {self.views}")
         if self.size and not 8 <= self.size <= 4096:
             raise ValueError(f"size must be 0 or from 8 to 4096 pixels, got {self.size}")

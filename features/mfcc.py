@@ -7,15 +7,18 @@ once a configuration; :mod:`ivr.features.voice` and :mod:`ivr.features.voice_tor
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 import scipy.fft
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from ivr.config import config
 
 Backend = Literal["auto", "fast", "librosa", "torch"]
 
 
-@dataclass(frozen=True)
+@config
 class VoiceConfig:
     """MFCC of a spoken caption, with first and second derivatives.
 
@@ -41,43 +44,29 @@ class VoiceConfig:
             voices are extracted on a GPU, else fast.
     """
 
-    sample_rate: int = 16_000
-    window: int = 256
-    hop: int = 80
+    sample_rate: PositiveInt = 16_000
+    window: Annotated[int, Field(ge=2)] = 256
+    hop: PositiveInt = 80
     fft: int = 512
-    mels: int = 64
-    coefficients: int = 20
-    frames: int = 1000
-    delta_width: int = 9
-    top_db: float = 80.0
+    mels: PositiveInt = 64
+    coefficients: PositiveInt = 20
+    frames: PositiveInt = 1000
+    delta_width: Annotated[int, Field(ge=3)] = 9
+    top_db: PositiveFloat = 80.0
     backend: Backend = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse values that have no meaning, each with what it may be."""
-        if self.sample_rate < 1:
-            raise ValueError(f"sample_rate must be at least 1 Hz, got {self.sample_rate}")
-        if self.window < 2:
-            raise ValueError(f"window must be at least 2 samples, got {self.window}")
-        if not 0 < self.hop <= self.window:
+        """Check what has a meaning only together."""
+        if self.hop > self.window:
             raise ValueError(f"hop must be in (0, window={self.window}], got {self.hop}")
         if self.fft < self.window:
             raise ValueError(f"fft must be at least window={self.window}, got {self.fft}")
-        if self.mels < 1:
-            raise ValueError(f"mels must be at least 1, got {self.mels}")
-        if not 0 < self.coefficients <= self.mels:
+        if self.coefficients > self.mels:
             raise ValueError(
                 f"coefficients must be in (0, mels={self.mels}], got {self.coefficients}"
             )
-        if self.frames < 1:
-            raise ValueError(f"frames must be at least 1, got {self.frames}")
-        if self.delta_width < 3 or self.delta_width % 2 == 0:
-            raise ValueError(f"delta_width must be odd and at least 3, got {self.delta_width}")
-        if not self.top_db > 0:
-            raise ValueError(f"top_db must be above 0, got {self.top_db}")
-        if self.backend not in get_args(Backend):
-            raise ValueError(
-                f"backend must be {' or '.join(get_args(Backend))}, got {self.backend!r}"
-            )
+        if self.delta_width % 2 == 0:
+            raise ValueError(f"delta_width must be odd, got {self.delta_width}")
         empty = int((mel_filters(self.sample_rate, self.fft, self.mels).max(axis=1) == 0).sum())
         if empty:
             raise ValueError(

@@ -1,12 +1,13 @@
 """What the training-free methods share: one linear map from either side into canonical variates."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.canonical import canonical_correlation, voice_summary
 from ivr.hashing.networks import Sizes, Standardise
 from ivr.hashing.pairs import Pairs
@@ -14,7 +15,7 @@ from ivr.hashing.pairs import Pairs
 from .method import ClosedFormMethod
 
 
-@dataclass(frozen=True)
+@config
 class CanonicalConfig:
     """The choices of the training-free methods.
 
@@ -25,17 +26,9 @@ class CanonicalConfig:
             variates as large as the first.
     """
 
-    segments: int = 4
-    regularisation: float = 0.1
-    scale_power: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if self.segments < 1:
-            raise ValueError(f"segments must be at least 1, got {self.segments}")
-        for name in ("regularisation", "scale_power"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+    segments: PositiveInt = 4
+    regularisation: NonNegativeFloat = 0.1
+    scale_power: NonNegativeFloat = 1.0
 
 
 class CanonicalMethod(ClosedFormMethod):

@@ -1,13 +1,16 @@
 """Sizes of the networks that methods share; imports no torch."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from ivr.config import Share, config
 
 VoiceMean = Literal["kept", "removed"]
 Activation = Literal["tanh", "linear"]
 
 
-@dataclass(frozen=True)
+@config
 class NetworkConfig:
     """Sizes of the image head and of the voice refinement CNN.
 
@@ -38,57 +41,30 @@ class NetworkConfig:
         frequency_mask_share: longest run, as a share of the coefficients.
     """
 
-    image_hidden: int = 512
-    voice_pool: int = 8
-    voice_channels: tuple[int, ...] = (128, 192, 256)
-    voice_kernel: int = 5
-    voice_stride: tuple[int, ...] = (2, 2, 2)
-    voice_dilation: int = 1
+    image_hidden: NonNegativeInt = 512
+    voice_pool: PositiveInt = 8
+    voice_channels: tuple[PositiveInt, ...] = (128, 192, 256)
+    voice_kernel: PositiveInt = 5
+    voice_stride: tuple[PositiveInt, ...] = (2, 2, 2)
+    voice_dilation: PositiveInt = 1
     voice_mean: VoiceMean = "removed"
-    voice_warp: float = 0.1
-    voice_stretch: float = 0.15
-    voice_tilt: float = 0.0
+    voice_warp: NonNegativeFloat = 0.1
+    voice_stretch: NonNegativeFloat = 0.15
+    voice_tilt: NonNegativeFloat = 0.0
     output_norm: bool = True
-    dropout: float = 0.2
-    image_dropout: float = 0.2
-    time_masks: int = 2
-    time_mask_share: float = 0.15
-    frequency_masks: int = 1
-    frequency_mask_share: float = 0.25
+    dropout: Share = 0.2
+    image_dropout: Share = 0.2
+    time_masks: NonNegativeInt = 2
+    time_mask_share: Share = 0.15
+    frequency_masks: NonNegativeInt = 1
+    frequency_mask_share: Share = 0.25
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check what the layers need together."""
         if not self.voice_channels or len(self.voice_channels) != len(self.voice_stride):
             raise ValueError(
-                f"voice_channels and voice_stride need one number a layer each, got "
+                f"voice_channels and voice_stride need one number per layer each, got "
                 f"{self.voice_channels} and {self.voice_stride}"
             )
         if self.voice_kernel % 2 == 0:
             raise ValueError(f"voice_kernel must be odd, got {self.voice_kernel}")
-        if self.voice_pool < 1:
-            raise ValueError(f"voice_pool must be at least 1, got {self.voice_pool}")
-        positive = (
-            *self.voice_channels,
-            *self.voice_stride,
-            self.voice_kernel,
-            self.voice_dilation,
-        )
-        if min(positive) < 1:
-            raise ValueError(
-                f"channels, strides, kernel and dilation must be at least 1, got {positive}"
-            )
-        if self.voice_mean not in get_args(VoiceMean):
-            raise ValueError(f"voice_mean must be kept or removed, got {self.voice_mean!r}")
-        for name in (
-            "image_hidden",
-            "time_masks",
-            "frequency_masks",
-            "voice_warp",
-            "voice_stretch",
-            "voice_tilt",
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("dropout", "image_dropout", "time_mask_share", "frequency_mask_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")

@@ -1,12 +1,15 @@
 """How a method is trained; imports no torch, so that the command line can read the defaults."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from ivr.config import Share, config
 
 OptimiserName = Literal["adamw", "sgd"]
 
 
-@dataclass(frozen=True)
+@config
 class TrainConfig:
     """How a method is trained.
 
@@ -25,28 +28,10 @@ class TrainConfig:
         validate_every: epochs between two looks at the validation split; the last is looked at.
     """
 
-    epochs: int | None = None
-    batch_size: int = 64
+    epochs: PositiveInt | None = None
+    batch_size: Annotated[int, Field(ge=3)] = 64
     optimiser: OptimiserName | None = None
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    warm_up: float = 0.1
-    validate_every: int = 2
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if self.optimiser is not None and self.optimiser not in get_args(OptimiserName):
-            raise ValueError(
-                f"optimiser must be {' or '.join(get_args(OptimiserName))}, got {self.optimiser!r}"
-            )
-        for name in ("epochs", "validate_every"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.batch_size < 3:
-            raise ValueError(f"batch_size must be at least 3, got {self.batch_size}")
-        if not 0 <= self.warm_up < 1:
-            raise ValueError(f"warm_up must be in [0, 1), got {self.warm_up}")
-        if self.learning_rate is not None and self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if self.weight_decay is not None and self.weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+    learning_rate: PositiveFloat | None = None
+    weight_decay: NonNegativeFloat | None = None
+    warm_up: Share = 0.1
+    validate_every: PositiveInt = 2

@@ -18,6 +18,7 @@ class IvrError(ValueError):
             CurvesError          ivr.pipeline.evaluation.curves
             DemoError            ivr.pipeline.demo.demo_set
             DeviceError          ivr.pipeline.runtime.device
+            DigestsError         ivr.pipeline.runtime.digests
             EncoderError         ivr.features.blueprint
             EvaluateError        ivr.pipeline.evaluation.evaluate
             ExtensionError       ivr.extensions
@@ -32,7 +33,7 @@ class IvrError(ValueError):
             MergeError           ivr.pipeline.extraction.merge
             MethodError          ivr.hashing.methods
             MetricsError         ivr.hashing.buckets
-            OptionError          ivr.pipeline.runtime.config_options
+            OptionError          ivr.config
             PairsError           ivr.hashing.pairs
             ProbeError           ivr.pipeline.evaluation.probe
             RankingError         ivr.hashing.ranking

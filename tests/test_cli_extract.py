@@ -219,7 +219,7 @@ def test_a_folder_in_use_and_a_full_name_are_exit_status_1(media_set: Path) -> N
         (["--shard", "3/2"], "tasks go from 1/N to N/N, got 3/2"),
         (["--shard", "slurm"], "neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set"),
         (["--time-limit", "-1"], "-1.0 is not in the range x>=0"),
-        (["--time-limit", "nan"], "time_limit must not be negative, got nan"),
+        (["--time-limit", "nan"], "time_limit must be a finite number, got nan"),
         (["--speed"], "No such option"),
     ],
 )

@@ -237,12 +237,12 @@ def test_nothing_to_say_is_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Speaker("en-us", rate=20), "rate must be 80 to 450 words per minute, got 20"),
-        (lambda: Speaker("en-us", pitch=100), "pitch must be 0 to 99, got 100"),
+        (lambda: Speaker("en-us", rate=20), r"rate must be in \[80, 450\], got 20"),
+        (lambda: Speaker("en-us", pitch=100), r"pitch must be in \[0, 99\], got 100"),
         (lambda: DemoConfig(images_per_class=0), "images_per_class must be at least 1, got 0"),
         (lambda: DemoConfig(voices_per_image=11), "voices_per_image must be 1 to 10, got 11"),
         (lambda: DemoConfig(classes=1), "classes must be 2 to 8, got 1"),
-        (lambda: DemoConfig(seed=-1), "seed must not be negative, got -1"),
+        (lambda: DemoConfig(seed=-1), "seed must be at least 0, got -1"),
         (lambda: captions("volcano"), "no captions of 'volcano'; there are farmland"),
         (
             lambda: draw_captions("river", 17, np.random.default_rng(0)),

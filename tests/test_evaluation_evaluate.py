@@ -632,14 +632,17 @@ def test_another_share_of_test_items_than_the_protocols_is_said(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"relevance": "any"}, "relevance must be class, pair, got 'any'"),
-        ({"database": "val"}, "database must be test, train, all, got 'val'"),
-        ({"voices": "two"}, "voices must be one, all"),
-        ({"denominator": "all"}, "denominator must be relevant, min, hits"),
-        ({"ties": "random"}, "ties must be expectation, file-order"),
-        ({"empty": "one"}, "empty must be zero, skip, error"),
-        ({"classes": "new"}, "classes must be all, seen, unseen, unseen-among-all"),
-        ({"distance": "cosine"}, "distance must be hamming, euclidean, matching, got 'cosine'"),
+        ({"relevance": "any"}, "relevance must be class or pair, got 'any'"),
+        ({"database": "val"}, "database must be one of test, train, all, got 'val'"),
+        ({"voices": "two"}, "voices must be one or all"),
+        ({"denominator": "all"}, "denominator must be one of relevant, min, hits"),
+        ({"ties": "random"}, "ties must be expectation or file-order"),
+        ({"empty": "one"}, "empty must be one of zero, skip, error"),
+        ({"classes": "new"}, "classes must be one of all, seen, unseen, unseen-among-all"),
+        (
+            {"distance": "cosine"},
+            "distance must be one of hamming, euclidean, matching, got 'cosine'",
+        ),
         ({"cutoff": 0}, "cutoff must be at least 1, got 0"),
     ],
 )
@@ -816,7 +819,7 @@ def test_one_speaker_can_be_done_without_and_a_stranger_counts_as_nobody() -> No
     for empty in ({"without_speaker": ""}, {"without_speaker": None, "speaker": ""}):
         with pytest.raises(EvaluateError, match="no voice of ''; there are voices of ann, bob"):
             evaluate(unknown, replace(protocol, **empty))
-    with pytest.raises(ValueError, match="give a speaker, or one to do without, not both"):
+    with pytest.raises(ValueError, match="give speaker or without_speaker, not both"):
         replace(protocol, speaker="ann")
 
 

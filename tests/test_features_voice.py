@@ -225,17 +225,17 @@ def test_unusable_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"sample_rate": 0}, "sample_rate must be at least 1 Hz, got 0"),
-        ({"window": 1}, "window must be at least 2 samples, got 1"),
-        ({"hop": 0}, r"hop must be in \(0, window=256\], got 0"),
+        ({"sample_rate": 0}, "sample_rate must be at least 1, got 0"),
+        ({"window": 1}, "window must be at least 2, got 1"),
+        ({"hop": 0}, r"hop must be at least 1, got 0"),
         ({"hop": 257}, r"hop must be in \(0, window=256\], got 257"),
         ({"fft": 255}, "fft must be at least window=256, got 255"),
         ({"mels": 0}, "mels must be at least 1, got 0"),
         ({"coefficients": 65}, r"coefficients must be in \(0, mels=64\], got 65"),
         ({"frames": 0}, "frames must be at least 1, got 0"),
-        ({"delta_width": 8}, "delta_width must be odd and at least 3, got 8"),
+        ({"delta_width": 8}, "delta_width must be odd, got 8"),
         ({"top_db": 0.0}, r"top_db must be above 0, got 0\.0"),
-        ({"backend": "kaldi"}, "backend must be auto or fast or librosa or torch, got 'kaldi'"),
+        ({"backend": "kaldi"}, "backend must be one of auto, fast, librosa, torch, got 'kaldi'"),
     ],
 )
 def test_config_without_meaning_is_refused(values: dict[str, int], message: str) -> None:

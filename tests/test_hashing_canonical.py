@@ -196,8 +196,8 @@ def test_the_seed_decides_what_is_drawn(name: str) -> None:
     ("changes", "words"),
     [
         ({"segments": 0}, "segments must be at least 1, got 0"),
-        ({"regularisation": -1.0}, "regularisation must not be negative, got -1.0"),
-        ({"scale_power": -0.5}, "scale_power must not be negative, got -0.5"),
+        ({"regularisation": -1.0}, "regularisation must be at least 0, got -1.0"),
+        ({"scale_power": -0.5}, "scale_power must be at least 0, got -0.5"),
         ({"iterations": 0}, "iterations must be at least 1, got 0"),
     ],
 )

@@ -354,9 +354,9 @@ def test_both_ends_learn_from_one_loss() -> None:
         ({"pair_weights": "all"}, "pair_weights must be balanced or none, got 'all'"),
         ({"balance": "both"}, "balance must be joint or separate, got 'both'"),
         ({"balance_on": "codes"}, "balance_on must be outputs or straight-through, got 'codes'"),
-        ({"gamma": -1.0}, "gamma and eta must not be negative"),
-        ({"eta": -0.5}, "gamma and eta must not be negative"),
-        ({"theta_scale": 0.0}, "theta_scale must be positive"),
+        ({"gamma": -1.0}, "gamma must be at least 0, got -1.0"),
+        ({"eta": -0.5}, "eta must be at least 0, got -0.5"),
+        ({"theta_scale": 0.0}, "theta_scale must be above 0"),
     ],
 )
 def test_choices_that_divh_does_not_have_are_refused(

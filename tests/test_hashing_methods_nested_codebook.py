@@ -141,9 +141,9 @@ def test_the_codes_are_saved_with_the_model() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"bit_weight": -1.0}, "bit_weight must not be negative, got -1.0"),
-        ({"scale": 0.0}, "scale must be positive, got 0.0"),
-        ({"margin": -math.inf}, "margin must not be negative, got -inf"),
+        ({"bit_weight": -1.0}, "bit_weight must be at least 0, got -1.0"),
+        ({"scale": 0.0}, "scale must be above 0, got 0.0"),
+        ({"margin": -math.inf}, "margin must be a finite number, got -inf"),
     ],
 )
 def test_choices_without_meaning_are_refused(values: dict[str, float], words: str) -> None:

@@ -287,8 +287,8 @@ def test_activations_are_tanh_and_linear() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"voice_channels": ()}, r"need one number a layer each, got \(\) and \(2, 3\)"),
-        ({"voice_channels": (4,)}, r"need one number a layer each, got \(4,\) and \(2, 3\)"),
+        ({"voice_channels": ()}, r"need one number per layer each, got \(\) and \(2, 3\)"),
+        ({"voice_channels": (4,)}, r"need one number per layer each, got \(4,\) and \(2, 3\)"),
         ({"voice_kernel": 4}, "voice_kernel must be odd, got 4"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"image_dropout": -0.1}, r"image_dropout must be in \[0, 1\), got -0.1"),

@@ -476,8 +476,8 @@ def test_a_method_in_one_step_gets_all_pairs_and_makes_one_epoch() -> None:
         ({"validate_every": 0}, "validate_every must be at least 1, got 0"),
         ({"batch_size": 2}, "batch_size must be at least 3, got 2"),
         ({"warm_up": 1.0}, r"warm_up must be in \[0, 1\), got 1.0"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
-        ({"weight_decay": -1.0}, "weight_decay must not be negative, got -1.0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0, got -1.0"),
     ],
 )
 def test_settings_that_cannot_be_trained_with_are_refused(

@@ -710,7 +710,7 @@ def test_describing_a_run_writes_nothing(features: Path, tmp_path: Path) -> None
         ({"streams": ()}, "streams must be of mfcc, delta, delta-delta, each once, got"),
         ({"streams": ("mfcc", "mel")}, "each once, got mfcc,mel"),
         ({"streams": ("mfcc", "mfcc")}, "each once, got mfcc,mfcc"),
-        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"options": ("gama=1",)}, "no option 'gama'; did you mean gamma"),
     ],
 )

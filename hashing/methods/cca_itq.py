@@ -5,17 +5,17 @@ Reference:
     CVPR 2011, with CCA; images and voices share the rotation.
 """
 
-from dataclasses import dataclass
-
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.canonical import itq_rotation, random_frame
 from ivr.hashing.canonical_method import CanonicalConfig, CanonicalMethod
 from ivr.hashing.method import MethodEntry
 
 
-@dataclass(frozen=True)
+@config
 class CCAITQConfig(CanonicalConfig):
     """The choices of CCA-ITQ, those of CCA among them.
 
@@ -26,13 +26,7 @@ class CCAITQConfig(CanonicalConfig):
         iterations: of ITQ, 50 in the paper.
     """
 
-    iterations: int = 50
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        super().__post_init__()
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {self.iterations}")
+    iterations: PositiveInt = 50
 
 
 class CCAITQ(CanonicalMethod):

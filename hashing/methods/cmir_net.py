@@ -10,13 +10,15 @@ V = W (w * Z) is learnt on l1 ||V_a - V_b||^2 + l2 CE([V_a, V_b]) + l3 (||V_a||^
 is decoded (``decode``). The code exports codes of the training items as well; nothing here does.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
+from ivr.config import Share, config
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
@@ -25,7 +27,7 @@ from ivr.hashing.networks import Sizes
 Decode = Literal["other", "own"]
 
 
-@dataclass(frozen=True)
+@config
 class CMIRNetConfig:
     """The choices of CMIR-NET.
 
@@ -42,29 +44,16 @@ class CMIRNetConfig:
         network: sizes of the two ends.
     """
 
-    pretraining: float = 0.3
-    distance: float = 1.0
-    classes: float = 1.0
-    length: float = 0.01
-    decoding: float = 0.1
-    scales: float = 0.01
-    orthogonality: float = 1.0
+    pretraining: Share = 0.3
+    distance: NonNegativeFloat = 1.0
+    classes: NonNegativeFloat = 1.0
+    length: NonNegativeFloat = 0.01
+    decoding: NonNegativeFloat = 0.1
+    scales: NonNegativeFloat = 0.01
+    orthogonality: NonNegativeFloat = 1.0
     decode: Decode = "other"
-    features: int = 128
+    features: PositiveInt = 128
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse unknown choices and negative weights."""
-        if self.decode not in get_args(Decode):
-            raise ValueError(f"decode must be {' or '.join(get_args(Decode))}, got {self.decode!r}")
-        if not 0 <= self.pretraining < 1:
-            raise ValueError(f"pretraining must be in [0, 1), got {self.pretraining}")
-        if self.features < 1:
-            raise ValueError(f"features must be at least 1, got {self.features}")
-        weights = ("distance", "classes", "length", "decoding", "scales", "orthogonality")
-        for name in weights:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 class CMIRNet(DualEncoder):

@@ -7,12 +7,14 @@ Reference:
 Across modalities: both ends have the same centres.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.codebooks import codebook
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import bits_off
@@ -21,7 +23,7 @@ from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 
 
-@dataclass(frozen=True)
+@config
 class CSQConfig:
     """The choices of CSQ.
 
@@ -30,13 +32,8 @@ class CSQConfig:
         network: sizes of the two ends.
     """
 
-    quantisation: float = 1e-4
+    quantisation: NonNegativeFloat = 1e-4
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse a negative weight."""
-        if self.quantisation < 0:
-            raise ValueError(f"quantisation must not be negative, got {self.quantisation}")
 
 
 class CSQ(DualEncoder):

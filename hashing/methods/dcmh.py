@@ -8,12 +8,14 @@ Here both ends learn together, and B = sign(X + V) is computed from the batch: t
 beside the weights.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import field
+from typing import Literal
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class, sign
 from ivr.hashing.method import Batch, MethodEntry
@@ -22,7 +24,7 @@ from ivr.hashing.network_config import NetworkConfig
 PairWeights = Literal["balanced", "none"]
 
 
-@dataclass(frozen=True)
+@config
 class DCMHConfig:
     """The choices of DCMH; its terms are taken as means, so that the weights keep their meaning.
 
@@ -36,22 +38,11 @@ class DCMHConfig:
         network: sizes of the two ends.
     """
 
-    theta_scale: float = 0.2
-    gamma: float = 0.01
-    eta: float = 0.01
+    theta_scale: PositiveFloat = 0.2
+    gamma: NonNegativeFloat = 0.01
+    eta: NonNegativeFloat = 0.01
     pair_weights: PairWeights = "balanced"
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse unknown choices and negative weights."""
-        if self.pair_weights not in get_args(PairWeights):
-            known = " or ".join(get_args(PairWeights))
-            raise ValueError(f"pair_weights must be {known}, got {self.pair_weights!r}")
-        if not (self.gamma >= 0 and self.eta >= 0 and self.theta_scale > 0):
-            raise ValueError(
-                "gamma and eta must not be negative and theta_scale must be positive, got "
-                f"{self.gamma}, {self.eta} and {self.theta_scale}"
-            )
 
 
 class DCMH(DualEncoder):

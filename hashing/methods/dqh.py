@@ -7,12 +7,14 @@ Reference:
     a class term and a quantisation term.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
+from ivr.config import config
 from ivr.hashing.dual_encoder_features import DualEncoderFeatures
 from ivr.hashing.losses import bits_off, same_class, squared_distances
 from ivr.hashing.method import Batch, MethodEntry
@@ -21,7 +23,7 @@ from ivr.hashing.networks import Sizes
 from ivr.hashing.triplets import drawn, hard_negatives, triplet_likelihood, triplet_margin
 
 
-@dataclass(frozen=True)
+@config
 class DQHConfig:
     """The choices of the reconstruction.
 
@@ -36,22 +38,13 @@ class DQHConfig:
         network: sizes of the two ends.
     """
 
-    code_margin: float = 0.1
-    feature_margin: float = 0.5
-    feature_weight: float = 1.0
-    class_weight: float = 1.0
-    quantisation: float = 0.01
-    features: int = 256
+    code_margin: NonNegativeFloat = 0.1
+    feature_margin: NonNegativeFloat = 0.5
+    feature_weight: NonNegativeFloat = 1.0
+    class_weight: NonNegativeFloat = 1.0
+    quantisation: NonNegativeFloat = 0.01
+    features: PositiveInt = 256
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse negative weights and features of no length."""
-        weights = ("code_margin", "feature_margin", "feature_weight", "class_weight")
-        for name in (*weights, "quantisation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.features < 1:
-            raise ValueError(f"features must be at least 1, got {self.features}")
 
 
 class DQH(DualEncoderFeatures):

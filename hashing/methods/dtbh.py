@@ -7,11 +7,13 @@ Reference:
     distance between hash-like codes and codes. Weights, margins and layers are ours.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.dual_encoder_features import DualEncoderFeatures
 from ivr.hashing.losses import bits_off, same_class, squared_distances
 from ivr.hashing.method import Batch, MethodEntry
@@ -19,7 +21,7 @@ from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.triplets import semi_hard_negative, triplet_likelihood, triplet_margin
 
 
-@dataclass(frozen=True)
+@config
 class DTBHConfig:
     """The choices of the reconstruction.
 
@@ -33,20 +35,12 @@ class DTBHConfig:
         network: sizes of the two ends.
     """
 
-    code_margin: float = 0.1
-    feature_margin: float = 0.5
-    feature_weight: float = 1.0
-    quantisation: float = 0.01
-    features: int = 256
+    code_margin: NonNegativeFloat = 0.1
+    feature_margin: NonNegativeFloat = 0.5
+    feature_weight: NonNegativeFloat = 1.0
+    quantisation: NonNegativeFloat = 0.01
+    features: PositiveInt = 256
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse negative weights and features of no length."""
-        for name in ("code_margin", "feature_margin", "feature_weight", "quantisation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.features < 1:
-            raise ValueError(f"features must be at least 1, got {self.features}")
 
 
 class DTBH(DualEncoderFeatures):

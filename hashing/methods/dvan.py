@@ -9,12 +9,14 @@ voice by W_S V_S + b alone, so these parts are the outputs; pairs are compared b
 There are no codes in the paper: nothing makes the signs of the two parts agree.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from ivr.config import Share, config
 from ivr.hashing.losses import same_class
 from ivr.hashing.method import Batch, MethodEntry, TrainedMethod
 from ivr.hashing.networks import Sizes, Standardise, frame_mask, frame_statistics
@@ -24,7 +26,7 @@ from ivr.hashing.pairs import Pairs
 CELLS = 1 << 24
 
 
-@dataclass(frozen=True)
+@config
 class DVANConfig:
     """The choices of DVAN.
 
@@ -35,21 +37,10 @@ class DVANConfig:
         dropout: share of V_I and V_S left out while training; the paper gives none.
     """
 
-    hidden: int = 512
-    audio: int = 1024
-    length: int = 24_000
-    dropout: float = 0.2
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if self.hidden < 1 or self.audio < 1:
-            raise ValueError(
-                f"hidden and audio must be at least 1, got {self.hidden} and {self.audio}"
-            )
-        if self.length < 64 or self.length % 64:
-            raise ValueError(f"length must be a multiple of 64, got {self.length}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+    hidden: PositiveInt = 512
+    audio: PositiveInt = 1024
+    length: Annotated[int, Field(ge=64, multiple_of=64)] = 24_000
+    dropout: Share = 0.2
 
 
 class DVAN(TrainedMethod):

@@ -7,12 +7,14 @@ Reference:
 Across modalities: one classifier reads the codes of both ends, which makes them agree.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
+from ivr.config import config
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import straight_through_sign
 from ivr.hashing.method import Batch, MethodEntry
@@ -20,7 +22,7 @@ from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 
 
-@dataclass(frozen=True)
+@config
 class GreedyHashConfig:
     """The choices of GreedyHash.
 
@@ -29,13 +31,8 @@ class GreedyHashConfig:
         network: sizes of the two ends.
     """
 
-    quantisation: float = 0.1
+    quantisation: NonNegativeFloat = 0.1
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse a negative weight."""
-        if self.quantisation < 0:
-            raise ValueError(f"quantisation must not be negative, got {self.quantisation}")
 
 
 class GreedyHash(DualEncoder):

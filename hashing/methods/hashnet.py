@@ -6,11 +6,14 @@ Reference:
 Across modalities: the pairs are those of an image and a voice.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated
 
 import torch
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import balanced_weights, pairwise_likelihood, same_class
 from ivr.hashing.method import Batch, MethodEntry
@@ -18,7 +21,7 @@ from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 
 
-@dataclass(frozen=True)
+@config
 class HashNetConfig:
     """The choices of HashNet.
 
@@ -29,16 +32,9 @@ class HashNetConfig:
         network: sizes of the two ends.
     """
 
-    inner_product: float = 10.0
-    beta_last: float = 5.0
+    inner_product: PositiveFloat = 10.0
+    beta_last: Annotated[float, Field(ge=1)] = 5.0
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse a scale that turns pairs around and a beta that falls."""
-        if self.inner_product <= 0:
-            raise ValueError(f"inner_product must be positive, got {self.inner_product}")
-        if self.beta_last < 1:
-            raise ValueError(f"beta_last must be at least 1, got {self.beta_last}")
 
 
 class HashNet(DualEncoder):

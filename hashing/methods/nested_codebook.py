@@ -12,12 +12,14 @@ Neither term joins the ends: what joins them is the codebook, so an image and a 
 pair, and nothing has to be balanced between pairs that attract and pairs that repel.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.codebooks import BLOCK, nested_codes
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.method import Batch, MethodEntry
@@ -25,7 +27,7 @@ from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 
 
-@dataclass(frozen=True)
+@config
 class NestedCodebookConfig:
     """The choices of nested codebook hashing; the defaults were measured (docs/results.md).
 
@@ -38,21 +40,13 @@ class NestedCodebookConfig:
             were never heard.
     """
 
-    bit_weight: float = 1.0
-    cosine_weight: float = 1.0
-    scale: float = 8.0
-    margin: float = 0.2
+    bit_weight: NonNegativeFloat = 1.0
+    cosine_weight: NonNegativeFloat = 1.0
+    scale: PositiveFloat = 8.0
+    margin: NonNegativeFloat = 0.2
     network: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(voice_warp=0.2, voice_stretch=0.3, voice_tilt=0.2)
     )
-
-    def __post_init__(self) -> None:
-        """Refuse negative weights."""
-        for name in ("bit_weight", "cosine_weight", "margin"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.scale > 0:
-            raise ValueError(f"scale must be positive, got {self.scale}")
 
 
 class NestedCodebook(DualEncoder):

@@ -9,12 +9,14 @@ orthogonal where there are enough bits. Across modalities: both ends have the sa
 batch normalisation before the codes, which the paper asks for, is ``network.output_norm``.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.codebooks import codebook
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.method import Batch, MethodEntry
@@ -22,7 +24,7 @@ from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 
 
-@dataclass(frozen=True)
+@config
 class OrthoHashConfig:
     """The choices of OrthoHash.
 
@@ -32,17 +34,9 @@ class OrthoHashConfig:
         network: sizes of the two ends.
     """
 
-    margin: float = 0.2
-    scale: float = 8.0
+    margin: NonNegativeFloat = 0.2
+    scale: PositiveFloat = 8.0
     network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse a negative margin and a scale that turns classes around."""
-        if self.margin < 0 or self.scale <= 0:
-            raise ValueError(
-                "margin must not be negative and scale must be positive, got "
-                f"{self.margin} and {self.scale}"
-            )
 
 
 class OrthoHash(DualEncoder):

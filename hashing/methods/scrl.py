@@ -7,19 +7,21 @@ Reference:
     convolutions. Each relation is a supervised contrastive term here (Khosla et al., NeurIPS 2020).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from ivr.config import config
 from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import same_class
 from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 
 
-@dataclass(frozen=True)
+@config
 class SCRLConfig:
     """The choices of the reconstruction.
 
@@ -31,21 +33,13 @@ class SCRLConfig:
         network: sizes of the two ends; the voice end is dilated.
     """
 
-    temperature: float = 0.1
-    paired: float = 1.0
-    intra: float = 1.0
-    inter: float = 1.0
+    temperature: PositiveFloat = 0.1
+    paired: NonNegativeFloat = 1.0
+    intra: NonNegativeFloat = 1.0
+    inter: NonNegativeFloat = 1.0
     network: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(voice_stride=(2, 1, 1), voice_dilation=2)
     )
-
-    def __post_init__(self) -> None:
-        """Refuse a temperature that turns similarity around and negative weights."""
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        for name in ("paired", "intra", "inter"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 class SCRL(DualEncoder):

@@ -5,6 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import NonNegativeInt
+
+from ivr.config import config
 from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import splits_of_cut
@@ -56,7 +59,7 @@ class Variant:
             return True
 
 
-@dataclass(frozen=True)
+@config
 class GridRow:
     """What is trained with every seed.
 
@@ -92,7 +95,7 @@ class Judging:
     protocol: Protocol
 
 
-@dataclass(frozen=True)
+@config
 class Grid:
     """Everything that is compared.
 
@@ -112,7 +115,7 @@ class Grid:
     bits: tuple[int, ...] = (64,)
     streams: tuple[tuple[str, ...], ...] = (STREAMS,)
     voices: tuple[Voices, ...] = ("one",)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
     protocol: str = "divh"
     cut: str = ""
     device: str = "auto"

@@ -1,11 +1,13 @@
 """Choices of ``ivr check``; the command line reads them, so this module imports nothing heavy."""
 
-from dataclasses import dataclass
+from pydantic import NonNegativeInt, PositiveInt
+
+from ivr.config import config
 
 from .splits import Cut
 
 
-@dataclass(frozen=True)
+@config
 class CheckConfig:
     """Choices of ``ivr check``.
 
@@ -16,5 +18,5 @@ class CheckConfig:
     """
 
     split: Cut = "80/20"
-    seed: int = 0
-    jobs: int | None = None
+    seed: NonNegativeInt = 0
+    jobs: PositiveInt | None = None

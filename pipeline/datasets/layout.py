@@ -4,13 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ivr.config import config
+
 from .manifest import Manifest
 
 OPTIONAL = {"captions": "--captions", "class_lists": "--class-lists", "json": "--json"}
 """Sources that some layouts do not use, with their options on the command line."""
 
 
-@dataclass(frozen=True)
+@config
 class Sources:
     """Folders and files that a layout is read from.
 

@@ -1,13 +1,16 @@
 """Choices of ``ivr prepare``; the command line reads them, so this module imports nothing heavy."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import NonNegativeInt
+
+from ivr.config import config
 
 from .layout import Sources
 from .splits import Cut
 
 
-@dataclass(frozen=True)
+@config
 class PrepareConfig(Sources):
     """Choices of ``ivr prepare``.
 
@@ -20,6 +23,6 @@ class PrepareConfig(Sources):
     """
 
     split: Cut | Literal["none"] = "none"
-    seed: int = 0
+    seed: NonNegativeInt = 0
     force: bool = False
     dry_run: bool = False

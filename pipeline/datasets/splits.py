@@ -2,10 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field, NonNegativeInt
+
+from ivr.config import Share, config
 
 from .manifest import Item, Manifest, ManifestError, classes
 
@@ -13,7 +16,7 @@ Cut = Literal["80/20", "80/10/10"]
 """Shares of training (with validation) and test, or of training, validation and test."""
 
 
-@dataclass(frozen=True)
+@config
 class SplitConfig:
     """Shares of the groups of each class.
 
@@ -23,18 +26,9 @@ class SplitConfig:
         seed: seed of the draw.
     """
 
-    test: float = 0.2
-    val: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse shares that leave a side empty."""
-        if not 0 < self.test < 1:
-            raise ValueError(f"test must be in (0, 1), got {self.test}")
-        if not 0 <= self.val < 1:
-            raise ValueError(f"val must be in [0, 1), got {self.val}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {self.seed}")
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    val: Share = 0.1
+    seed: NonNegativeInt = 0
 
 
 def draw_splits(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:

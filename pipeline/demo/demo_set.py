@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from PIL import Image
+from pydantic import NonNegativeInt, PositiveInt
 
+from ivr.config import config
 from ivr.errors import IvrError
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 
@@ -23,7 +25,7 @@ class DemoError(IvrError):
     """A demonstration set that cannot be made, in one line that says what to do."""
 
 
-@dataclass(frozen=True)
+@config
 class DemoConfig:
     """A small labelled set of drawn scenes and spoken captions.
 
@@ -35,22 +37,18 @@ class DemoConfig:
             so a larger set begins with the images of a smaller one.
     """
 
-    images_per_class: int = 24
-    voices_per_image: int = 2
+    images_per_class: PositiveInt = 24
+    voices_per_image: PositiveInt = 2
     classes: int = 8
-    seed: int = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         """Check the numbers against what can be drawn and spoken."""
         most = min(len(SPEAKERS), *(len(captions(label)) for label in SCENES))
-        if self.images_per_class < 1:
-            raise ValueError(f"images_per_class must be at least 1, got {self.images_per_class}")
-        if not 1 <= self.voices_per_image <= most:
+        if self.voices_per_image > most:
             raise ValueError(f"voices_per_image must be 1 to {most}, got {self.voices_per_image}")
         if not 2 <= self.classes <= len(SCENES):
             raise ValueError(f"classes must be 2 to {len(SCENES)}, got {self.classes}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
 
 
 def write_demo_set(folder: Path, config: DemoConfig) -> Path:

@@ -12,9 +12,12 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from ivr.config import config
 from ivr.errors import IvrError
 
 # Constants of espeak-ng 1.52, `src/include/espeak-ng/speak_lib.h`.
@@ -33,7 +36,7 @@ class SpeechError(IvrError):
     """Speech that cannot be made, in one line that says what to do."""
 
 
-@dataclass(frozen=True)
+@config
 class Speaker:
     """One synthetic speaker.
 
@@ -44,15 +47,8 @@ class Speaker:
     """
 
     voice: str
-    rate: int = 160
-    pitch: int = 50
-
-    def __post_init__(self) -> None:
-        """Check the ranges that espeak-ng would clip without a word."""
-        if not 80 <= self.rate <= 450:
-            raise ValueError(f"rate must be 80 to 450 words per minute, got {self.rate}")
-        if not 0 <= self.pitch <= 99:
-            raise ValueError(f"pitch must be 0 to 99, got {self.pitch}")
+    rate: Annotated[int, Field(ge=80, le=450)] = 160
+    pitch: Annotated[int, Field(ge=0, le=99)] = 50
 
 
 SPEAKERS = (

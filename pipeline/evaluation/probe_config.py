@@ -1,11 +1,14 @@
 """What a probe does; imports no torch, so that the command line can read the defaults."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from ivr.config import config
 from ivr.pipeline.datasets.splits import SplitConfig
 
 
-@dataclass(frozen=True)
+@config
 class ProbeConfig:
     """How features are probed.
 
@@ -21,15 +24,8 @@ class ProbeConfig:
     """
 
     split: SplitConfig | None = None
-    seed: int = 0
-    folds: int = 5
-    segments: int = 4
-    rows: int = 20_000
-    jobs: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that cannot work."""
-        for name, least in {"seed": 0, "folds": 2, "segments": 1, "rows": 2, "jobs": 1}.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+    seed: NonNegativeInt = 0
+    folds: Annotated[int, Field(ge=2)] = 5
+    segments: PositiveInt = 4
+    rows: Annotated[int, Field(ge=2)] = 20_000
+    jobs: PositiveInt | None = None

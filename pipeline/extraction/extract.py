@@ -13,10 +13,11 @@ import numpy as np
 from ivr.features.encoders import require_encoder
 from ivr.features.waveform_augmentation import change_of, file_of
 from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manifest
+from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.stop import Stop
 
-from .extract_config import ExtractConfig, with_options
+from .extract_config import ExtractConfig
 from .extract_result import ExtractedModality, ExtractPlan, ExtractResult, PlannedModality
 from .feature_schema import shards_of
 from .finished_rows import (
@@ -62,7 +63,7 @@ def extract(
         voice_root: folder that voice names are relative to, ``root`` if None.
         root: folder that names are relative to, the manifest's own folder if None.
         **options: single values in place of those of ``config``, e.g. ``encoder="alexnet"`` (see
-            :func:`ivr.pipeline.extraction.extract_config.with_options`).
+            :func:`ivr.pipeline.runtime.config_options.with_options`).
 
     Returns:
         Rows, new rows and skipped files of each modality.

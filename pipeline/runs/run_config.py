@@ -1,8 +1,11 @@
 """What decides a run; imports no torch, so that the command line can read the defaults."""
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import field
+from typing import Literal
 
+from pydantic import NonNegativeInt
+
+from ivr.config import Share, config
 from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import SplitConfig
@@ -13,7 +16,7 @@ Voices = Literal["one", "all"]
 BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
 
 
-@dataclass(frozen=True)
+@config
 class RunConfig:
     """What a run is.
 
@@ -39,13 +42,13 @@ class RunConfig:
     bits: int = 64
     voices: Voices = "one"
     streams: tuple[str, ...] = STREAMS
-    seed: int = 0
+    seed: NonNegativeInt = 0
     split: SplitConfig = field(default_factory=SplitConfig)
     options: tuple[str, ...] = ()
     training: TrainConfig = field(default_factory=TrainConfig)
     without_speakers: tuple[str, ...] = ()
     without_classes: tuple[str, ...] = ()
-    unseen_classes: float = 0.0
+    unseen_classes: Share = 0.0
     unseen_captions: bool = False
     augmented: bool = False
     device: str = "auto"
@@ -55,17 +58,11 @@ class RunConfig:
         self._check_method()
         if self.bits not in BITS:
             raise ValueError(f"bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
-        if self.voices not in get_args(Voices):
-            raise ValueError(f"voices must be one or all, got {self.voices!r}")
         once = len(set(self.streams)) == len(self.streams)
         if not self.streams or not once or not set(self.streams) <= set(STREAMS):
             raise ValueError(
                 f"streams must be of {', '.join(STREAMS)}, each once, got {','.join(self.streams)}"
             )
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if not 0 <= self.unseen_classes < 1:
-            raise ValueError(f"unseen_classes must be in [0, 1), got {self.unseen_classes}")
 
     def _check_method(self) -> None:
         """Check the method, its options and its training; imports torch only where it must."""

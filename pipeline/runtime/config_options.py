@@ -1,20 +1,20 @@
-"""Choices by name: ``name=value`` from the command line into a frozen dataclass."""
+"""Options by name into configs, and configs from JSON; :mod:`ivr.config` declares and checks them.
+
+A config of a plug-in may be a plain frozen dataclass: here it is checked like those of ``ivr``.
+"""
 
 import dataclasses
 import inspect
 import re
-import types
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args, get_origin
 
-from ivr.errors import IvrError
+from pydantic import TypeAdapter, ValidationError
 
+from ivr.config import OptionError, bare_type, choices_of, field_hints, one_line, suggestion
+
+__all__ = ["OptionError", "configured", "describe", "from_json", "with_options"]
 Config = TypeVar("Config")
-
-
-class OptionError(IvrError):
-    """An option that cannot be set, in one line."""
 
 
 def configured(kind: type[Config], settings: Iterable[str]) -> Config:
@@ -36,8 +36,8 @@ def configured(kind: type[Config], settings: Iterable[str]) -> Config:
         place = chosen
         for parent in parents:
             place = place.setdefault(parent, {})
-        place[last] = _parse(_hint(kind, name.strip()), text.strip(), name.strip())
-    return _replaced(kind(), chosen)
+        place[last] = _parse(_hint(kind, name.strip()), text.strip())
+    return _checked(kind, _merged(kind(), chosen))
 
 
 def with_options(config: Config, options: Mapping[str, Any]) -> Config:
@@ -45,7 +45,8 @@ def with_options(config: Config, options: Mapping[str, Any]) -> Config:
 
     Args:
         config: a frozen dataclass with the values of all other options.
-        options: values by the name of the field. A name that only a nested config has is set
+        options: values by the name of the field. A nested config takes a mapping of its own
+            options, ``{"training": {"epochs": 5}}``. A name that only a nested config has is set
             there, e.g. ``{"encoder": "alexnet"}`` in the ``image`` of an ``ExtractConfig``.
 
     Raises:
@@ -57,25 +58,9 @@ def with_options(config: Config, options: Mapping[str, Any]) -> Config:
         inner = chosen
         for parent in parents:
             inner = inner.setdefault(parent, {})
-        inner[last] = value
-    return _replaced(config, chosen)
-
-
-def _place(config: Any, name: str) -> tuple[str, ...]:
-    """Return the path of field names that leads to ``name``; the shortest one, then the first."""
-    level: list[tuple[tuple[str, ...], Any]] = [((), config)]
-    known: list[str] = []
-    while level:
-        names = [
-            ((*path, f.name), inner) for path, inner in level for f in dataclasses.fields(inner)
-        ]
-        for path, _ in names:
-            if path[-1] == name:
-                return path
-        known += [path[-1] for path, _ in names]
-        values = [(path, getattr(inner, path[-1])) for path, inner in names]
-        level = [(path, value) for path, value in values if dataclasses.is_dataclass(value)]
-    raise OptionError(f"no option {name!r}; {_nearest(known, name)}")
+        both = isinstance(value, Mapping) and isinstance(inner.get(last), dict)
+        inner[last] = inner[last] | dict(value) if both else value
+    return _checked(type(config), _merged(config, chosen))
 
 
 def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
@@ -86,18 +71,12 @@ def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """
     if not isinstance(values, Mapping):
         raise OptionError(f"{kind.__name__} must be a mapping, got {values!r}")
-    hints = get_type_hints(kind)
-    read = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise OptionError(f"{kind.__name__} has no {name}: made with another version of ivr")
-        if dataclasses.is_dataclass(hints[name]):
-            value = from_json(hints[name], value)
-        read[name] = tuple(value) if isinstance(value, list) else value
     try:
-        return kind(**read)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"{kind.__name__} cannot be read: {error}") from error
+        return _checked(kind, values)
+    except OptionError as error:
+        raise OptionError(
+            f"{kind.__name__} cannot be read: {error} (written by another version of ivr?)"
+        ) from error
 
 
 def describe(kind: type[Any]) -> list[tuple[str, str, str]]:
@@ -105,74 +84,16 @@ def describe(kind: type[Any]) -> list[tuple[str, str, str]]:
     return _rows(kind(), "")
 
 
-def _rows(default: Any, prefix: str) -> list[tuple[str, str, str]]:
-    """Return the rows of a config; a nested one has the defaults that its owner gives it."""
-    texts, rows = _attribute_texts(type(default).__doc__ or ""), []
-    for field in dataclasses.fields(default):
-        value = getattr(default, field.name)
-        if dataclasses.is_dataclass(value):
-            rows += _rows(value, f"{prefix}{field.name}.")
-        else:
-            rows.append((prefix + field.name, _text(value), texts.get(field.name, "")))
-    return rows
+def attribute_texts(kind: type[Any]) -> dict[str, str]:
+    """Return the meaning of each field, from the ``Attributes`` section of the docstring."""
+    # From Python 3.13 on a docstring comes without its indent; cleandoc takes it away before.
+    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text).strip() for name, text in entries}
 
 
-def _hint(kind: type[Any], name: str) -> Any:
-    """Return the type of the option ``name`` of ``kind``, with dots where it is nested."""
-    hint: Any = kind
-    for part in name.split("."):
-        hints = get_type_hints(hint) if dataclasses.is_dataclass(hint) else {}
-        if part not in hints:
-            raise OptionError(f"no option {name!r}; {_near(kind, name)}")
-        hint = hints[part]
-    if dataclasses.is_dataclass(hint):
-        raise OptionError(f"no option {name!r}; {_near(kind, name)}")
-    return hint
-
-
-def _replaced(config: Config, values: Mapping[str, Any]) -> Config:
-    """Return ``config`` with ``values`` in place of its own, nested where the config is."""
-    whole = {
-        name: _replaced(getattr(config, name), value) if isinstance(value, dict) else value
-        for name, value in values.items()
-    }
-    try:
-        return dataclasses.replace(config, **whole)  # type: ignore[type-var]
-    except (TypeError, ValueError) as error:
-        raise OptionError(str(error)) from error
-
-
-def _near(kind: type[Any], name: str) -> str:
-    return _nearest([row[0] for row in describe(kind)], name)
-
-
-def _nearest(known: Sequence[str], name: str) -> str:
-    near = get_close_matches(name, known, 3, 0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
-
-
-def _parse(hint: Any, text: str, name: str) -> Any:
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        inner = [choice for choice in get_args(hint) if choice is not type(None)]
-        return None if text.lower() in ("none", "") else _parse(inner[0], text, name)
-    if origin is Literal:
-        if text not in get_args(hint):
-            raise OptionError(f"{name} must be {' or '.join(get_args(hint))}, got {text!r}")
-        return text
-    if origin is tuple:
-        return tuple(_parse(get_args(hint)[0], part.strip(), name) for part in text.split(","))
-    if hint is bool:
-        if text.lower() not in ("true", "false"):
-            raise OptionError(f"{name} must be true or false, got {text!r}")
-        return text.lower() == "true"
-    try:
-        return hint(text)
-    except ValueError as error:
-        raise OptionError(f"{name} must be of type {hint.__name__}, got {text!r}") from error
-
-
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """Return ``value`` as ``name=value`` takes it."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     if isinstance(value, bool):
@@ -180,9 +101,69 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _attribute_texts(doc: str) -> dict[str, str]:
-    """Return the texts of a Google docstring's ``Attributes`` section."""
-    # From Python 3.13 on a docstring comes without its indent; cleandoc takes it away before.
-    _, _, section = inspect.cleandoc(doc).partition("Attributes:\n")
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", text).strip() for name, text in entries}
+def _rows(default: Any, prefix: str) -> list[tuple[str, str, str]]:
+    """Return the rows of a config; a nested one has the defaults that its owner gives it."""
+    texts, rows = attribute_texts(type(default)), []
+    for field in dataclasses.fields(default):
+        value = getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            rows += _rows(value, f"{prefix}{field.name}.")
+        else:
+            rows.append((prefix + field.name, value_text(value), texts.get(field.name, "")))
+    return rows
+
+
+def _hint(kind: type[Any], name: str) -> Any:
+    """Return the type of the option ``name`` of ``kind``, with dots where it is nested."""
+    hint: Any = kind
+    for part in name.split("."):
+        hint = field_hints(hint).get(part) if dataclasses.is_dataclass(hint) else None
+    if hint is None or dataclasses.is_dataclass(hint):
+        known = [row[0] for row in describe(kind)]
+        raise OptionError(f"no option {name!r}; {suggestion(name, known)}")
+    return hint
+
+
+def _parse(hint: Any, text: str) -> Any:
+    """Return the value that ``text`` means for a field of type ``hint``; the config converts it."""
+    if type(None) in get_args(hint) and text.lower() in ("none", ""):
+        return None
+    if choices_of(hint):
+        return next((choice for choice in choices_of(hint) if str(choice) == text), text)
+    if get_origin(bare_type(hint)) is tuple:
+        return tuple(part.strip() for part in text.split(","))
+    return text
+
+
+def _merged(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of ``config`` with ``values`` in their place, nested where it is."""
+    own = {name: getattr(config, name) for name in _own(config)}
+    for name, value in values.items():
+        partly = isinstance(value, Mapping) and dataclasses.is_dataclass(own.get(name))
+        own[name] = _merged(own[name], value) if partly else value
+    return own
+
+
+def _checked(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    try:
+        return TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        raise OptionError(one_line(kind, error)) from error
+
+
+def _place(config: Any, name: str) -> tuple[str, ...]:
+    """Return the path of field names that leads to ``name``; the shortest one, then the first."""
+    level: list[tuple[tuple[str, ...], Any]] = [((), config)]
+    known: list[str] = []
+    while level:
+        found = {(*path, own): getattr(inner, own) for path, inner in level for own in _own(inner)}
+        for path in found:
+            if path[-1] == name:
+                return path
+        known += [path[-1] for path in found]
+        level = [(path, value) for path, value in found.items() if dataclasses.is_dataclass(value)]
+    raise OptionError(f"no option {name!r}; {suggestion(name, known)}")
+
+
+def _own(config: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(config)]
