@@ -235,13 +235,28 @@ def _test_errors(
 def _require_same_settings(config: Mapping[str, Any], data: FeatureDataset) -> None:
     settings_of = {"images": data.image_settings(), "voices": data.voice_settings()}
     for kind, settings in settings_of.items():
-        found = different_setting(config["features"][kind], settings) if settings else None
+        trained_on = config["features"][kind]
+        if settings and not trained_on:  # fitted on arrays: only the shape is known
+            _require_same_shape(config["sizes"], data, kind)
+            continue
+        found = different_setting(trained_on, settings) if settings else None
         if found:
-            name, trained_on, now = found
+            name, before, now = found
             raise RunError(
                 f"{data.folder}: {kind} were made with {name} {now}, the run was trained on "
-                f"{trained_on}; extract with the run's settings"
+                f"{before}; extract with the run's settings"
             )
+
+
+def _require_same_shape(sizes: Mapping[str, Any], data: FeatureDataset, kind: str) -> None:
+    if kind == "images":
+        wanted, found = [sizes["image_dim"]], list(data.image_settings()["shape"])
+    else:
+        wanted, found = list(sizes["voice_shape"])[1:], list(data.voice_settings()["shape"])[1:]
+    if wanted != found:
+        raise RunError(
+            f"{data.folder}: {kind} have the shape {found}, the model was fitted on {wanted}"
+        )
 
 
 def _changed_voices(data: FeatureDataset, change: str) -> list[Item]:

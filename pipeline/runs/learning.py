@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from ivr.hashing.method import ClosedFormMethod, Method, TrainedMethod
 from ivr.hashing.pairs import Pairs
@@ -50,6 +51,39 @@ class Recorder(ABC):
     def close(self) -> None:
         """Release what the recorder holds open."""
         return
+
+
+class MemoryRecorder(Recorder):
+    """Keeps the epochs and the best weights in memory.
+
+    Attributes:
+        history: the epochs.
+        weights: the best ones, on the CPU.
+        kept: number of their epoch.
+    """
+
+    def __init__(self) -> None:
+        """Begin without an epoch."""
+        self.history: list[Epoch] = []
+        self.weights: dict[str, Tensor] = {}
+        self.kept = 0
+
+    def keep(self, model: Method, epoch: Epoch) -> None:
+        """Copy the weights."""
+        tensors = model.state_dict().items()
+        self.weights = {name: tensor.detach().cpu().clone() for name, tensor in tensors}
+        self.kept = epoch.number
+
+    def record(
+        self,
+        model: Method,
+        optimiser: torch.optim.Optimizer | None,
+        epoch: Epoch,
+        best: float,
+        config: TrainConfig,
+    ) -> None:
+        """Append to the history."""
+        self.history.append(epoch)
 
 
 def learn(

@@ -64,6 +64,11 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
+def holds_something(run: Path) -> bool:
+    """Return whether ``run`` holds more than a lock or the unfinished files of a killed writer."""
+    return run.exists() and any(not path.name.startswith(".") for path in run.iterdir())
+
+
 def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the split of each of ``names`` in ``run``.
 

@@ -43,6 +43,7 @@ from .run_folder import (
     SPLITS,
     RunError,
     build_model,
+    holds_something,
     read_config,
     read_splits,
     read_tensors,
@@ -141,7 +142,7 @@ def train_run(features: Path, run: Path, config: RunConfig) -> Path:
         RunError: ``run`` holds something already.
         StoreError, ManifestError, TrainingError, OptionError: see their modules.
     """
-    if _holds_something(run):
+    if holds_something(run):
         raise RunError(
             f"{run}: exists already; continue it with --resume, start anew with --overwrite, "
             "or give another --out"
@@ -223,7 +224,7 @@ def remove_run(run: Path) -> None:
     Raises:
         RunError: the folder holds something, but not a run.
     """
-    if _holds_something(run):
+    if holds_something(run):
         read_config(run)
         with only_writer(run):
             for path in run.iterdir():
@@ -297,11 +298,6 @@ def _learn(run: Path, ready: Prepared) -> None:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 2)
-
-
-def _holds_something(run: Path) -> bool:
-    """Return whether ``run`` holds more than a lock or the unfinished files of a killed writer."""
-    return run.exists() and any(not path.name.startswith(".") for path in run.iterdir())
 
 
 def _say_method(chosen: Mapping[str, Any]) -> None:

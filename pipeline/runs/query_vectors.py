@@ -1,0 +1,134 @@
+"""Vectors of media files, made as those of the features that a run was trained on."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ivr.features.encoder_weights import WeightsError
+from ivr.features.image import Encoder, load_encoder
+from ivr.features.image_config import ImageConfig
+from ivr.features.media import MediaError, read_image
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import read_voice_vectors
+from ivr.pipeline.extraction.feature_dataset import stream_rows
+from ivr.pipeline.extraction.feature_schema import compared_settings
+from ivr.pipeline.runtime.config_options import from_json
+
+from .run_folder import RunError
+
+Value = TypeVar("Value")
+# The options of the image encoder that are among its recorded settings: all but the weights.
+RECORDED = tuple(field.name for field in fields(ImageConfig) if field.name != "weights")
+BATCH = 64
+
+
+class QueryVectors:
+    """Turns files into vectors as the features of one run were made.
+
+    The image encoder is loaded for the first image.
+    """
+
+    def __init__(self, config: Mapping[str, Any], source: str, weights: str | None = None) -> None:
+        """Use the settings in ``config``.
+
+        Args:
+            config: content of the ``config.json`` of a run.
+            source: names it in messages.
+            weights: of the image encoder, by default from where the features had them.
+        """
+        self.config, self.source, self.weights = config, source, weights
+        self._encoder: Encoder | None = None
+
+    def of_voices(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
+        """Return streams [m, streams, coefficients, frames] and true frames [m] of recordings.
+
+        Raises:
+            RunError: the run was trained on arrays, or its settings are damaged.
+            MediaError: a recording cannot be used.
+        """
+        settings = self._settings("voices", "how its voices were made; give arrays of streams")
+        names = compared_settings(VoiceConfig.__dataclass_fields__)
+        config = from_json(VoiceConfig, self._chosen(settings, names))
+        chosen = stream_rows(self.config["streams"])
+        shape = tuple(self.config["sizes"]["voice_shape"])
+        found = []
+        for path in paths:
+            vectors, frames = _named(path, lambda one: read_voice_vectors(one, config))
+            if (len(chosen), *vectors.shape[1:]) != shape:
+                raise RunError(f"{self.source}: damaged, its voices are not those of its sizes")
+            found.append((vectors[chosen], frames))
+        stacked = np.stack([vectors for vectors, _ in found])
+        return torch.from_numpy(stacked), torch.tensor([frames for _, frames in found])
+
+    def of_images(self, paths: Sequence[Path], device: torch.device) -> Tensor:
+        """Return the vectors [n, image_dim] of image files.
+
+        Raises:
+            RunError: the run was trained on arrays, or the weights of the encoder are others.
+            WeightsError: the weights of the encoder cannot be loaded.
+            MediaError: an image cannot be used.
+        """
+        encoder = self._loaded(device)
+        found = []
+        for start in range(0, len(paths), BATCH):
+            some = paths[start : start + BATCH]
+            pixels = [_named(path, lambda one: read_image(one, encoder.size)) for path in some]
+            found.append(encoder(torch.from_numpy(np.stack(pixels)).to(device)))
+        return torch.cat(found)
+
+    def _loaded(self, device: torch.device) -> Encoder:
+        """Return the encoder that the features were made with."""
+        if self._encoder is None:
+            settings = self._settings("images", "no image encoder; give arrays of image vectors")
+            weights = self.weights or self._known_weights(self.config["features"]["weights"])
+            chosen = self._chosen(settings, (*RECORDED, "sha256"))
+            try:
+                options = {name: chosen[name] for name in RECORDED}
+                encoder = load_encoder(ImageConfig(weights=weights, **options), device)
+            except WeightsError:
+                raise
+            except ValueError as error:
+                raise RunError(f"{self.source}: {error}") from error
+            if encoder.provenance["sha256"] != chosen["sha256"]:
+                raise RunError(
+                    f"{weights}: not the weights that the features of {self.source} were made with"
+                )
+            self._encoder = encoder
+        return self._encoder
+
+    def _known_weights(self, name: str) -> str:
+        """Return where the weights ``name`` come from, if they are not a file of the user."""
+        if name.startswith("random"):
+            return "random"
+        if "_Weights." in name:
+            return "imagenet"
+        raise RunError(
+            f"the image features of {self.source} were made with {name}: give it with --weights"
+        )
+
+    def _settings(self, kind: str, unknown: str) -> Mapping[str, Any]:
+        settings: Mapping[str, Any] = self.config["features"][kind]
+        if not settings:
+            raise RunError(f"{self.source}: was fitted on arrays and knows {unknown}")
+        return settings
+
+    def _chosen(self, settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+        """Return the ``names`` among ``settings``."""
+        wanted = list(names)
+        lacking = [name for name in wanted if name not in settings]
+        if lacking:
+            raise RunError(f"{self.source}: its features lack {', '.join(lacking)}")
+        return {name: settings[name] for name in wanted}
+
+
+def _named(path: Path, read: Callable[[Path], Value]) -> Value:
+    """Return ``read(path)``, with the name of the file in front of its error message."""
+    try:
+        return read(path)
+    except MediaError as error:
+        raise MediaError(f"{path}: {error}") from error
