@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from ivr.pipeline.extraction.extract_config import ExtractConfig
     from ivr.pipeline.extraction.feature_dataset import open_features
     from ivr.pipeline.extraction.merge import merge
-    from ivr.pipeline.runs.encode import encode_run as encode
+    from ivr.pipeline.runs.encode import encode
+    from ivr.pipeline.runs.model import Model, fit, load
     from ivr.pipeline.runs.run_config import RunConfig
-    from ivr.pipeline.runs.train import train_run as train
+    from ivr.pipeline.runs.search import search
+    from ivr.pipeline.runs.train import train
     from ivr.pipeline.runs.verify import verify
 
 __version__ = version("image-voice-hashing")
@@ -43,6 +45,7 @@ __all__ = [
     "Grid",
     "ImageConfig",
     "IvrError",
+    "Model",
     "NetworkConfig",
     "PrepareConfig",
     "ProbeConfig",
@@ -57,11 +60,14 @@ __all__ = [
     "encode",
     "evaluate",
     "extract",
+    "fit",
+    "load",
     "merge",
     "open_features",
     "prepare",
     "probe",
     "read_manifest",
+    "search",
     "train",
     "verify",
 ]
@@ -71,6 +77,7 @@ _PLACES = {
     "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
     "Grid": "ivr.pipeline.comparison.grid:Grid",
     "ImageConfig": "ivr.features.image_config:ImageConfig",
+    "Model": "ivr.pipeline.runs.model:Model",
     "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",
     "PrepareConfig": "ivr.pipeline.datasets.prepare_config:PrepareConfig",
     "ProbeConfig": "ivr.pipeline.evaluation.probe_config:ProbeConfig",
@@ -81,15 +88,18 @@ _PLACES = {
     "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
     "check": "ivr.pipeline.datasets.audit:check",
     "compare": "ivr.pipeline.comparison.compare:compare",
-    "encode": "ivr.pipeline.runs.encode:encode_run",
+    "encode": "ivr.pipeline.runs.encode:encode",
     "evaluate": "ivr.pipeline.evaluation.evaluate:evaluate_run",
     "extract": "ivr.pipeline.extraction.extract:extract",
+    "fit": "ivr.pipeline.runs.model:fit",
+    "load": "ivr.pipeline.runs.model:load",
     "merge": "ivr.pipeline.extraction.merge:merge",
     "open_features": "ivr.pipeline.extraction.feature_dataset:open_features",
     "prepare": "ivr.pipeline.datasets.prepare:prepare",
     "probe": "ivr.pipeline.evaluation.probe:probe",
     "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
-    "train": "ivr.pipeline.runs.train:train_run",
+    "search": "ivr.pipeline.runs.search:search",
+    "train": "ivr.pipeline.runs.train:train",
     "verify": "ivr.pipeline.runs.verify:verify",
 }
 """Where each name that is imported at its first use stands: ``module:name``."""

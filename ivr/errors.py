@@ -23,6 +23,7 @@ class IvrError(ValueError):
             EvaluateError        ivr.pipeline.evaluation.evaluate
             ExtensionError       ivr.extensions
             ExtractError         ivr.pipeline.extraction.row_shards
+            FitError             ivr.pipeline.runs.arrays
             HealthError          ivr.hashing.health
             JobArrayError        ivr.pipeline.extraction.job_array
             ManifestError        ivr.pipeline.datasets.manifest

@@ -29,6 +29,7 @@ from ivr.pipeline.extraction.feature_schema import different_setting
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import record_digests
 from ivr.pipeline.runtime.progress import progress, warn
+from ivr.pipeline.runtime.results import Result
 
 from .run_folder import CODES, MODEL, RunError, load_model, read_config, read_splits
 
@@ -100,6 +101,57 @@ class Codes:
     images: CodedItems
     voices: CodedItems
     config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EncodeResult(Result):
+    """A codes file that was written.
+
+    Attributes:
+        codes: the file; :func:`read_codes` reads it.
+        images: number of images in it.
+        voices: number of voices in it.
+        bits: length of the codes.
+    """
+
+    codes: Path
+    images: int
+    voices: int
+    bits: int
+
+
+def encode(
+    run: str | Path,
+    *,
+    features: str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    change: str = "",
+) -> EncodeResult:
+    """Encode all items of extracted features into binary codes.
+
+    Args:
+        run: a run folder with a trained model.
+        features: folder of features, by default those that the run was trained on.
+        out: codes file to write, ``RUN/codes.h5`` by default.
+        device: auto takes cuda if there is one.
+        change: take the voices after this change, e.g. ``noise=10``; ``""`` takes them as
+            recorded.
+
+    Raises:
+        RunError: no model, or features that the run cannot encode.
+        ChangeError, StoreError, ManifestError: see their modules.
+    """
+    path = encode_run(
+        Path(run),
+        features=None if features is None else Path(features),
+        out=None if out is None else Path(out),
+        device=device,
+        change=change,
+    )
+    codes = read_codes(path)
+    counts = len(codes.images.names), len(codes.voices.names)
+    return EncodeResult(path, *counts, 8 * codes.images.codes.shape[1])
 
 
 def encode_run(

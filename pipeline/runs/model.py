@@ -263,7 +263,7 @@ def fit(
     )
     stream_count, coefficients, length = spoken.shape[1:]
     shape = (stream_count, coefficients, length)
-    sizes = Sizes(vectors.shape[1], shape, bits, len(names), mels, sample_rate), mels, sample_rate)
+    sizes = Sizes(vectors.shape[1], shape, bits, len(names), mels, sample_rate)
     config = _recorded(choices, options, sizes, [str(name) for name in names])
     torch.manual_seed(seed)
     network, recorder = build_model(config), MemoryRecorder()
