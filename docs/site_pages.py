@@ -30,8 +30,11 @@ MOVED = {
     "CITATION.cff": "project/CITATION.cff",
     "docs/tutorial.ipynb": "tutorial.md",
 }
+# Head of a page that is alone in its section: no list of pages at its side.
+WIDE = "---\nhide:\n  - navigation\n---\n\n"
 # Warnings of this logger fail a strict build, like those of MkDocs itself.
 LOG = logging.getLogger("mkdocs.hooks.site_pages")
+ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):<code>~?(?:[\w.]+\.)?(\w+)</code>")
 OUTSIDE = re.compile(
     r"""<(?:link|script|img|iframe|source|audio|video)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//"""
     r"""|url\(["']?(?:https?:)?//|@import\s|class=["']?mermaid"""
@@ -56,6 +59,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Return the text of a page with links to the notebook made links to its page."""
     return markdown.replace("tutorial.ipynb)", "tutorial.md)")
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Return the HTML of a page without the roles of docstrings: ``:func:`a.b.c``` becomes c."""
+    return ROLE.sub(r"<code>\1</code>", html)
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -88,7 +96,8 @@ def generated_pages() -> Iterator[tuple[str, str | bytes]]:
         if name.endswith(".ipynb"):
             yield from notebook_pages(ROOT / name, page)
         else:
-            yield page, _root_page(name, page)
+            text = _root_page(name, page)
+            yield page, WIDE + text if page == "index.md" else text
 
 
 def _link_packages() -> None:
@@ -153,16 +162,20 @@ def commands_page() -> str:
 
 
 def command_page(name: str, command: click.Command) -> str:
-    """Return the page of one command: the text of its help, and its options as a table."""
+    """Return the page of one command: the text of its help, and its options."""
     context = click.Context(command, info_name=f"ivr {name}")
     usage = " ".join(["ivr", name, *command.collect_usage_pieces(context)])
     lines = [f"# ivr {name}", "", "```text", usage, "```", "", *_help_markdown(command.help or "")]
-    lines += ["", "## Options", "", "| option | meaning |", "|---|---|"]
+    lines += ["", "## Options", ""]
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None and record[1]:
             anchor = max(parameter.opts, key=len).lstrip("-")
-            lines.append(f"| <code id='{anchor}'>{_cell(record[0])}</code> | {_cell(record[1])} |")
+            lines += [
+                f"<code id='{anchor}'>{_cell(record[0])}</code>",
+                f":   {_cell(record[1])}",
+                "",
+            ]
     formatter = context.make_formatter()
     command.format_epilog(context, formatter)
     if formatter.getvalue().strip():
@@ -201,10 +214,11 @@ def _cell(text: str) -> str:
 
 
 def public_names() -> list[str]:
-    """Return the public names of ``ivr`` that have a page."""
+    """Return the public names of ``ivr`` that have a page, functions before classes."""
     import ivr
 
-    return [name for name in ivr.__all__ if not name.startswith("__")]
+    names = [name for name in ivr.__all__ if not name.startswith("__")]
+    return sorted(names, key=lambda name: (name[0].isupper(), name))
 
 
 def api_page() -> str:
@@ -299,7 +313,7 @@ def _options_table(rows: list[tuple[str, str, str]]) -> Iterator[str]:
 def notebook_pages(path: Path, page: str) -> Iterator[tuple[str, str | bytes]]:
     """Yield a notebook as the page ``page``, and its pictures below images/."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text: list[str] = [f"[Download this page as a notebook]({path.name}){{download}}", ""]
+    text: list[str] = []
     for number, cell in enumerate(cells):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
@@ -314,6 +328,7 @@ def notebook_pages(path: Path, page: str) -> Iterator[tuple[str, str | bytes]]:
                 text += [f"![Output of the cell above](images/{file})", ""]
             else:
                 text += [*_output_text(output), ""]
+    text.append(f"[Download this page as a notebook]({path.name}){{download}}")
     yield page, "\n".join(text)
 
 
