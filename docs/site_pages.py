@@ -62,8 +62,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Return the HTML of a page without the roles of docstrings: ``:func:`a.b.c``` becomes c."""
-    return ROLE.sub(r"<code>\1</code>", html)
+    """Return the HTML of a page as readers need it.
+
+    Roles of docstrings go (``:func:`a.b.c``` becomes c), and a number stays on one line with its
+    deviation.
+    """
+    return ROLE.sub(r"<code>\1</code>", html).replace(" ± ", "&nbsp;±&nbsp;")
 
 
 def on_post_build(config: MkDocsConfig) -> None:
