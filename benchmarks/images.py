@@ -28,7 +28,7 @@ from torchvision import transforms
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image import load_encoder
 from ivr.features.image_config import ImageConfig
-from ivr.features.media import read_image
+from ivr.features.image_file import read_image
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.extraction import modality
 from ivr.pipeline.extraction.extract import extract

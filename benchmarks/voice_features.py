@@ -20,9 +20,9 @@ import numpy as np
 import soundfile
 from threadpoolctl import threadpool_limits
 
-from ivr.features.media import read_voice
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import BACKENDS
+from ivr.features.voice_file import read_voice
 from ivr.pipeline.extraction.parallel_readers import Readers
 from ivr.pipeline.extraction.worker_tasks import listen
 

@@ -17,7 +17,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from PIL import Image
 
-from ivr.features.media import read_voice
+from ivr.features.voice_file import read_voice
 from ivr.pipeline.runs.encode import CodedItems, read_codes
 
 HITS = 5

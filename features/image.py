@@ -8,10 +8,8 @@ All classification networks of torchvision are encoders under their torchvision 
 an encoder: :mod:`ivr.features.blueprint`.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from .blueprint import Blueprint, EncoderError
 from .encoder_weights import cut, identify_weights, load_weights
 from .encoders import encoder_blueprint
+from .exact_float32 import exact_float32
 from .image_config import VIEWS, ImageConfig
 from .stage_pooling import StageStatistics
 from .torchvision_networks import meta_output
@@ -73,7 +72,7 @@ class Encoder(nn.Module):
             )
         scaled = (images.float() - self.mean) / self.std
         lower = self.dtype != torch.float32
-        with _exact_float32(), torch.autocast(images.device.type, self.dtype, enabled=lower):
+        with exact_float32(), torch.autocast(images.device.type, self.dtype, enabled=lower):
             vectors = [self.net(self._viewed(scaled, *view)).float() for view in self.views]
         return vectors[0] if len(vectors) == 1 else torch.stack(vectors).mean(0)
 
@@ -184,21 +183,3 @@ def _dim(blueprint: Blueprint, name: str) -> int:
             "take another encoder"
         )
     return int(vectors.shape[1])
-
-
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Compute float32 in float32: TF32 has ten bits of mantissa instead of 23.
-
-    cuDNN convolves in TF32 unless told otherwise; products of matrices do if a caller allowed it.
-    """
-    cudnn: Any = torch.backends.cudnn  # not a module: it replaces itself by an object
-    backends: list[Any] = [cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul]
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision

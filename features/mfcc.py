@@ -15,6 +15,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from ivr.config import config
 
+from ivr.mel_scale import hertz_to_mel, mel_to_hertz
+
 Backend = Literal["auto", "fast", "librosa", "torch"]
 
 
@@ -81,7 +83,8 @@ def mel_filters(sample_rate: int, fft: int, mels: int) -> np.ndarray:
     Corners are equally spaced in mel between 0 Hz and half the sample rate (Slaney, Auditory
     Toolbox, Interval Research TR 1998-010). A filter between which no frequency falls is zero.
     """
-    corners = _mel_to_hz(np.linspace(0, _hz_to_mel(sample_rate / 2), mels + 2))[:, None]
+    highest = float(hertz_to_mel(np.array(sample_rate / 2)))
+    corners = mel_to_hertz(np.linspace(0, highest, mels + 2))[:, None]
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
     hz = np.fft.rfftfreq(fft, 1 / sample_rate)
     rising, falling = (hz - low) / (centre - low), (high - hz) / (high - centre)
@@ -89,28 +92,11 @@ def mel_filters(sample_rate: int, fft: int, mels: int) -> np.ndarray:
     return triangles
 
 
-# Slaney's scale: 200/3 Hz a mel up to 1000 Hz, from there 27 mels for each factor of 6.4.
-_HZ_PER_MEL = 200 / 3
-_BREAK_HZ = 1000.0
-_BREAK_MEL = _BREAK_HZ / _HZ_PER_MEL
-_LOG_STEP = np.log(6.4) / 27
-
 AMIN = 1e-10
 """Least power whose decibels are taken, as in librosa."""
 
 _MEL_GROUPS = 4
 """Groups of mel filters; each is a product over its own frequencies only."""
-
-
-def _hz_to_mel(hz: float) -> float:
-    if hz < _BREAK_HZ:
-        return hz / _HZ_PER_MEL
-    return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) / _LOG_STEP)
-
-
-def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
-    above = _BREAK_HZ * np.exp(_LOG_STEP * (np.maximum(mel, _BREAK_MEL) - _BREAK_MEL))
-    return np.where(mel < _BREAK_MEL, mel * _HZ_PER_MEL, above)
 
 
 def frame_count(length: int, config: VoiceConfig) -> int:

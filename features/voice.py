@@ -15,8 +15,9 @@ import numpy as np
 import scipy.fft
 import soxr
 
-from .media import MediaError, read_voice
+from .media import MediaError
 from .mfcc import AMIN, Backend, Constants, VoiceConfig, constants, frame_count, frame_lead
+from .voice_file import read_voice
 
 _BLOCK = 128
 """Frames transformed at a time; all at once takes up to five times as long."""
@@ -26,7 +27,7 @@ def read_voice_vectors(path: Path, config: VoiceConfig) -> tuple[np.ndarray, int
     """Return the vectors of the voice in ``path`` and its true number of frames.
 
     Raises:
-        MediaError: the voice cannot be read (:func:`ivr.features.media.read_voice`) or is too
+        MediaError: the voice cannot be read (:func:`ivr.features.voice_file.read_voice`) or is too
             short.
     """
     samples, sample_rate = read_voice(path)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .exact_float32 import exact_float32
 from .mfcc import AMIN, VoiceConfig, constants, frame_count, frame_lead
 
 # Frames transformed at a time: 512 bytes of float32 spectrum each and their temporaries.
@@ -61,6 +62,16 @@ def batch_cepstra(
             *batch_cepstra(recordings[:half], config, device),
             *batch_cepstra(recordings[half:], config, device),
         ]
+    with exact_float32():
+        return _cepstra(recordings, counts, config, device)
+
+
+def _cepstra(
+    recordings: Sequence[np.ndarray],
+    counts: Sequence[int],
+    config: VoiceConfig,
+    device: torch.device,
+) -> list[np.ndarray]:
     tables = _tables(config, recordings[0].dtype.str, str(device))
     clip = torch.repeat_interleave(torch.tensor(counts)).to(device)
     decibels = _mel_decibels(recordings, counts, config, tables)

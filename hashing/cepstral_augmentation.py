@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ivr.mel_scale import hertz_to_mel, mel_to_hertz
+
 WARPS = 33  # factors that the range is cut into, evenly in their logarithm; the middle one is 1
 UNWARPED = 0.2  # share of the voices that keep their vocal tract
 
@@ -123,13 +125,13 @@ def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.d
 @lru_cache(maxsize=8)
 def _warp_matrices(largest: float, coefficients: int, mels: int, sample_rate: int) -> Tensor:
     """Return the maps [WARPS, coefficients, coefficients] of the factors, ascending."""
-    top = _mel(np.array(sample_rate / 2))
+    top = hertz_to_mel(np.array(sample_rate / 2))
     centres = np.linspace(0, top, mels + 2)[1:-1]
     cosines = _cosine_transform(mels)[:coefficients]
     step = centres[1] - centres[0] if mels > 1 else 1.0
     matrices = []
     for factor in np.exp(np.linspace(-largest, largest, WARPS)):
-        source = _mel(np.minimum(_hertz(centres) * factor, sample_rate / 2))
+        source = hertz_to_mel(np.minimum(mel_to_hertz(centres) * factor, sample_rate / 2))
         place = np.clip((source - centres[0]) / step, 0, mels - 1)
         below = np.minimum(place.astype(int), max(0, mels - 2))
         resample = np.zeros((mels, mels))
@@ -145,13 +147,3 @@ def _cosine_transform(size: int) -> np.ndarray:
     transform: np.ndarray = np.cos(angles) * math.sqrt(2 / size)
     transform[0] /= math.sqrt(2)
     return transform
-
-
-def _mel(hertz: np.ndarray) -> np.ndarray:
-    """Return Slaney's mel: 3 a 200 Hz up to 1000 Hz, from there 27 for each factor of 6.4."""
-    above = 15 + 27 * np.log(np.maximum(hertz, 1e-9) / 1000) / math.log(6.4)
-    return np.where(hertz < 1000, 3 * hertz / 200, above)
-
-
-def _hertz(mel: np.ndarray) -> np.ndarray:
-    return np.where(mel < 15, 200 * mel / 3, 1000 * np.exp((mel - 15) * math.log(6.4) / 27))

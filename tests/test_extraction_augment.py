@@ -22,10 +22,10 @@ from conftest import (
 from test_extraction_extract import CONFIG, counted, made, rows_of
 from test_runs_encode import CONFIG as RUN_CONFIG
 
-from ivr.features.media import read_voice
 from ivr.features.shards import rows_digest
 from ivr.features.store import open_table, write_table
 from ivr.features.voice import voice_vectors
+from ivr.features.voice_file import read_voice
 from ivr.features.waveform_augmentation import change_of, changed_name, changed_voice, file_of
 from ivr.hashing.trainer import encode_voices, epoch_batches
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest

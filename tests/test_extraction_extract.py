@@ -27,7 +27,7 @@ from PIL import Image
 from ivr.features.blueprint import EncoderError
 from ivr.features.image import load_encoder
 from ivr.features.image_config import ImageConfig
-from ivr.features.media import read_image
+from ivr.features.image_file import read_image
 from ivr.features.store import StoreError, open_table, text_column, write_table
 from ivr.features.voice import read_voice_vectors
 from ivr.pipeline.datasets.manifest import (

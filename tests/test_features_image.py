@@ -9,6 +9,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,20 +222,28 @@ def test_lower_precision_gives_nearly_the_same_vectors_as_float32(squeezenet_fil
     assert 1e-6 < float((half - full).norm() / full.norm()) < 2e-2
 
 
-def tf32_settings() -> list[bool]:
-    """Whether convolutions and products of matrices may be computed in TF32."""
-    return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+def float32_precisions() -> list[str]:
+    """Precision of float32 in convolutions, recurrent layers and products of matrices on a GPU."""
+    cudnn: Any = torch.backends.cudnn
+    return [part.fp32_precision for part in (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)]
 
 
-def test_float32_is_never_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float32_is_never_rounded_to_tf32() -> None:
     seen = []
     net = load("squeezenet1_0")
-    net.net.register_forward_hook(lambda *_: seen.append(tf32_settings()))
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
-    before = tf32_settings()
+    net.net.register_forward_hook(lambda *_: seen.append(float32_precisions()))
+    matmul = torch.backends.cuda.matmul
+    usual = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    try:
+        net(pictures(1))
+        assert seen == [["ieee", "ieee", "ieee"]]
+        assert float32_precisions() == ["tf32", "tf32", "tf32"]
+    finally:
+        matmul.fp32_precision = usual
     net(pictures(1))
-    assert (seen, tf32_settings()) == ([[False, False]], before)
-    assert before == [True, True]
+    assert float32_precisions()[2] == usual
+    assert torch.backends.cudnn.allow_tf32  # the older name of the setting can be read again
 
 
 def test_images_of_another_type_or_size_are_refused() -> None:

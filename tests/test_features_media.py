@@ -13,8 +13,11 @@ import pytest
 import soundfile
 from PIL import Image, ImageOps
 
-from ivr.features import media
-from ivr.features.media import MediaError, read_image, read_voice
+from ivr.features import image_file as image_file_module
+from ivr.features import media, voice_file
+from ivr.features.image_file import read_image
+from ivr.features.media import MediaError
+from ivr.features.voice_file import read_voice
 
 SCENE = np.kron(
     np.random.default_rng(0).integers(0, 256, (3, 4, 3)), np.ones((8, 8, 1), dtype=int)
@@ -316,7 +319,9 @@ def test_damaged_image_is_read_or_refused_in_one_line(
     mode: str,
     options: dict[str, object],
 ) -> None:
-    monkeypatch.setattr(media, "MAX_PIXELS", 1_000_000)  # flipped sizes are refused, not decoded
+    monkeypatch.setattr(
+        image_file_module, "MAX_PIXELS", 1_000_000
+    )  # flipped sizes are refused, not decoded
     image = Image.fromarray(SCENE)
     buffer = BytesIO()
     (image.convert("L") if mode == "I;16" else image).convert(mode).save(buffer, kind, **options)
@@ -329,7 +334,7 @@ def test_damaged_image_is_read_or_refused_in_one_line(
 def test_tiff_tags_of_any_value_are_read_or_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media, "MAX_PIXELS", 1_000_000)
+    monkeypatch.setattr(image_file_module, "MAX_PIXELS", 1_000_000)
     good = tiff(2, 1, 3, 8, bytes(6))
     variants = (
         good[:at] + bytes([value]) + good[at + 1 :]
@@ -433,7 +438,7 @@ def test_voice_longer_than_a_block_is_read_whole(
 ) -> None:
     (tmp_path / "voice").write_bytes(encoded(TONE, "OGG", "VORBIS"))
     whole, _ = read_voice(tmp_path / "voice")
-    monkeypatch.setattr(media, "_BLOCK", 1000)
+    monkeypatch.setattr(voice_file, "_BLOCK", 1000)
     np.testing.assert_allclose(read_voice(tmp_path / "voice")[0], whole, atol=1e-6)
 
 

@@ -1,5 +1,7 @@
 """MFCC in batches of torch: the numbers of one recording at a time, whatever it stands beside."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,24 @@ def test_blocks_of_frames_and_halves_of_batches_change_nothing(
 
 def test_no_recordings_give_no_vectors() -> None:
     assert batch_cepstra([], VoiceConfig(), CPU) == []
+
+
+def test_float32_is_never_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    matmul, usual = torch.backends.cuda.matmul, voice_torch._mel_decibels
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        seen.append(matmul.fp32_precision)
+        return usual(*arguments)
+
+    monkeypatch.setattr(voice_torch, "_mel_decibels", watched)
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    try:
+        batch_cepstra(recordings(700), VoiceConfig(), CPU)
+        assert (seen, matmul.fp32_precision) == (["ieee"], "tf32")
+    finally:
+        matmul.fp32_precision = before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

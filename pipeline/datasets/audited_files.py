@@ -9,7 +9,9 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
 from ivr.features.atomic_files import file_digest
-from ivr.features.media import MediaError, read_image, read_voice
+from ivr.features.image_file import read_image
+from ivr.features.media import MediaError
+from ivr.features.voice_file import read_voice
 from ivr.pipeline.runtime.progress import progress
 
 from .findings import Finding, problem

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ivr.features.media import MediaError, read_image
+from ivr.features.image_file import read_image
+from ivr.features.media import MediaError
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import at_sample_rate, read_recording, voice_vectors
 from ivr.features.waveform_augmentation import changed_voice, file_of
