@@ -14,7 +14,6 @@ import scipy.fft
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ivr.config import config
-
 from ivr.mel_scale import hertz_to_mel, mel_to_hertz
 
 Backend = Literal["auto", "fast", "librosa", "torch"]
