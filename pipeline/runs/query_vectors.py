@@ -12,7 +12,8 @@ from torch import Tensor
 from ivr.features.encoder_weights import WeightsError
 from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_config import ImageConfig
-from ivr.features.media import MediaError, read_image
+from ivr.features.image_file import read_image
+from ivr.features.media import MediaError
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import read_voice_vectors
 from ivr.pipeline.extraction.feature_dataset import stream_rows
