@@ -80,9 +80,8 @@ def evaluate(
     with one_line():
         from dataclasses import replace
 
-        from ivr.pipeline.evaluation.evaluate import evaluate_run
+        from ivr.pipeline.evaluation.evaluate import evaluate as evaluate_run
         from ivr.pipeline.evaluation.protocol import PROTOCOLS
-        from ivr.pipeline.evaluation.report_tables import results_table
 
         chosen = {
             "relevance": relevance,
@@ -104,5 +103,5 @@ def evaluate(
                 PROTOCOLS[preset],
                 **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
             )
-        results = evaluate_run(run, protocol, codes=codes, out=out)
-        click.echo(json.dumps(results) if as_json else results_table(results))
+        result = evaluate_run(run, protocol, codes=codes, out=out)
+        click.echo(json.dumps(result.results) if as_json else repr(result))

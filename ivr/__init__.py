@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.prepare import prepare
     from ivr.pipeline.datasets.prepare_config import PrepareConfig
     from ivr.pipeline.datasets.splits import SplitConfig
-    from ivr.pipeline.evaluation.evaluate import evaluate_run as evaluate
+    from ivr.pipeline.evaluation.evaluate import evaluate
     from ivr.pipeline.evaluation.probe import probe
     from ivr.pipeline.evaluation.probe_config import ProbeConfig
     from ivr.pipeline.evaluation.protocol import Protocol
@@ -89,7 +89,7 @@ _PLACES = {
     "check": "ivr.pipeline.datasets.audit:check",
     "compare": "ivr.pipeline.comparison.compare:compare",
     "encode": "ivr.pipeline.runs.encode:encode",
-    "evaluate": "ivr.pipeline.evaluation.evaluate:evaluate_run",
+    "evaluate": "ivr.pipeline.evaluation.evaluate:evaluate",
     "extract": "ivr.pipeline.extraction.extract:extract",
     "fit": "ivr.pipeline.runs.model:fit",
     "load": "ivr.pipeline.runs.model:load",

@@ -20,7 +20,7 @@ class IvrError(ValueError):
             DeviceError          ivr.pipeline.runtime.device
             DigestsError         ivr.pipeline.runtime.digests
             EncoderError         ivr.features.blueprint
-            EvaluateError        ivr.pipeline.evaluation.evaluate
+            EvaluateError        ivr.pipeline.evaluation.select
             ExtensionError       ivr.extensions
             ExtractError         ivr.pipeline.extraction.row_shards
             FitError             ivr.pipeline.runs.arrays

@@ -110,9 +110,7 @@ def test_every_option_of_evaluate_reaches_the_protocol(run: Path, tmp_path: Path
     }  # fmt: skip
     given = [part for name, value in options.items() for part in (f"--{name}", value)]
     # Queries of the test split have no pair in the training split.
-    assert_one_line(
-        ivr("evaluate", run, "--out", tmp_path, *given), "no query has anything relevant"
-    )
+    assert_one_line(ivr("evaluate", run, "--out", tmp_path, *given), "no query has a relevant item")
     options["database"] = "all"
     given = [part for name, value in options.items() for part in (f"--{name}", value)]
     result = succeeded(ivr("evaluate", run, "--json", "--out", tmp_path, *given))

@@ -29,7 +29,7 @@ from ivr.pipeline.comparison.table_formats import (
     write_table_files,
 )
 from ivr.pipeline.datasets.published import DATASETS
-from ivr.pipeline.evaluation.per_query import QueryFigures
+from ivr.pipeline.evaluation.per_query import QueryMetrics
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
@@ -44,7 +44,7 @@ def evaluation(
     dataset: str | None = None,
 ) -> Evaluation:
     """Both directions have the same average precisions, in [0, 1]."""
-    queries = QueryFigures(tuple(names), tuple(images or names), np.array(average_precision))
+    queries = QueryMetrics(tuple(names), tuple(images or names), np.array(average_precision))
     figures = dict.fromkeys(CUTOFFS, 50.0) | {"mAP": 100 * float(np.mean(average_precision))}
     results: dict[str, Any] = {direction: figures | {"queries": 4, "gallery": 4}
                                for direction in DIRECTIONS}  # fmt: skip

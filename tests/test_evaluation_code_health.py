@@ -12,9 +12,9 @@ from PIL import Image
 from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing.codes import pack, unpack
 from ivr.hashing.distances import euclidean_distance
-from ivr.pipeline.evaluation import evaluate as stage
+from ivr.pipeline.evaluation import rank, score
 from ivr.pipeline.evaluation.code_health import draw_health
-from ivr.pipeline.evaluation.evaluate import evaluate, evaluate_run, judge
+from ivr.pipeline.evaluation.evaluate import evaluate, evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.feature_dataset import open_features
@@ -115,15 +115,15 @@ def assert_distances(
 @pytest.mark.parametrize("bits", [None, 8, 16])
 def test_health_is_that_of_the_codes_that_are_ranked(bits: int | None) -> None:
     codes = some_codes()
-    results, _ = evaluate(codes, replace(ALL, bits=bits))
+    results = evaluate_codes(codes, replace(ALL, bits=bits)).results
     assert_section(results["health"], codes, bits or 24)
     assert results["health"]["quantisation_error"] is None
 
 
 def test_codes_of_a_method_that_ranks_by_outputs_are_their_signs() -> None:
     codes = some_codes(12)
-    own = evaluate(codes, replace(ALL, distance="euclidean"), euclidean_distance)[0]
-    signs = evaluate(codes, ALL)[0]
+    own = evaluate_codes(codes, replace(ALL, distance="euclidean"), euclidean_distance).results
+    signs = evaluate_codes(codes, ALL).results
     assert_section(own["health"], codes, 24)
     for direction in DIRECTIONS:
         ours, theirs = own["health"][direction], signs["health"][direction]
@@ -136,10 +136,11 @@ def test_codes_of_a_method_that_ranks_by_outputs_are_their_signs() -> None:
 def test_the_diagonal_of_the_confusion_is_precision_at_ten_by_class(
     measure: Any, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "CELLS_AT_ONCE", at_once)
+    monkeypatch.setattr(rank, "CELLS_AT_ONCE", at_once)
+    monkeypatch.setattr(score, "CELLS_AT_ONCE", at_once)
     codes = some_codes(12)
     protocol = ALL if measure is None else replace(ALL, distance="euclidean")
-    results, _ = evaluate(codes, protocol, measure)
+    results = evaluate_codes(codes, protocol, measure).results
     for direction in DIRECTIONS:
         found = results["health"][direction]["confusion"]
         share, asked = np.array(found["share"]), np.array(found["queries"])
@@ -152,23 +153,23 @@ def test_the_diagonal_of_the_confusion_is_precision_at_ten_by_class(
 
 def test_by_pairs_the_distances_are_those_of_pairs_and_classes_may_lack() -> None:
     codes = some_codes(5)
-    pairs, _ = evaluate(codes, replace(ALL, relevance="pair"))
+    pairs = evaluate_codes(codes, replace(ALL, relevance="pair")).results
     distances = pairs["health"]["image_to_voice"]["distances"]
     assert (sum(distances["relevant"]), sum(distances["other"])) == (10, 40)
     assert np.array(pairs["health"]["voice_to_image"]["confusion"]["share"]).shape == (3, 3)
     nameless = Codes(
         replace(codes.images, labels=("",) * 5), replace(codes.voices, labels=("",) * 10), {}
     )
-    health = evaluate(nameless, replace(ALL, relevance="pair"))[0]["health"]
+    health = evaluate_codes(nameless, replace(ALL, relevance="pair")).results["health"]
     assert health["classes"] == []
     assert health["image_to_voice"]["confusion"] is None
     half = Codes(replace(codes.images, labels=("", *codes.images.labels[1:])), codes.voices, {})
-    asked = evaluate(half, replace(ALL, relevance="pair"))[0]["health"]["image_to_voice"]
+    asked = evaluate_codes(half, replace(ALL, relevance="pair")).results["health"]["image_to_voice"]
     assert sum(asked["confusion"]["queries"]) == 4
 
 
 def test_one_item_that_is_all_there_is_unknown_where_it_must_be(tmp_path: Path) -> None:
-    found = judge(some_codes(1, voices_each=1), ALL)
+    found = evaluate_codes(some_codes(1, voices_each=1), ALL)
     health = found.health.section
     assert len(health["images"]["dead_bits"]) == 24
     assert health["images"]["correlation_mean"] is None
@@ -183,7 +184,7 @@ def test_equal_codes_are_told_and_drawn(tmp_path: Path) -> None:
     codes = some_codes(6)
     flat = Codes(*(replace(side, codes=np.full_like(side.codes, 255))
                    for side in (codes.images, codes.voices)), {})  # fmt: skip
-    found = judge(flat, ALL)
+    found = evaluate_codes(flat, ALL)
     both = found.health.section["both"]
     assert (both["distinct_codes"], both["entropy"], both["imbalance"]) == (1, 0, 100)
     assert found.health.section["image_to_voice"]["distances"]["overlap"] == 100
@@ -198,7 +199,9 @@ def test_equal_codes_are_told_and_drawn(tmp_path: Path) -> None:
 def test_an_image_without_its_voice_agrees_with_none() -> None:
     codes = some_codes(4)
     strangers = replace(codes.voices, images=("",) * 8)
-    assert evaluate(replace(codes, voices=strangers), ALL)[0]["health"]["agreement"] is None
+    assert (
+        evaluate_codes(replace(codes, voices=strangers), ALL).results["health"]["agreement"] is None
+    )
 
 
 def test_many_classes_are_drawn_and_very_many_are_not_confused(
@@ -210,10 +213,10 @@ def test_many_classes_are_drawn_and_very_many_are_not_confused(
     codes = [np.where(rng.random((300, 16)) < 0.5, 1, -1) for _ in range(2)]
     items = [coded(names, table, labels, names) for table in codes]
     few = Codes(items[0].select(range(100)), items[1].select(range(100)), {})
-    found = judge(few, ALL)
+    found = evaluate_codes(few, ALL)
     assert len(found.health.section["image_to_voice"]["confusion"]["share"]) == 100
     draw_health(tmp_path / "few.png", found.health, "a hundred classes")
-    found = judge(Codes(*items, {}), ALL)
+    found = evaluate_codes(Codes(*items, {}), ALL)
     assert found.health.section["image_to_voice"]["confusion"] is None
     draw_health(tmp_path / "many.png", found.health, "three hundred classes")
     with Image.open(tmp_path / "few.png") as few_picture, Image.open(tmp_path / "many.png") as many:
@@ -224,7 +227,7 @@ def test_many_classes_are_drawn_and_very_many_are_not_confused(
 def test_names_of_classes_are_drawn_as_they_are_and_have_room(tmp_path: Path) -> None:
     odd = {"a": r"$\frac$", "b": "森_{", "c": "c" * 300}
     codes = some_codes()
-    found = judge(
+    found = evaluate_codes(
         Codes(*(replace(items, labels=tuple(odd[label] for label in items.labels))
                 for items in (codes.images, codes.voices)), {}),
         ALL,
@@ -253,7 +256,7 @@ def test_encode_measures_the_quantisation_error_of_the_test_split(
                 outputs["voices"].append(model.encode_voices(*pooled).numpy())
     for bits in (None, 8, 16):
         protocol = replace(PROTOCOLS["divh"], bits=bits)
-        found = evaluate_run(run, protocol, out=tmp_path / str(bits))["health"]
+        found = evaluate(run, protocol, out=tmp_path / str(bits)).results["health"]
         for kind, parts in outputs.items():
             size = np.abs(np.concatenate(parts)[:, :bits]).astype(float)
             expected = 100 * ((size - size.mean()) ** 2).sum() / (size**2).sum()
@@ -265,11 +268,11 @@ def test_codes_of_an_earlier_version_have_an_unknown_quantisation_error(
 ) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     with_config(copy / "codes.h5", None)
-    results = evaluate_run(copy, PROTOCOLS["divh"])
+    results = evaluate(copy, PROTOCOLS["divh"]).results
     assert results["health"]["quantisation_error"] is None
     assert "quantisation error: unknown until ivr encode" in results_table(results)
     encode_run(copy, device="cpu")
-    assert evaluate_run(copy, PROTOCOLS["divh"])["health"]["quantisation_error"]["images"] > 0
+    assert evaluate(copy, PROTOCOLS["divh"]).results["health"]["quantisation_error"]["images"] > 0
 
 
 @pytest.mark.parametrize(
@@ -280,7 +283,7 @@ def test_a_damaged_quantisation_error_is_refused(run: Path, tmp_path: Path, dama
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     with_config(copy / "codes.h5", damaged)
     with pytest.raises(StoreError, match="damaged quantisation_error; make them again"):
-        evaluate_run(copy, PROTOCOLS["divh"])
+        evaluate(copy, PROTOCOLS["divh"])
 
 
 def with_config(path: Path, error: Any) -> None:
@@ -293,7 +296,7 @@ def with_config(path: Path, error: Any) -> None:
 
 
 def test_the_table_tells_the_health_in_three_lines(run: Path, tmp_path: Path) -> None:
-    results = evaluate_run(run, PROTOCOLS["divh"], out=tmp_path)
+    results = evaluate(run, PROTOCOLS["divh"], out=tmp_path).results
     lines = results_table(results).splitlines()
     health = results["health"]
     (bits,) = (line for line in lines if line.startswith("bits: "))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ivr.features.store import StoreError, open_table, write_table
-from ivr.pipeline.evaluation.evaluate import evaluate_run
+from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.per_query import KIND, read_queries
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.runs.encode import read_codes
@@ -24,7 +24,7 @@ def run(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_mean_of_every_query_is_the_map_of_the_results(run: Path, tmp_path: Path) -> None:
     protocol = replace(PROTOCOLS["divh"], voices="all", database="all")
-    results = evaluate_run(run, protocol, out=tmp_path)
+    results = evaluate(run, protocol, out=tmp_path).results
     queries = read_queries(tmp_path / "queries.h5")
     for direction in ("image_to_voice", "voice_to_image"):
         mean = 100 * queries[direction].average_precision.mean()
@@ -36,7 +36,7 @@ def test_the_mean_of_every_query_is_the_map_of_the_results(run: Path, tmp_path: 
 
 
 def test_a_voice_is_kept_with_its_image_and_an_image_with_itself(run: Path, tmp_path: Path) -> None:
-    evaluate_run(run, PROTOCOLS["pair"], out=tmp_path)
+    evaluate(run, PROTOCOLS["pair"], out=tmp_path)
     queries = read_queries(tmp_path / "queries.h5")
     assert queries["image_to_voice"].images == queries["image_to_voice"].names
     codes = read_codes(run / "codes.h5")
@@ -55,7 +55,7 @@ def test_a_query_that_is_left_out_is_not_a_number(run: Path, tmp_path: Path) -> 
     columns["images"] = columns["images"].copy()
     columns["images"][voices] = columns["names"][tested[0]]
     write_table(tmp_path / "codes.h5", "codes", table.config, columns)
-    evaluate_run(run, protocol, codes=tmp_path / "codes.h5", out=tmp_path)
+    evaluate(run, protocol, codes=tmp_path / "codes.h5", out=tmp_path)
     queries = read_queries(tmp_path / "queries.h5")["image_to_voice"]
     left = np.isnan(queries.average_precision)
     assert [name for name, out in zip(queries.names, left, strict=True) if not out] == [

@@ -30,9 +30,10 @@ from ivr.features.waveform_augmentation import change_of, changed_name, changed_
 from ivr.hashing.trainer import encode_voices, epoch_batches
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.datasets.splits import complete_splits
-from ivr.pipeline.evaluation.evaluate import EvaluateError, evaluate_run
+from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
+from ivr.pipeline.evaluation.select import EvaluateError
 from ivr.pipeline.extraction.extract import ExtractError, extract, plan
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
@@ -392,10 +393,10 @@ def test_figures_under_noise_say_so_and_do_not_replace_the_others(
     run = train_run(augmented, tmp_path / "run", RUN_CONFIG)
     codes = encode_run(run, out=tmp_path / "noisy.h5", change="noise=10")
     with pytest.raises(EvaluateError, match="voices changed by noise=10; say where to write"):
-        evaluate_run(run, Protocol(), codes=codes)
+        evaluate(run, Protocol(), codes=codes)
     assert not (run / "results.json").exists()
-    noisy = evaluate_run(run, Protocol(), codes=codes, out=tmp_path / "noisy")
-    clear = evaluate_run(run, Protocol())
+    noisy = evaluate(run, Protocol(), codes=codes, out=tmp_path / "noisy").results
+    clear = evaluate(run, Protocol()).results
     assert "voices changed by noise=10" in results_table(noisy).splitlines()[0]
     assert "changed" not in results_table(clear)
     assert (noisy["codes"]["change"], clear["codes"]["change"]) == ("noise=10", "")

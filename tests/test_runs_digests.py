@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ivr, succeeded
 
-from ivr.pipeline.evaluation.evaluate import evaluate_run
+from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
@@ -22,7 +22,7 @@ def evaluated(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained and evaluated, read only."""
     run = tmp_path_factory.mktemp("digests") / "run"
     train_run(features, run, RunConfig("cca_sign", bits=16, device="cpu"))
-    evaluate_run(run, PROTOCOLS["divh"])
+    evaluate(run, PROTOCOLS["divh"])
     return run
 
 
@@ -107,7 +107,7 @@ def test_encoding_evaluating_and_resuming_again_keep_the_digests_true(
     copy = Path(shutil.copytree(evaluated, tmp_path / "copy"))
     encode_run(copy, device="cpu")
     assert verify(copy).whole
-    evaluate_run(copy, replace(PROTOCOLS["divh"], voices="all"))
+    evaluate(copy, replace(PROTOCOLS["divh"], voices="all"))
     assert verify(copy).whole
     resume_run(copy, features=features, device="cpu")
     assert verify(copy).whole

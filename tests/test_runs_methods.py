@@ -16,13 +16,10 @@ from ivr.hashing.distances import measure_of
 from ivr.hashing.method_table import RANKS_BY, method_table
 from ivr.hashing.methods import method_entry, method_names, own_method_names
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.evaluation.evaluate import (
-    EvaluateError,
-    evaluate,
-    evaluate_run,
-)
+from ivr.pipeline.evaluation.evaluate import evaluate, evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
+from ivr.pipeline.evaluation.select import EvaluateError
 from ivr.pipeline.runs import checkpoint as stage
 from ivr.pipeline.runs.encode import read_codes
 from ivr.pipeline.runs.run_config import RunConfig
@@ -70,7 +67,7 @@ def runs(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Of every method, ranked by its own distance."""
     folder = tmp_path_factory.mktemp("results")
-    return {name: evaluate_run(runs / name, EVERYTHING, out=folder / name) for name in METHODS}
+    return {name: evaluate(runs / name, EVERYTHING, out=folder / name).results for name in METHODS}
 
 
 def figures(results: dict[str, Any]) -> dict[str, float]:
@@ -180,14 +177,14 @@ def test_after_sign_the_figures_are_those_of_the_codes_alone(
     runs: Path, results: dict[str, dict[str, Any]], tmp_path: Path, name: str
 ) -> None:
     protocol = replace(EVERYTHING, distance="hamming", seed=1)
-    signs = evaluate_run(runs / name, protocol, out=tmp_path)
+    signs = evaluate(runs / name, protocol, out=tmp_path).results
     codes = read_codes(runs / name / "codes.h5")
     bare = replace(
         codes,
         images=replace(codes.images, outputs=None),
         voices=replace(codes.voices, outputs=None),
     )
-    expected, _ = evaluate(bare, protocol)
+    expected = evaluate_codes(bare, protocol).results
     assert figures(signs) == figures(expected)
     assert signs["protocol"]["distance"] == "hamming"
     assert "matching" not in signs
@@ -204,7 +201,7 @@ def test_every_protocol_ranks_outputs(runs: Path, name: str, preset: str) -> Non
     measure = measure_of(load_model(runs / name, config, torch.device("cpu")))
     protocol = replace(PROTOCOLS[preset], distance=method_entry(name).build.distance, seed=0)
     found = [
-        evaluate(codes, replace(protocol, ties=ties), measure)[0]
+        evaluate_codes(codes, replace(protocol, ties=ties), measure).results
         for ties in ("expectation", "file-order")
     ]
     # Real distances hardly tie, so the order of the file says nothing.
@@ -213,7 +210,7 @@ def test_every_protocol_ranks_outputs(runs: Path, name: str, preset: str) -> Non
 
 
 def test_curves_of_outputs_are_drawn_by_rank(runs: Path, tmp_path: Path) -> None:
-    evaluate_run(runs / "scrl", EVERYTHING, out=tmp_path)
+    evaluate(runs / "scrl", EVERYTHING, out=tmp_path)
     lines = (tmp_path / "curves.csv").read_text().splitlines()
     assert {line.split(",")[1] for line in lines[1:]} == {"retrieved", "rank"}
     assert (tmp_path / "curves.png").stat().st_size > 10_000
@@ -222,9 +219,9 @@ def test_curves_of_outputs_are_drawn_by_rank(runs: Path, tmp_path: Path) -> None
 def test_a_distance_that_the_method_does_not_have_is_refused(runs: Path, tmp_path: Path) -> None:
     words = "csq ranks by hamming, not by euclidean"
     with pytest.raises(EvaluateError, match=words):
-        evaluate_run(runs / "csq", replace(EVERYTHING, distance="euclidean"), out=tmp_path)
+        evaluate(runs / "csq", replace(EVERYTHING, distance="euclidean"), out=tmp_path)
     with pytest.raises(EvaluateError, match="scrl ranks by euclidean, not by matching"):
-        evaluate_run(runs / "scrl", replace(EVERYTHING, distance="matching"), out=tmp_path)
+        evaluate(runs / "scrl", replace(EVERYTHING, distance="matching"), out=tmp_path)
 
 
 def test_a_run_of_a_method_that_is_not_there_is_refused(runs: Path, tmp_path: Path) -> None:
@@ -232,15 +229,15 @@ def test_a_run_of_a_method_that_is_not_there_is_refused(runs: Path, tmp_path: Pa
     config = read_config(copy) | {"method": "of tomorrow"}
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(RunError, match=r"config.json of the run: no method 'of tomorrow'; there"):
-        evaluate_run(copy, EVERYTHING)
+        evaluate(copy, EVERYTHING)
 
 
 def test_codes_without_outputs_say_how_to_make_them(runs: Path, tmp_path: Path) -> None:
     table = open_table(runs / "scrl" / "codes.h5", "codes")
     columns = {name: table.read(name) for name in table.columns if name != "outputs"}
     write_table(tmp_path / "codes.h5", table.kind, table.config, columns)
-    with pytest.raises(EvaluateError, match="has no outputs to rank by; make it anew with ivr enc"):
-        evaluate_run(runs / "scrl", EVERYTHING, codes=tmp_path / "codes.h5", out=tmp_path)
+    with pytest.raises(EvaluateError, match="has no outputs to rank by; make it again with ivr"):
+        evaluate(runs / "scrl", EVERYTHING, codes=tmp_path / "codes.h5", out=tmp_path)
 
 
 @pytest.mark.parametrize("name", FREE)

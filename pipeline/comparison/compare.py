@@ -22,8 +22,8 @@ from ivr.features.store import open_table
 from ivr.hashing.method import TrainedMethod
 from ivr.hashing.methods import method_entry
 from ivr.hashing.trainer import resolved
-from ivr.pipeline.evaluation.evaluate import completed, evaluate_run
-from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryFigures, read_queries
+from ivr.pipeline.evaluation.evaluate import completed, evaluate
+from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryMetrics, read_queries
 from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs.encode import KIND as CODES_KIND
@@ -122,7 +122,7 @@ class Evaluation:
 
     folder: Path
     results: Mapping[str, Any]
-    queries: Mapping[str, QueryFigures]
+    queries: Mapping[str, QueryMetrics]
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,7 +364,7 @@ def _judged(features: Path, task: Task, judging: Judging) -> dict[str, Any]:
             task.run, features=features, out=folder / CODES, device=task.config.device,
             change=change,
         )  # fmt: skip
-    return evaluate_run(task.run, judging.protocol, codes=codes, out=folder)
+    return evaluate(task.run, judging.protocol, codes=codes, out=folder).results
 
 
 def _is_judged(task: Task, judging: Judging) -> bool:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 from ivr.features.image_config import ImageConfig
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.evaluation.evaluate import evaluate_run
-from ivr.pipeline.evaluation.protocol import PROTOCOLS
-from ivr.pipeline.evaluation.report_tables import results_table
+from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.runs.run_config import RunConfig
@@ -22,7 +20,7 @@ TRAINING = TrainConfig(epochs=120, batch_size=32, validate_every=10)
 
 
 def run_demo(folder: Path, config: DemoConfig) -> str:
-    """Draw, speak, extract, train and evaluate below ``folder``; return the table of figures.
+    """Draw, speak, extract, train and evaluate below ``folder``; return the table of metrics.
 
     A second call draws and extracts nothing again, but trains anew.
 
@@ -36,4 +34,4 @@ def run_demo(folder: Path, config: DemoConfig) -> str:
     say("training DIVH, 64 bits, on all voices")
     remove_run(folder / "run")
     train_run(folder / "features", folder / "run", RunConfig(voices="all", training=TRAINING))
-    return results_table(evaluate_run(folder / "run", PROTOCOLS["divh"]))
+    return repr(evaluate(folder / "run"))

@@ -21,7 +21,7 @@ DIRECTIONS = ("image_to_voice", "voice_to_image")
 
 
 @dataclass(frozen=True, eq=False)
-class QueryFigures:
+class QueryMetrics:
     """The queries of one direction, row for row.
 
     Attributes:
@@ -36,7 +36,7 @@ class QueryFigures:
 
 
 def write_queries(
-    path: Path, config: Mapping[str, Any], queries: Mapping[str, QueryFigures]
+    path: Path, config: Mapping[str, Any], queries: Mapping[str, QueryMetrics]
 ) -> None:
     """Write the queries of both directions to ``path``; ``config`` says what made them."""
     parts = [queries[direction] for direction in DIRECTIONS]
@@ -55,7 +55,7 @@ def write_queries(
     )
 
 
-def read_queries(path: Path) -> dict[str, QueryFigures]:
+def read_queries(path: Path) -> dict[str, QueryMetrics]:
     """Return the queries in ``path`` by direction.
 
     Raises:
@@ -70,5 +70,5 @@ def read_queries(path: Path) -> dict[str, QueryFigures]:
     for number, direction in enumerate(DIRECTIONS):
         rows = directions == number
         names, images = (tuple(compress(table.text(n), rows)) for n in ("names", "images"))
-        queries[direction] = QueryFigures(names, images, values[rows])
+        queries[direction] = QueryMetrics(names, images, values[rows])
     return queries

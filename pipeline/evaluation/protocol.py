@@ -15,27 +15,32 @@ Classes = Literal["all", "seen", "unseen", "unseen-among-all"]
 
 @config
 class Protocol:
-    """Every choice that a retrieval figure depends on.
+    """Every choice that a retrieval metric depends on.
 
     Attributes:
-        relevance: an item is relevant if it has the query's class, or if it is its pair.
-        database: split that is searched: test, train, or all. Queries are always of the test split.
-        voices: one draws one voice an image by ``seed``, all takes every voice; on both sides.
-        cutoff: average precision over the first so many places, None for the full list.
-        denominator: of average precision at a cut-off: all relevant items, min(cutoff, relevant
-            items), or the hits among the first ``cutoff``.
-        ties: expectation over all orders of items at one distance, or file-order, in which items
-            of one distance keep the order of the manifest.
-        empty: a query with nothing relevant counts as zero, is left out, or is an error.
-        distance: what is ranked by: hamming, by the codes, or the method's own euclidean or
-            matching, by its outputs; None for the method's own.
-        bits: rank by the first so many bits of the codes, None for all.
-        speaker: use the voices of this speaker only, None for those of all.
-        without_speaker: use the voices of all known speakers but this one, None for those of all.
-        classes: all; seen or unseen, only items of classes that the run trained on, or never saw,
-            on both sides; unseen-among-all, queries of classes that it never saw, all is searched.
+        relevance: class, an item is relevant if it has the query's class; or pair, if it belongs to
+            the query's image.
+        database: split that is searched: test, train (with validation), or all. Queries are always
+            of the test split.
+        voices: one takes one voice per image, drawn by ``seed``; all takes every voice; as queries
+            and in the database.
+        cutoff: average precision over the first places up to this one, None for the full list.
+        denominator: of average precision at a cut-off: all relevant items (relevant), min(cutoff,
+            relevant items) (min), or the relevant items among the first ``cutoff`` (hits).
+        ties: expectation, the mean over all orders of items at equal distance; or file-order, in
+            which items at equal distance keep the order of the manifest.
+        empty: a query without a relevant item counts as zero (zero), is left out (skip), or is an
+            error (error).
+        distance: distance to rank by: hamming, of the codes; or the method's own euclidean or
+            matching, of its outputs; None for the method's own.
+        bits: rank by the first bits of the codes, this many, None for all.
+        speaker: use only the voices of this speaker, None for all speakers.
+        without_speaker: use the voices of all known speakers but this one, None for all.
+        classes: all; seen or unseen, only items of classes that training saw or did not see, as
+            queries and in the database; unseen-among-all, queries of classes that training did not
+            see, searched for among all.
         test: share of the images that the protocol tests on, None for any; only compared.
-        seed: of the drawn voices, None for the run's.
+        seed: seed for choosing one voice per image, None for that of the run.
     """
 
     relevance: Literal["class", "pair"] = "class"
@@ -59,7 +64,7 @@ class Protocol:
             raise ValueError("give speaker or without_speaker, not both")
 
 
-# What the papers evaluate; where one is silent, the choice is ours (docs/explanation/protocols.md).
+# The protocols of the papers; docs/explanation/protocols.md says where a choice is ours.
 PROTOCOLS = {
     "divh": Protocol(),
     "dvan": Protocol(test=0.1),

@@ -1,46 +1,43 @@
-"""Results as a person reads them: plain text tables."""
+"""Results as plain text tables."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ivr.hashing.metrics import METRICS
 from ivr.pipeline.datasets.published import DATASETS
 
-COLUMNS = ("mAP", "P@1", "P@5", "P@10", "R@1", "R@5", "R@10", "F@1", "F@5", "F@10")
-HITS = ("H@1", "H@5", "H@10")
+from .protocol_words import DISTANCES, protocol_in_words
+
 ARROWS = {"image_to_voice": "image -> voice", "voice_to_image": "voice -> image"}
-DISTANCES = {
-    "hamming": "Hamming distance of the codes",
-    "euclidean": "Euclidean distance of the outputs",
-    "matching": "matching probability",
-}
-WIDTH = 22
+WITHIN = {"image_to_image": "image -> image", "voice_to_voice": "voice -> voice"}
+HEAD = 22
+"""Characters of the first column."""
+WIDTH = 100
+"""Characters of a line of words."""
 
 
 def results_table(results: Mapping[str, Any]) -> str:
-    """Return the figures of ``results.json``, chance, and a known data set's published rows."""
-    lines = [*_run_lines(results), _protocol_line(results), "", _line("percent", COLUMNS)]
-    for direction, arrow in ARROWS.items():
-        found, chance = results[direction], results["chance"][direction]
-        lines.append(_line(arrow, [_figure(found[name]) for name in COLUMNS]))
-        lines.append(_line("  chance", [_figure(chance[name]) for name in COLUMNS]))
-    if results["protocol"]["relevance"] == "pair":
-        lines += ["", *_hit_lines(results)]
+    """Return metrics, chance and published rows of a known data set from ``results.json``."""
+    lines = [*_run_lines(results), *_protocol_lines(results)]
+    for head, names in _blocks(results["protocol"]["relevance"]):
+        lines += _metric_lines(results, head, names)
     bounds = ", ".join(
         f"{arrow} {results[direction]['mAP_lower']:.2f} to {results[direction]['mAP_upper']:.2f}"
         for direction, arrow in ARROWS.items()
     )
-    lines += ["", f"mAP over any order of the ties: {bounds}"]
+    lines += ["", f"mAP over any order of the ties: {bounds}", *_within_lines(results)]
     if "matching" in results:
         matching = results["matching"]
         lines.append(
-            f"matching accuracy: {_figure(matching['accuracy'])} of {matching['pairs']} pairs, "
+            f"matching accuracy: {_two_digits(matching['accuracy'])} of {matching['pairs']} pairs, "
             "half of which match"
         )
     return "\n".join(lines + _health_lines(results) + _published_lines(results))
 
 
 def run_title(results: Mapping[str, Any]) -> str:
-    """Return what was evaluated in one line: method, bits, what was ranked by, changed voices."""
+    """Return what was evaluated in one line: method, bits, distance, changed voices."""
     run, distance = results["run"], results["protocol"]["distance"]
     mark = " (reconstruction)" if run["reconstruction"] else ""
     bits = results["protocol"].get("bits")
@@ -58,36 +55,44 @@ def _run_lines(results: Mapping[str, Any]) -> list[str]:
     return [*lines, f"reconstruction: {reconstruction}"] if reconstruction else lines
 
 
-def _protocol_line(results: Mapping[str, Any]) -> str:
-    protocol = results["protocol"]
-    ap = f"AP at {protocol['cutoff']}" if protocol["cutoff"] else "AP of the full list"
+def _protocol_lines(results: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(
         f"{results[direction]['queries']} queries on {results[direction]['gallery']} ({arrow})"
         for direction, arrow in ARROWS.items()
     )
-    voices = {"one": "one voice", "all": "all voices"}[protocol["voices"]]
-    if protocol.get("speaker"):
-        voices += f" of {protocol['speaker']}"
-    if protocol.get("without_speaker"):
-        voices += f" of others than {protocol['without_speaker']}"
-    classes = {
-        "seen": "classes trained on, ",
-        "unseen": "classes never seen, ",
-        "unseen-among-all": "queries of classes never seen, ",
-    }.get(protocol.get("classes", "all"), "")
-    return (
-        f"{protocol['relevance']} relevance, database {protocol['database']}, {classes}"
-        f"{voices} an image, {ap}, ties by {protocol['ties']}\n{counts}"
-    )
+    return [*textwrap.wrap(protocol_in_words(results["protocol"]), WIDTH), counts]
 
 
-def _hit_lines(results: Mapping[str, Any]) -> list[str]:
-    """Return how often any partner is among the first K: R@K of work on image-text retrieval."""
-    lines = [_line("any partner found", HITS)]
+def _blocks(relevance: str) -> list[tuple[str, list[str]]]:
+    """Return the head of each block of the table, and the names of the metrics in it."""
+    blocks: dict[str, list[str]] = {}
+    for metric in METRICS.values():
+        if metric.block and relevance in metric.relevance:
+            blocks.setdefault(metric.block, []).extend(metric.names())
+    return list(blocks.items())
+
+
+def _metric_lines(results: Mapping[str, Any], head: str, names: Iterable[str]) -> list[str]:
+    """Return a block of both directions; a metric that the results lack has no column."""
+    there = [name for name in names if all(name in results[direction] for direction in ARROWS)]
+    if not there:
+        return []
+    lines = ["", _line(head, there)]
     for direction, arrow in ARROWS.items():
-        for head, found in ((arrow, results), ("  chance", results["chance"])):
-            lines.append(_line(head, [_figure(found[direction][name]) for name in HITS]))
+        for first, found in ((arrow, results), ("  chance", results["chance"])):
+            lines.append(_line(first, [_two_digits(found[direction][name]) for name in there]))
     return lines
+
+
+def _within_lines(results: Mapping[str, Any]) -> list[str]:
+    """Return mAP within each modality; nothing for the results of an older version."""
+    found = [
+        f"{arrow} {results[name]['mAP']:.2f} (chance {results[name]['chance']:.2f})"
+        for name, arrow in WITHIN.items()
+        if results.get(name)
+    ]
+    words = "mAP of the codes within a modality, the query left out"
+    return [f"{words}: {', '.join(found)}"] if found else []
 
 
 def _health_lines(results: Mapping[str, Any]) -> list[str]:
@@ -99,7 +104,7 @@ def _health_lines(results: Mapping[str, Any]) -> list[str]:
         f"{health[kind]['distinct_codes']} of {health[kind]['items']} {kind}"
         for kind in ("images", "voices")
     )
-    lost = "unknown until ivr encode makes the codes anew"
+    lost = "unknown until ivr encode makes the codes again"
     if errors:
         lost = ", ".join(f"{kind} {_percent(error)}" for kind, error in errors.items())
     distances = [health[direction]["distances"] for direction in ARROWS]
@@ -136,15 +141,15 @@ def _published_lines(results: Mapping[str, Any]) -> list[str]:
         "image -> voice / voice -> image:",
     ]
     lines += [
-        f"{figure.method:<{WIDTH}}{figure.image_to_voice:.2f} / {figure.voice_to_image:.2f}"
-        for figure in DATASETS[dataset].published
+        f"{row.method:<{HEAD}}{row.image_to_voice:.2f} / {row.voice_to_image:.2f}"
+        for row in DATASETS[dataset].published
     ]
     return lines
 
 
-def _line(head: str, cells: Any) -> str:
-    return f"{head:<{WIDTH}}" + "".join(f"{cell:>8}" for cell in cells)
+def _line(head: str, cells: Sequence[str]) -> str:
+    return f"{head:<{HEAD}}" + "".join(f"{cell:>8}" for cell in cells)
 
 
-def _figure(value: float) -> str:
+def _two_digits(value: float) -> str:
     return f"{value:.2f}"

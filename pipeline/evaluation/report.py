@@ -1,0 +1,143 @@
+"""Step 4 of an evaluation: results.json, average precision of every query, curves and pictures."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivr.hashing.metrics import Scores, class_average_precision
+from ivr.pipeline.datasets.published import known_dataset
+from ivr.pipeline.runs.encode import CodedItems
+from ivr.pipeline.runs.run_folder import CURVES, QUERIES, RESULTS, write_json
+from ivr.pipeline.runtime.digests import record_digests
+
+from .code_health import Health, code_health, direction_health, draw_health
+from .curves import Curves, draw_curves, write_curves
+from .per_query import QueryMetrics, write_queries
+from .protocol_words import protocol_in_words
+from .report_tables import run_title
+from .score import DirectionScores, ModalityScores, Scored
+from .select import Selection
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that an evaluation finds.
+
+    Attributes:
+        results: the content of results.json, metrics in percent.
+        curves: by direction.
+        queries: average precision of every query, by direction.
+        health: of the codes of the queries; ``results`` has its numbers too.
+    """
+
+    results: dict[str, Any]
+    curves: Mapping[str, Curves]
+    queries: Mapping[str, QueryMetrics]
+    health: Health
+
+
+def report(
+    selection: Selection,
+    scored: Scored,
+    quantisation_errors: Mapping[str, float | None] | None,
+) -> Report:
+    """Return what is written and shown of an evaluation.
+
+    Args:
+        selection: queries and galleries.
+        scored: the scores of them.
+        quantisation_errors: of images and voices, 0 to 1; None for codes of an older version.
+    """
+    protocol = selection.protocol
+    health = code_health(
+        selection.images[0],
+        selection.voices[0],
+        selection.classes,
+        quantisation_errors,
+        {
+            name: direction_health(found.distances, found.confusion)
+            for name, found in scored.directions.items()
+        },
+    )
+    results: dict[str, Any] = {
+        name: _direction_results(selection, name, found)
+        for name, found in scored.directions.items()
+    }
+    results["health"] = health.section
+    results["chance"] = {
+        name: found.chance.to_percent() for name, found in scored.directions.items()
+    }
+    results |= {name: _modality_results(found) for name, found in scored.modalities.items()}
+    if scored.matching is not None:
+        accuracy = 100 * scored.matching.accuracy
+        results["matching"] = {"accuracy": accuracy, "pairs": scored.matching.pairs}
+    results["protocol"] = asdict(protocol)
+    results["protocol_in_words"] = protocol_in_words(asdict(protocol))
+    whole = protocol.classes == "all"  # published rows are of all classes
+    results["dataset"] = known_dataset({*selection.classes}) if whole else None
+    queries = {
+        name: _query_metrics(selection.queries[name], found)
+        for name, found in scored.directions.items()
+    }
+    curves = {name: found.curves for name, found in scored.directions.items()}
+    return Report(results, curves, queries, health)
+
+
+def write_report(folder: Path, found: Report) -> None:
+    """Write the files of ``found`` into ``folder``; results.json last: it marks them complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    title = run_title(found.results)
+    write_queries(folder / QUERIES, {"protocol": found.results["protocol"]}, found.queries)
+    write_curves(folder / CURVES, found.curves)
+    draw_curves(folder / "curves.png", found.curves, title)
+    draw_health(folder / "health.png", found.health, title)
+    write_json(folder / RESULTS, found.results)
+    record_digests(folder, (QUERIES, CURVES, "curves.png", "health.png", RESULTS))
+
+
+def _direction_results(
+    selection: Selection, direction: str, found: DirectionScores
+) -> dict[str, Any]:
+    queries = selection.queries[direction]
+    return found.scores.to_percent() | {
+        "per_class": _per_class(found.scores, queries, selection.class_numbers),
+        "queries": len(queries.names),
+        "gallery": len(selection.galleries[direction].names),
+        "queries_with_nothing_relevant": found.scores.empty_queries,
+        "n": _counted(found.scores),
+    }
+
+
+def _modality_results(found: ModalityScores | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "mAP": found.scores.to_percent()["mAP"],
+        "chance": found.chance.to_percent()["mAP"],
+        "queries": len(found.scores.average_precision),
+        "gallery": found.gallery,
+        "queries_with_nothing_relevant": found.scores.empty_queries,
+        "n": _counted(found.scores),
+    }
+
+
+def _counted(scores: Scores) -> int:
+    """Return how many queries the means are over."""
+    return int(np.count_nonzero(~np.isnan(scores.average_precision)))
+
+
+def _query_metrics(queries: CodedItems, found: DirectionScores) -> QueryMetrics:
+    images = (image or name for image, name in zip(queries.images, queries.names, strict=True))
+    return QueryMetrics(queries.names, tuple(images), found.scores.average_precision)
+
+
+def _per_class(
+    scores: Scores, queries: CodedItems, class_numbers: Mapping[str, int]
+) -> dict[str, float]:
+    names = {number: name for name, number in class_numbers.items()}
+    numbers = np.array([class_numbers[label] for label in queries.labels], np.int64)
+    means = class_average_precision(scores.average_precision, numbers)
+    return {names[number]: 100 * value for number, value in means.items() if names[number]}
