@@ -52,6 +52,23 @@ def pairwise_likelihood(theta: Tensor, similar: Tensor, weights: Tensor) -> Tens
     return (weights * (F.softplus(theta) - similar * theta)).mean()
 
 
+def margin_cross_entropy(
+    outputs: Tensor, codes: Tensor, labels: Tensor, *, scale: float, margin: float
+) -> Tensor:
+    r"""Return the mean cross-entropy of :math:`s (\cos(u, c_j) - m [j = y])`, a scalar.
+
+    Args:
+        outputs: u [n, bits].
+        codes: c [classes, bits], the codes of the classes, entries -1 or +1.
+        labels: y [n], class numbers.
+        scale: s, of the cosines before the softmax.
+        margin: m, by which the cosine to the code of the right class must win.
+    """
+    cosine = F.normalize(outputs) @ F.normalize(codes).T
+    right = F.one_hot(labels, len(codes)).to(cosine.dtype)
+    return F.cross_entropy(scale * (cosine - margin * right), labels)
+
+
 def bits_off(outputs: Tensor) -> Tensor:
     r"""Return the mean of :math:`\log\cosh(|u| - 1)`, how far outputs are from codes."""
     return log_cosh(outputs.abs() - 1).mean()

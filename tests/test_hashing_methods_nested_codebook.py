@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.codebooks import nested_codes
+from ivr.hashing.losses import margin_cross_entropy
 from ivr.hashing.method import Batch
 from ivr.hashing.methods.nested_codebook import (
     NestedCodebook,
     NestedCodebookConfig,
     bit_cross_entropy,
-    cosine_cross_entropy,
 )
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
@@ -66,7 +66,7 @@ def test_the_term_of_each_bit_is_its_cross_entropy() -> None:
 @pytest.mark.parametrize(("scale", "margin"), [(8.0, 0.2), (1.0, 0.0)])
 def test_the_term_of_a_length_is_the_cross_entropy_of_cosines(scale: float, margin: float) -> None:
     outputs, book = draw(5, 24), codes(3, 24)
-    found = cosine_cross_entropy(outputs, book, torch.tensor(LABELS), scale, margin)
+    found = margin_cross_entropy(outputs, book, torch.tensor(LABELS), scale=scale, margin=margin)
     same_with_gradients(found, looped_cosines(outputs, book, scale, margin), outputs)
 
 

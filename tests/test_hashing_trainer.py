@@ -257,6 +257,23 @@ def test_training_learns_classes_that_can_be_told_apart(optimiser: str, rate: fl
     assert epochs[-1].score > 0.9
 
 
+@pytest.mark.parametrize("columns", [64, 256])
+def test_statistics_of_mapped_images_are_those_of_images_in_memory(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    stored = 3 * torch.randn(50, 640, generator=generator) + 1
+    rows = torch.randperm(50, generator=generator)[:20]
+    monkeypatch.setattr("ivr.hashing.pairs.STATISTICS_BYTES", 4 * 20 * columns)
+    rest = (torch.zeros(20, dtype=torch.long), torch.zeros(20, 1, 1, 1), torch.ones(20).long())
+    mapped = Pairs(stored, *rest, torch.arange(20), image_rows=rows)
+    in_memory = Pairs(stored[rows], *rest, torch.arange(20))
+    for ours, theirs in zip(mapped.image_statistics(), in_memory.image_statistics(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(torch.cat(list(mapped.image_chunks(7))), in_memory.images)
+    assert torch.equal(mapped.images_of(torch.tensor([3, 1])), stored[rows[[3, 1]]])
+
+
 def test_the_losses_of_an_epoch_are_means_over_its_batches_and_their_sum() -> None:
     training, validation = separable(12, 1, 0), separable(4, 1, 1)
     config = replace(TRAINING, batch_size=6, epochs=1)

@@ -189,9 +189,6 @@ def test_after_sign_the_figures_are_those_of_the_codes_alone(
     assert signs["protocol"]["distance"] == "hamming"
     assert "matching" not in signs
     assert "Hamming distance of the codes" in results_table(signs).splitlines()[0]
-    first = figures(results[name])
-    # Where both find everything, there is nothing to tell them apart.
-    assert first != figures(signs) or first["voice_to_image mAP"] == pytest.approx(100)
 
 
 @pytest.mark.parametrize("preset", PROTOCOLS)

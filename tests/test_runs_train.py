@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import struct
@@ -21,6 +22,7 @@ from ivr.hashing.methods.divh import DIVHConfig
 from ivr.hashing.trainer import TrainingError
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import (
+    COLUMNS,
     Manifest,
     ManifestError,
     ManifestRow,
@@ -30,6 +32,7 @@ from ivr.pipeline.datasets.manifest import (
 from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runs import checkpoint as stage
+from ivr.pipeline.runs import training_data
 from ivr.pipeline.runs.encode import encode_run, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
@@ -407,6 +410,88 @@ def test_a_manifest_that_changed_is_not_gone_on_with(features: Path, tmp_path: P
     write_manifest(copy / "manifest.csv", Manifest(tuple(relabelled)))
     with pytest.raises(RunError, match=r"not the features that .*run began with"):
         resume_run(run, device="cpu")
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_run_is_not_continued_with_a_manifest_in_which_any_column_changed(
+    features: Path, tmp_path: Path, column: str
+) -> None:
+    """Voices by captions and speakers are left out of training: they decide it too."""
+    filled = changed_features(features, tmp_path / "features", all_columns)
+    run = train_until(filled, tmp_path / "run", 2)
+    rows = list(read_manifest(filled / "manifest.csv").rows)
+    if column in ("image", "voice"):
+        rows = [*rows[1:], rows[0]]  # the files keep their names: the order of the rows changes
+    else:
+        other = {"split": "train", "label": "pond"}.get(column, "other")
+        image = next(row.image for row in rows if getattr(row, column) != other)
+        rows = [replace(r, **{column: other}) if r.image == image else r for r in rows]
+    write_manifest(filled / "manifest.csv", Manifest(tuple(rows)))
+    with pytest.raises(RunError, match=r"not the features that .*run began with"):
+        resume_run(run, device="cpu")
+
+
+def all_columns(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
+    split = {"0": "test", "1": "val"}
+    return [
+        replace(
+            row, speaker=("ann", "bob")[number % 2], caption=f"sentence {number}", group=row.image,
+            split=split.get(Path(row.image).stem, "train"),
+        )
+        for number, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+def of_an_earlier_version(run: Path, features: Path) -> None:
+    """Give ``run`` the digest of the manifest that earlier versions wrote."""
+    rows = read_manifest(features / "manifest.csv").rows
+    content = json.dumps([[r.image, r.voice, r.label, r.split, r.group] for r in rows])
+    config = json.loads((run / "config.json").read_text())
+    config["features"]["manifest_sha256"] = hashlib.sha256(content.encode()).hexdigest()
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def test_a_run_of_an_earlier_version_goes_on_unless_it_depends_on_captions_or_speakers(
+    features: Path, tmp_path: Path
+) -> None:
+    filled = changed_features(features, tmp_path / "features", all_columns)
+    run = train_run(filled, tmp_path / "plain", SHORT)
+    of_an_earlier_version(run, filled)
+    resume_run(run, device="cpu")
+    for name, left_out in {
+        "speakers": {"without_speakers": ("ann",)}, "captions": {"unseen_captions": True}
+    }.items():  # fmt: skip
+        run = train_run(filled, tmp_path / name, replace(SHORT, **left_out))
+        of_an_earlier_version(run, filled)
+        with pytest.raises(RunError, match="did not record captions and speakers, which decide"):
+            resume_run(run, device="cpu")
+
+
+def test_a_run_that_records_nothing_left_out_is_no_run_without_a_speaker(
+    features: Path, tmp_path: Path
+) -> None:
+    filled = changed_features(features, tmp_path / "features", all_columns)
+    run = train_run(filled, tmp_path / "run", SHORT)
+    config = json.loads((run / "config.json").read_text())
+    del config["left_out"]
+    (run / "config.json").write_text(json.dumps(config))
+    resume_run(run, device="cpu", expected=SHORT)
+    with pytest.raises(RunError, match="was begun with left_out"):
+        resume_run(run, device="cpu", expected=replace(SHORT, without_speakers=("ann",)))
+
+
+def test_training_from_mapped_image_vectors_gives_the_same_run(
+    features: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_data, "room", lambda: 0.0)
+    mapped = []
+    make = training_data.Pairs
+    monkeypatch.setattr(
+        training_data, "Pairs", lambda *a, **k: mapped.append(k["image_rows"]) or make(*a, **k)
+    )
+    again = train_run(features, tmp_path / "run", CONFIG)
+    assert len(mapped) == 2 and all(rows is not None for rows in mapped)
+    assert_same_run(run, again)
 
 
 def test_resuming_with_other_choices_is_refused_and_with_the_same_it_goes_on(

@@ -22,6 +22,7 @@ from torch import Tensor
 from ivr.config import config
 from ivr.hashing.codebooks import BLOCK, nested_codes
 from ivr.hashing.dual_encoder import DualEncoder
+from ivr.hashing.losses import margin_cross_entropy
 from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
@@ -81,12 +82,12 @@ class NestedCodebook(DualEncoder):
     def _over_lengths(self, outputs: Tensor, labels: Tensor) -> Tensor:
         lengths = [*range(BLOCK, self.sizes.bits, BLOCK), self.sizes.bits]
         terms = [
-            cosine_cross_entropy(
+            margin_cross_entropy(
                 outputs[:, :length],
                 self.codes[:, :length],
                 labels,
-                self.config.scale,
-                self.config.margin,
+                scale=self.config.scale,
+                margin=self.config.margin,
             )
             for length in lengths
         ]
@@ -101,23 +102,6 @@ def bit_cross_entropy(outputs: Tensor, codes: Tensor) -> Tensor:
         codes: c [n, bits], entries -1 or +1.
     """
     return F.softplus(-codes * outputs).mean()
-
-
-def cosine_cross_entropy(
-    outputs: Tensor, codes: Tensor, labels: Tensor, scale: float, margin: float
-) -> Tensor:
-    r"""Return the mean cross-entropy of :math:`s (\cos(u, c_j) - m [j = y])`, a scalar.
-
-    Args:
-        outputs: u [n, bits].
-        codes: c [classes, bits], entries -1 or +1.
-        labels: y [n].
-        scale: s.
-        margin: m.
-    """
-    cosines = F.normalize(outputs) @ F.normalize(codes).T
-    right = F.one_hot(labels, len(codes)).to(cosines.dtype)
-    return F.cross_entropy(scale * (cosines - margin * right), labels)
 
 
 METHOD = MethodEntry(build=NestedCodebook, config=NestedCodebookConfig)

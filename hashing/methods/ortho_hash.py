@@ -12,13 +12,13 @@ batch normalisation before the codes, which the paper asks for, is ``network.out
 from dataclasses import field
 
 import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from ivr.config import config
 from ivr.hashing.codebooks import codebook
 from ivr.hashing.dual_encoder import DualEncoder
+from ivr.hashing.losses import margin_cross_entropy
 from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
@@ -60,25 +60,15 @@ class OrthoHash(DualEncoder):
             "voice": self.encode_voices(batch.voices, batch.frames),
         }
         return {
-            name: margin_cross_entropy(outputs, self.codebook, batch.labels, self.config)
+            name: margin_cross_entropy(
+                outputs,
+                self.codebook,
+                batch.labels,
+                scale=self.config.scale,
+                margin=self.config.margin,
+            )
             for name, outputs in ends.items()
         }
-
-
-def margin_cross_entropy(
-    outputs: Tensor, codes: Tensor, labels: Tensor, config: OrthoHashConfig
-) -> Tensor:
-    r"""Return the mean cross-entropy of s (cos - m [right class]) to the classes.
-
-    Args:
-        outputs: [n, bits].
-        codes: of the classes [classes, bits].
-        labels: [n].
-        config: margin m and scale s.
-    """
-    cosine = F.normalize(outputs) @ F.normalize(codes).T
-    right = F.one_hot(labels, len(codes)).to(cosine.dtype)
-    return F.cross_entropy(config.scale * (cosine - config.margin * right), labels)
 
 
 METHOD = MethodEntry(build=OrthoHash, config=OrthoHashConfig)
