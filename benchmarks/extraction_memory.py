@@ -2,10 +2,9 @@
 
     python benchmarks/extraction_memory.py --rows 2000 50000
 
-For each number of rows a process of its own extracts as many tiny images (by a small network with
-random weights) and as many short voices; its anonymous memory (what it holds, without the pages of
-files that the system may drop) is looked at fifty times a second. Printed: the peak of each, and
-the growth a row.
+For each number of rows a separate process extracts as many tiny images (with a small network with
+random weights) and as many short voices. Its anonymous memory (without the pages of files that the
+system may drop) is read fifty times per second. The script prints each peak and the growth per row.
 """
 
 import argparse
@@ -103,7 +102,7 @@ def main() -> None:
         print(f"{rows} images and voices: {peaks[-1] / 1e6:.0f} MB at the most, {took} s")
     growth = (peaks[-1] - peaks[0]) / (options.rows[-1] - options.rows[0])
     vectors = 4 * (DIM + 3 * 20 * 100)
-    print(f"growth: {growth:.0f} bytes a row (names and stamps), whose vectors take {vectors}")
+    print(f"growth: {growth:.0f} bytes per row (names and stamps), whose vectors take {vectors}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python benchmarks/images.py FOLDER --encoder squeezenet1_0 --count 420
     python benchmarks/images.py FOLDER --encoder vgg16 --device cuda --precision bfloat16
 
-FOLDER holds images of any supported kind. Weights are random: the arithmetic is the same. All ways
-are timed in turn, round after round, and a ratio is taken within a round.
+FOLDER holds images of any supported format. Weights are random, since the arithmetic is the same.
+All ways are timed in turn, and each ratio is taken within one round.
 
-* bare: the encoder on tensors of one batch that are on the device already;
+* bare: the encoder on tensors of one batch that are already on the device;
 * ivr: all that ``ivr extract`` does for images, decoding, stamps, shards and the assembled file
   included, from the moment the weights are loaded;
 * decoding: files to uint8 tensors, by ``ivr`` and by the classic chain (PIL, antialiased resize,
@@ -35,7 +35,7 @@ from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.runtime.device import choose_device
 
-# Dense bfloat16 operations a second without sparsity, from the makers' data sheets.
+# Dense bfloat16 operations per second without sparsity, from the makers' data sheets.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}
 
 
@@ -114,9 +114,9 @@ def main() -> None:
         f"{options.encoder}, {options.precision}, {name}, {len(names)} images, "
         f"batches of {config.batch_size}"
     )
-    print(f"bare network: {np.median([rate for rate, _ in rates]):.0f} images a second")
+    print(f"bare network: {np.median([rate for rate, _ in rates]):.0f} images per second")
     print(
-        f"ivr extract: {np.median([rate for _, rate in rates]):.0f} images a second, "
+        f"ivr extract: {np.median([rate for _, rate in rates]):.0f} images per second, "
         f"{spread([other / one for one, other in rates])} of the bare network"
     )
     peak = next((value for key, value in PEAKS.items() if key in name), None)

@@ -1,8 +1,8 @@
 """How fast exact average precision is from histograms, beside sorting every list and beside FAISS.
 
-Ways to the mean average precision of the same queries, timed in turn in one process, round after
-round; a ratio is taken within a round, so that a machine busy with other work slows both of its
-sides. Printed: the median ratio with the least and the greatest, and the median time.
+Each way computes the mean average precision of the same queries. They are timed in turn in one
+process, and each ratio is taken within one round, so that other work on the machine slows both
+sides. The script prints the median ratio with its range, and the median time.
 
 * sorting: float32 matrix product, argsort of every row, average precision along it (file order);
 * numpy: histograms in plain NumPy and the closed form (expectation over the orders of the ties);
@@ -108,7 +108,7 @@ def ratios(options: argparse.Namespace) -> None:
         found = f"mAP {100 * value:.3f}" if "FAISS" not in name else f"mean distance {value:.2f}"
         print(
             f"{name:<26} {spread(times[:, 0] / times[:, column])} times faster than sorting  "
-            f"{1e3 * np.median(times[:, column]) / options.queries:8.3f} ms a query  {found}"
+            f"{1e3 * np.median(times[:, column]) / options.queries:8.3f} ms per query  {found}"
         )
     for ours, theirs, threads in ((2, 4, 1), (3, 5, options.threads)):
         print(

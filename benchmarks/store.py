@@ -9,8 +9,8 @@ the memory of the machine, or run it in a container or control group of less.
 * write: time of :func:`write_table` (sha256, flush, rename) over that of writing the same bytes to
   a plain file and flushing it to the disk;
 * assemble: the same for putting shards together, which reads them too, over copying the bytes;
-* preload: bytes a second of reading the column into memory over those of a copy in memory;
-* batches: rows a second of random batches from the mapped table over those from ``numpy.memmap``.
+* preload: bytes per second of reading the column into memory over those of a copy in memory;
+* batches: rows per second of random batches from the mapped table over those from ``numpy.memmap``.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the time of a call, and a median with its spread."""
+"""Helpers of the benchmarks: the time of a call, and a median with its range."""
 
 import time
 from collections.abc import Callable, Sequence

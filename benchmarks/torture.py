@@ -2,16 +2,16 @@
 
     python benchmarks/torture.py --kills 300
 
-Kills `ivr extract` (SIGKILL to its process group) at random moments and looks at what it left:
-every shard and every feature file must be whole, every row in them must be the row of an
-uninterrupted run bit for bit, no finished row may be gone. Then a copy of the folder, with the lock
-of the dead process in it, is finished by one more call, whose files must be those of the
-uninterrupted run byte for byte. The folder itself goes on to be killed until a call finishes it.
+Kills `ivr extract` (SIGKILL to its process group) at random moments and checks what it left: every
+shard and every feature file must be whole, every row must equal the row of an uninterrupted run bit
+for bit, and no finished row may be missing. Then one more call finishes a copy of the folder, which
+still holds the lock of the dead process; its files must equal those of the uninterrupted run byte
+for byte. In the folder itself calls are killed until one finishes.
 
 A third of the moments are times, a third are operations on files (the call is killed just before
 its n-th open, rename, link or removal), and a third follow the sight of a file being written.
 Every call is a process forked from this one, which has imported what takes long and started no
-thread. Ends with exit status 1 where anything was found.
+thread. The exit status is 1 if there was any fault.
 """
 
 import argparse
@@ -57,7 +57,7 @@ PATIENCE = 120.0  # seconds for a call that is not killed
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is extracted.
+    """The data that is extracted.
 
     Attributes:
         name: for the table.
@@ -107,8 +107,8 @@ class Findings:
 
     Attributes:
         moments: kills by what the call was doing.
-        shards: looked at.
-        files: finished feature files looked at.
+        shards: number of shards compared.
+        files: number of finished feature files compared.
         rows: compared with those of the reference.
         locks: of dead processes that the next call found.
         faults: what is wrong, in words.
@@ -205,7 +205,7 @@ def made(folder: Path, data_set: DataSet, rng: np.random.Generator) -> Path:
 
 
 def uninterrupted(manifest: Path, out: Path, jobs: int) -> Reference:
-    """Return what a call makes that nobody kills; the first one warms the caches of the disk."""
+    """Return what an uninterrupted call makes; the first one warms the caches of the disk."""
     ended(begun(manifest, out, jobs))
     shutil.rmtree(out)
     began = time.monotonic()
@@ -272,7 +272,7 @@ def kill(child: int) -> None:
 
 
 def sweep(child: int) -> None:
-    """Remove the semaphores of joblib, which nobody removes after a SIGKILL."""
+    """Remove the semaphores of joblib, which stay after a SIGKILL."""
     for leftover in SHARED_MEMORY.glob(f"sem.loky-{child}-*"):
         leftover.unlink(missing_ok=True)
 
@@ -362,7 +362,7 @@ def die_at_operation(out: Path, place: int) -> None:
 
 
 def moment_of(out: Path) -> str:
-    """Return what a call was doing when it was killed, by what it left."""
+    """Return what a call was doing when it was killed, judged by what it left."""
     places = {path.parent.name for path in partial_files(out)}
     if any(place.endswith(".shards") for place in places):
         return "shard"

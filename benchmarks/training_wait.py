@@ -5,7 +5,7 @@
 
 FEATURES is a folder that `ivr extract` wrote. Times what an epoch does outside the loss, its
 gradient and the optimiser's step (choosing and gathering batches, bookkeeping), over the whole;
-``--from-file`` reads the voices from the mapped file as is done where memory has no room for them.
+``--from-file`` reads the voices from the mapped file, as training does if memory is too small.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main() -> None:
         took = len(training.labels) / epoch.pairs_per_second
         shares.append(1 - spent[-1] / took)
         spent.append(0.0)
-        print(f"epoch {epoch.number}: {epoch.pairs_per_second:.0f} pairs a second")
+        print(f"epoch {epoch.number}: {epoch.pairs_per_second:.0f} pairs per second")
     print(
         f"outside forward, backward and optimiser: {100 * np.median(shares):.1f} % "
         f"({100 * min(shares):.1f} to {100 * max(shares):.1f})"

@@ -70,7 +70,7 @@ def report(name: str, samples: np.ndarray, config: VoiceConfig) -> str:
 
 
 def over_processes(counts: list[int], clips: int, rounds: int) -> None:
-    """Print clips a second that reader processes make of WAV files, beside those of the first."""
+    """Print clips per second that reader processes make of WAV files, beside those of the first."""
     config, times = VoiceConfig(), np.empty((rounds, len(counts)))
     with tempfile.TemporaryDirectory() as folder:
         names = [f"{number}.wav" for number in range(clips)]
@@ -94,13 +94,13 @@ def over_processes(counts: list[int], clips: int, rounds: int) -> None:
     for column, count in enumerate(counts):
         ratio = times[:, 0] / times[:, column]
         print(
-            f"{count} processes: {clips / np.median(times[:, column]):.0f} clips a second, "
+            f"{count} processes: {clips / np.median(times[:, column]):.0f} clips per second, "
             f"{np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f}) times {counts[0]}"
         )
 
 
 def in_batches(device: str, clips: int, rounds: int) -> None:
-    """Print clips a second of torch's batches on ``device`` and of one core, recordings read."""
+    """Print clips per second of torch's batches on ``device`` and of one core, recordings read."""
     import torch
 
     from ivr.features.voice_torch import batch_cepstra

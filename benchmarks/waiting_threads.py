@@ -1,10 +1,10 @@
-"""Training on a machine that others use too: do threads that wait spin or sleep?
+"""Training speed on a shared machine, with waiting threads that spin or sleep.
 
     python benchmarks/waiting_threads.py
 
-Times steps of DIVH on made-up features in a process of its own, with OMP_WAIT_POLICY unset and with
-PASSIVE (what `ivr` sets), in turn: on the machine as it is, and beside one other process that
-keeps one core busy. Prints pairs a second and the ratio, median and range over the rounds.
+Times steps of DIVH on random features in a separate process, in turn with OMP_WAIT_POLICY unset and
+with PASSIVE (which `ivr` sets): on the machine as it is, and beside one other process that keeps
+one core busy. Prints pairs per second and the ratio, median and range over the rounds.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def rate(policy: str | None) -> float:
-    """Return training pairs a second in a new process with OMP_WAIT_POLICY as ``policy``."""
+    """Return training pairs per second in a new process with OMP_WAIT_POLICY as ``policy``."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     if policy:
         environment["OMP_WAIT_POLICY"] = policy
