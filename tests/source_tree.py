@@ -1,6 +1,8 @@
 """The product's modules as files: what the tests of the architecture, names and prose walk."""
 
+import ast
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +20,11 @@ class Module:
 
     name: str
     path: Path
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The parsed source."""
+        return ast.parse(self.path.read_text(encoding="utf-8"))
 
     @property
     def shown(self) -> str:
