@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from source_tree import Module
 
-LEAVES = ("ivr.config", "ivr.errors", "ivr.extensions")
-"""Modules that every room may import."""
+PACKAGES = ("cli", "features", "hashing", "pipeline")
 
 
 def room_of(name: str) -> str:
@@ -14,8 +13,8 @@ def room_of(name: str) -> str:
     places = name.split(".")[1:]
     if not places or places[0] == "__main__":
         return "ivr"
-    if name in LEAVES:
-        return "leaves"
+    if places[0] not in PACKAGES:
+        return "leaves"  # a module beside the public names, such as ivr.errors
     return ".".join(places[:2]) if places[0] == "pipeline" and len(places) > 1 else places[0]
 
 

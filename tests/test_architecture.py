@@ -44,7 +44,7 @@ ONLY_IN = {
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "numba": r"hashing/counting_kernel\.py",
     "sklearn": r"pipeline/evaluation/linear_probe\.py",
-    "torchvision": r"features/(media|torchvision_networks)\.py",
+    "torchvision": r"features/(image_file|torchvision_networks)\.py",
     "tqdm": r"pipeline/runtime/progress\.py",
 }
 """Packages that only some files import; everything else goes through those files."""

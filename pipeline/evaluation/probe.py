@@ -44,7 +44,8 @@ class ClassifiedItems:
 
     Attributes:
         labels: classes [n].
-        probabilities: of each class [n, classes], by a classifier that did not see the item.
+        probabilities: probability of each class [n, classes], by a classifier that did not see the
+            item.
         probe: accuracies and confusion.
     """
 
