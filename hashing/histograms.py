@@ -214,6 +214,25 @@ def chance_histograms(hist: Histograms) -> Histograms:
     )
 
 
+def best_order(hist: Histograms) -> Histograms:
+    """Return the histograms of the order that puts the relevant items of each bucket first."""
+    none = np.zeros_like(hist.relevant)
+    other = hist.items - hist.relevant
+    return Histograms(_alternating(hist.relevant, other), _alternating(hist.relevant, none))
+
+
+def worst_order(hist: Histograms) -> Histograms:
+    """Return the histograms of the order that puts the relevant items of each bucket last."""
+    none = np.zeros_like(hist.relevant)
+    other = hist.items - hist.relevant
+    return Histograms(_alternating(other, hist.relevant), _alternating(none, hist.relevant))
+
+
+def _alternating(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the columns of ``first`` and ``second`` [q, n] in turn [q, 2 n]."""
+    return np.stack([first, second], axis=2).reshape(len(first), -1)
+
+
 def _counted(
     queries: np.ndarray,
     gallery_words: np.ndarray,

@@ -5,7 +5,7 @@ Four steps, in this order: :mod:`.select` queries and galleries, :mod:`.rank` th
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ivr.pipeline.runs.run_folder import (
     read_config,
     run_method,
 )
+from ivr.pipeline.runtime.config_options import with_options
 
 from .evaluation_result import EvaluationResult
 from .protocol import PROTOCOLS, Protocol
@@ -53,15 +54,16 @@ def evaluate(
     Raises:
         RunError: the run has no codes yet.
         StoreError: not a codes file.
-        EvaluateError: an unknown protocol or option, codes of another model, a distance that the
-            method does not have, no queries, or nothing to search.
+        OptionError: the protocol has no such option, or refuses its value.
+        EvaluateError: an unknown protocol, codes of another model, a distance that the method does
+            not have, no queries, or nothing to search.
     """
     run, folder = Path(run), Path(out or run)
     config = read_config(run)
     path = Path(codes or run / CODES)
     if not path.is_file():
         raise RunError(f"{path}: no codes; make them with ivr encode {run}")
-    asked = completed(with_options(protocol, options), config)
+    asked = completed(with_options(_asked(protocol), options), config)
     coded = read_codes(path)
     _require_fit(coded, path, run, config, asked)
     if coded.config.get("change") and out is None:
@@ -93,22 +95,14 @@ def evaluate_codes(codes: Codes, protocol: Protocol, measure: Measure | None = N
     return report(selection, scored, known_quantisation_error(codes, protocol.bits))
 
 
-def with_options(protocol: Protocol | str | None, options: Mapping[str, Any]) -> Protocol:
-    """Return ``protocol``, or the preset of that name, with ``options`` in place of its fields.
-
-    Raises:
-        EvaluateError: an unknown preset or field.
-    """
-    if protocol is None or isinstance(protocol, str):
-        name = protocol or "divh"
-        if name not in PROTOCOLS:
-            raise EvaluateError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
-        protocol = PROTOCOLS[name]
-    known = [field.name for field in fields(Protocol)]
-    for name in options:
-        if name not in known:
-            raise EvaluateError(f"no option {name!r} of a protocol; there are {', '.join(known)}")
-    return replace(protocol, **options)
+def _asked(protocol: Protocol | str | None) -> Protocol:
+    """Return ``protocol``, or the preset of that name."""
+    if isinstance(protocol, Protocol):
+        return protocol
+    name = protocol or "divh"
+    if name not in PROTOCOLS:
+        raise EvaluateError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
 
 
 def completed(protocol: Protocol, config: Mapping[str, Any]) -> Protocol:
