@@ -5,15 +5,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ivr, succeeded, write_media
+from pydantic import PositiveInt
 
+from ivr.config import config
 from ivr.hashing.histograms import Histograms
 from ivr.hashing.metrics import METRICS, Metric
+from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.evaluation.protocol import Protocol
+from ivr.pipeline.runtime.config_options import (
+    OptionError,
+    configured,
+    describe,
+    from_json,
+    with_options,
+)
 
 PLUG_IN = '''
 from dataclasses import dataclass
@@ -233,3 +244,37 @@ def test_a_metric_of_one_entry_stands_in_the_results(
     results = json.loads((run / "results.json").read_text())
     assert 0 < results["image_to_voice"]["MRR"] <= 100
     assert results["chance"]["image_to_voice"]["MRR"] > 0
+
+
+@config
+class PatientTraining(TrainConfig):
+    """Training with one more option.
+
+    Attributes:
+        patience: epochs without a better score after which training ends.
+    """
+
+    patience: PositiveInt = 5
+
+
+@config
+class WeightedProtocol(Protocol):
+    """A protocol with one more option.
+
+    Attributes:
+        patience: a number.
+    """
+
+    patience: PositiveInt = 5
+
+
+@pytest.mark.parametrize("kind", [PatientTraining, WeightedProtocol])
+def test_an_option_of_one_field_is_checked_set_described_and_read_again(
+    kind: type[PatientTraining] | type[WeightedProtocol],
+) -> None:
+    assert with_options(kind(), {"patience": 7}).patience == 7
+    assert configured(kind, ["patience=7"]) == kind(patience=7)
+    assert from_json(kind, asdict(kind(patience=7))) == kind(patience=7)
+    assert "patience" in {row[0] for row in describe(kind)}
+    with pytest.raises(OptionError, match="patience must be at least 1, got 0"):
+        kind(patience=0)

@@ -1,15 +1,22 @@
 import ast
+import inspect
 import json
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import ivr
+from ivr.pipeline.runtime.results import Result
 
 HEAVY = ("h5py", "joblib", "librosa", "matplotlib", "numba", "scipy", "sklearn", "torch")
+
+FUNCTIONS = [name for name in ivr.__all__ if inspect.isfunction(getattr(ivr, name))]
+VERBS = ("check", "encode", "evaluate", "extract", "merge", "prepare", "probe", "search", "train",
+         "verify")  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:
@@ -72,3 +79,27 @@ def test_type_checkers_see_the_names_that_are_imported_at_their_first_use() -> N
 @pytest.mark.parametrize("name", [name for name in ivr.__all__ if name != "__version__"])
 def test_every_public_name_has_a_docstring(name: str) -> None:
     assert len((getattr(ivr, name).__doc__ or "").strip()) > 20
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_function_documents_each_argument_and_its_errors(name: str) -> None:
+    function = getattr(ivr, name)
+    text = inspect.getdoc(function) or ""
+    arguments = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
+
+    assert "\nRaises:\n" in text
+    for argument in inspect.signature(function).parameters:
+        assert f"    {argument}: " in arguments or f"    **{argument}: " in arguments, argument
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_takes_paths_as_text_and_returns_a_result(name: str) -> None:
+    hints = get_type_hints(getattr(ivr, name))
+
+    assert issubclass(hints.pop("return"), Result)
+    for argument, hint in hints.items():
+        assert (
+            "Path" not in str(hint)
+            or hint in (str | Path, str | Path | None)
+            or (name == "merge" and argument == "folders")
+        ), argument

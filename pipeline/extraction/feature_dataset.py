@@ -168,6 +168,9 @@ def stream_rows(streams: Sequence[str]) -> list[int]:
 def open_features(folder: str | Path) -> FeatureDataset:
     """Return the features in ``folder``.
 
+    Args:
+        folder: folder that ``ivr extract`` wrote.
+
     Raises:
         StoreError: not a folder that ``ivr extract`` finished.
         ManifestError: its manifest cannot be used.
