@@ -54,7 +54,7 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
 
 def _smaller(picture: str) -> str:
     """Return a PNG file in base64 with a palette in place of full colour."""
-    image = Image.open(BytesIO(b64decode(picture))).convert("RGB").quantize(192)
+    image = Image.open(BytesIO(b64decode(picture))).convert("RGB").quantize(96)
     file = BytesIO()
     image.save(file, "png", optimize=True)
     return b64encode(file.getvalue()).decode()

@@ -341,6 +341,8 @@ def _output_text(output: dict[str, Any]) -> list[str]:
     data = output.get("data", {})
     if "text/html" in data:
         table = re.sub(r"<style.*?</style>|\s*\n\s*", "", "".join(data["text/html"]), flags=re.S)
+        # Without its own class the table looks like the others of the site.
+        table = table.replace('border="1" class="dataframe"', "")
         return [f'<div class="output">{table}</div>']
     plain = "".join(output.get("text", data.get("text/plain", "")))
     return ["```{.text .output}", plain.rstrip("\n"), "```"]
