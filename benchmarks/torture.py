@@ -60,11 +60,11 @@ class DataSet:
     """The data that is extracted.
 
     Attributes:
-        name: for the table.
-        images: how many.
-        voices: how many.
-        damaged: of the images, how many cannot be read.
-        jobs: readers.
+        name: name in the table.
+        images: number of images.
+        voices: number of voices.
+        damaged: number of images that cannot be read.
+        jobs: number of readers.
     """
 
     name: str
@@ -106,10 +106,10 @@ class Findings:
     """Counts of what kills left.
 
     Attributes:
-        moments: kills by what the call was doing.
+        moments: number of kills per kind of moment.
         shards: number of shards compared.
         files: number of finished feature files compared.
-        rows: compared with those of the reference.
+        rows: number of rows compared with the reference.
         locks: of dead processes that the next call found.
         faults: what is wrong, in words.
     """
@@ -362,7 +362,7 @@ def die_at_operation(out: Path, place: int) -> None:
 
 
 def moment_of(out: Path) -> str:
-    """Return what a call was doing when it was killed, judged by what it left."""
+    """Return the kind of moment at which a call was killed, from the files that it left."""
     places = {path.parent.name for path in partial_files(out)}
     if any(place.endswith(".shards") for place in places):
         return "shard"
