@@ -13,6 +13,8 @@ from ivr.errors import IvrError
 if TYPE_CHECKING:
     from ivr.features.image_config import ImageConfig
     from ivr.features.mfcc import VoiceConfig
+    from ivr.hashing import array_metrics as metrics
+    from ivr.hashing.array_ranking import rank
     from ivr.hashing.network_config import NetworkConfig
     from ivr.hashing.training_config import TrainConfig
     from ivr.pipeline.comparison.compare import compare
@@ -63,9 +65,11 @@ __all__ = [
     "fit",
     "load",
     "merge",
+    "metrics",
     "open_features",
     "prepare",
     "probe",
+    "rank",
     "read_manifest",
     "search",
     "train",
@@ -94,15 +98,17 @@ _PLACES = {
     "fit": "ivr.pipeline.runs.model:fit",
     "load": "ivr.pipeline.runs.model:load",
     "merge": "ivr.pipeline.extraction.merge:merge",
+    "metrics": "ivr.hashing.array_metrics",
     "open_features": "ivr.pipeline.extraction.feature_dataset:open_features",
     "prepare": "ivr.pipeline.datasets.prepare:prepare",
     "probe": "ivr.pipeline.evaluation.probe:probe",
+    "rank": "ivr.hashing.array_ranking:rank",
     "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
     "search": "ivr.pipeline.runs.search:search",
     "train": "ivr.pipeline.runs.train:train",
     "verify": "ivr.pipeline.runs.verify:verify",
 }
-"""Where each name that is imported at its first use stands: ``module:name``."""
+"""Where each name that is imported at its first use stands: ``module:name``, or a module."""
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@ import inspect
 import json
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_type_hints
@@ -62,11 +63,17 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         ivr.nothing  # noqa: B018
 
 
+def place_of(module: str, name: str) -> str:
+    """Return ``module:name``, or ``module.name`` if that is a module itself."""
+    own = getattr(import_module(module), name, None)
+    return f"{module}.{name}" if inspect.ismodule(own) else f"{module}:{name}"
+
+
 def test_type_checkers_see_the_names_that_are_imported_at_their_first_use() -> None:
     tree = ast.parse(Path(str(ivr.__file__)).read_text(encoding="utf-8"))
     checked = next(node for node in tree.body if isinstance(node, ast.If))
     declared = {
-        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        alias.asname or alias.name: place_of(node.module or "", alias.name)
         for node in checked.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
