@@ -1,4 +1,4 @@
-"""What the training-free methods share: one linear map from either side into canonical variates."""
+"""Shared by the methods without training: one linear map per modality into canonical variates."""
 
 from abc import abstractmethod
 from typing import Any

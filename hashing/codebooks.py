@@ -9,7 +9,7 @@ DRAWS = 1000
 
 
 def codebook(classes: int, bits: int, generator: torch.Generator) -> Tensor:
-    """Return a code a class [classes, bits], float32, entries -1 or +1, no two alike.
+    """Return one code per class [classes, bits], float32, entries -1 or +1, no two alike.
 
     Up to 2 x ``bits`` classes, where a Hadamard matrix of this size can be made: any two codes
     differ in half of the bits, or in all of them. Otherwise by :func:`spread_codes`.
@@ -52,7 +52,7 @@ def spread_codes(classes: int, bits: int, generator: torch.Generator) -> Tensor:
 
 
 def nested_codes(classes: int, bits: int, generator: torch.Generator) -> Tensor:
-    """Return a code a class [classes, bits] whose first 16, 32, 48 ... bits are good codes too.
+    """Return one code per class [classes, bits] whose first 16, 32, 48 ... bits are good codes too.
 
     Blocks of 16 bits one after the other. Up to 32 classes a block is made of the words of the
     first-order Reed-Muller code (rows of a Hadamard matrix and their negatives), which differ in

@@ -1,4 +1,4 @@
-"""What most methods share: an image head and a voice refinement CNN of one width."""
+"""Shared by most methods: an image head and a voice refinement CNN of one width."""
 
 from typing import Any
 
@@ -11,26 +11,26 @@ from .method import TrainedMethod
 
 
 class DualEncoder(TrainedMethod):
-    """The two ends of :mod:`ivr.hashing.networks`; a subclass adds a loss.
+    """The two encoders of :mod:`ivr.hashing.networks`; a subclass adds a loss.
 
     Its config has the field ``network``, a :class:`~ivr.hashing.network_config.NetworkConfig`.
     """
 
-    def __init__(self, config: Any, sizes: Sizes, ends_width: int | None = None) -> None:
-        """Build both ends with torch's default initialisation.
+    def __init__(self, config: Any, sizes: Sizes, encoder_width: int | None = None) -> None:
+        """Build both encoders with torch's default initialisation.
 
         Args:
             config: the method's choices.
             sizes: of the data and the code.
-            ends_width: of either end, where layers follow; the number of bits without it.
+            encoder_width: of each encoder, where layers follow; the number of bits without it.
         """
         super().__init__(config, sizes)
-        width = ends_width or sizes.bits
+        width = encoder_width or sizes.bits
         self.image = ImageHead(sizes.image_dim, width, config.network)
         self.voice = VoiceRefinement(sizes, width, config.network)
 
     def fit_inputs(self, training: Pairs) -> None:
-        """Take the statistics that both ends standardise with."""
+        """Compute the statistics with which both encoders standardise."""
         self.image.fit_inputs(*training.image_statistics())
         self.voice.fit_inputs(training.voice_chunks())
 
@@ -39,13 +39,13 @@ class DualEncoder(TrainedMethod):
         return self.voice.pool(voices, frames)
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Return the outputs of the image end after :meth:`activation`."""
+        """Return the outputs of the image encoder after :meth:`activation`."""
         return self.activation(self.image(images))
 
     def encode_voices(self, voices: Tensor, frames: Tensor) -> Tensor:
-        """Return the outputs of the voice end after :meth:`activation`."""
+        """Return the outputs of the voice encoder after :meth:`activation`."""
         return self.activation(self.voice(voices, frames))
 
     def activation(self, outputs: Tensor) -> Tensor:
-        """Return what either end does with its last layer: nothing, unless a subclass says so."""
+        """Return what each encoder does with its last layer: nothing, unless a subclass says so."""
         return outputs

@@ -1,4 +1,4 @@
-"""Two ends that put out features first and hash them after: what DTBH and DQH share."""
+"""Two encoders that compute features and then hash them, shared by DTBH and DQH."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ class DualEncoderFeatures(DualEncoder):
     """
 
     def __init__(self, config: Any, sizes: Sizes) -> None:
-        """Build both ends and a hash layer on each."""
-        super().__init__(config, sizes, ends_width=config.features)
+        """Build both encoders and a hash layer on each."""
+        super().__init__(config, sizes, encoder_width=config.features)
         self.image_hash = _hash_layer(config.features, sizes.bits)
         self.voice_hash = _hash_layer(config.features, sizes.bits)
 

@@ -1,4 +1,4 @@
-"""What a method is: two encoders into one space, how they learn, and how outputs are compared.
+"""The classes of methods: two encoders into one space, their loss, and how outputs are compared.
 
 A method is a subclass of :class:`TrainedMethod`, which gives a loss on a batch to the shared loop,
 or of :class:`ClosedFormMethod`, which is computed from the whole training split at once. Its file
@@ -37,10 +37,10 @@ class Batch:
 
 
 class Method(nn.Module, ABC):
-    """A way to put images and voices into one space; one subclass a file.
+    """Encoders of images and voices into one space; one subclass per file.
 
     Outputs are [n, width]. The signs of the first ``bits`` of them are the code, whatever the
-    distance is. All that is learnt lies in parameters and buffers, so that it is saved.
+    distance is. Everything learnt is in parameters and buffers, so that it is saved.
 
     Class attributes:
         source: the paper or the code that the method is from.
@@ -70,13 +70,13 @@ class Method(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Device of the weights."""
         return next(itertools.chain(self.parameters(), self.buffers())).device
 
     def pool(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the method keeps of voices, and of their true numbers of frames.
+        """Return what the encoder reads of voices, and their frames: all that no epoch changes.
 
-        All that is the same in every epoch: it is done once for the voices that are trained on.
+        It is computed once for the training voices.
 
         Args:
             voices: MFCC streams [m, streams, coefficients, frames] as they are stored.
@@ -104,9 +104,10 @@ class TrainedMethod(Method):
     """A method whose loss on batches of pairs is minimised by :mod:`ivr.hashing.trainer`.
 
     Class attributes:
-        epochs: where the user names no number.
-        optimiser: where the user names none.
-        learning_rate: where the user names neither; None for the usual one of the optimiser.
+        epochs: default number of epochs.
+        optimiser: default optimiser.
+        learning_rate: default learning rate with that optimiser; None for the usual one of the
+            optimiser.
     """
 
     epochs: ClassVar[int] = 60
@@ -115,17 +116,17 @@ class TrainedMethod(Method):
 
     @abstractmethod
     def fit_inputs(self, training: Pairs) -> None:
-        """Take what the encoders need to know of the training split before the first step."""
+        """Compute the statistics of the training split that the encoders need."""
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the loss, weighted, as scalars; their sum is minimised."""
 
     def begin_epoch(self, done: float) -> None:
-        """Take note that the share ``done`` of the epochs, from 0 to below 1, is over.
+        """Called at the start of each epoch with the fraction ``done`` of the epochs, in [0, 1).
 
-        For a loss that changes while it is trained. What is set here must follow from ``done``
-        alone: a run that goes on from a checkpoint is told the same.
+        For a loss that changes during training. What is set here must follow from ``done`` alone,
+        so that a resumed run sets the same.
         """
         del done
 
@@ -135,7 +136,7 @@ class ClosedFormMethod(Method):
 
     @abstractmethod
     def fit(self, training: Pairs, generator: torch.Generator) -> None:
-        """Compute the buffers from all training pairs; ``generator`` decides what is drawn."""
+        """Compute the buffers from all training pairs; ``generator`` decides the random draws."""
 
 
 @dataclass(frozen=True)

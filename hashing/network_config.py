@@ -25,15 +25,15 @@ class NetworkConfig:
         voice_warp: largest logarithm of the factor by which frequencies are changed in training.
         voice_stretch: largest logarithm of the factor by which voices are slowed down or sped up.
         voice_tilt: deviation of the logarithm of the factor of each coefficient.
-        voice_channels: channels of the convolutions over time, one number a layer.
+        voice_channels: channels of the convolutions over time, one number per layer.
         voice_kernel: frames that each convolution sees.
-        voice_stride: step of each convolution, one number a layer.
+        voice_stride: step of each convolution, one number per layer.
         voice_dilation: how many times as far apart each layer takes its frames as the layer before;
             1 for convolutions without gaps.
-        output_norm: normalise the outputs of either end over the batch before the activation, so
+        output_norm: normalise the outputs of each encoder over the batch before the activation, so
             that a bit neither saturates nor settles on one side early. It balances the bits by
             itself, and leaves DIVH's L3 little to do.
-        dropout: share of units left out before the last layer of either end while training.
+        dropout: share of units left out before the last layer of each encoder while training.
         image_dropout: share of image vector entries left out while training.
         time_masks: stretches of frames hidden from the voice CNN while training (SpecAugment).
         time_mask_share: longest stretch, as a share of the frames of the voice.

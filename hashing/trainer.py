@@ -1,6 +1,6 @@
 """One loop for every trained method, one step for every other: pairs in, an epoch's record out.
 
-All randomness of an epoch comes from the seed and the epoch's number, so that a run that goes on
+All randomness of an epoch comes from the seed and the epoch's number, so that a run that is resumed
 from a checkpoint computes what an uninterrupted run would have.
 """
 
@@ -37,9 +37,9 @@ class TrainingError(IvrError):
 
 
 def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -> TrainConfig:
-    """Return ``config`` with what it leaves open filled in by what is usual for the method.
+    """Return ``config`` with every field that is None set to the default of the method.
 
-    A config that leaves nothing open is returned as it is.
+    A config without None is returned as it is.
     """
     optimiser = config.optimiser or method.optimiser
     rate, decay = config.learning_rate, config.weight_decay
@@ -57,16 +57,16 @@ def resolved(config: TrainConfig, method: TrainedMethod | type[TrainedMethod]) -
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch left behind.
+    """Losses, validation and time of one epoch.
 
     Attributes:
         number: from 1.
         losses: mean over the batches of each term, and their sum as ``loss``.
         learning_rate: of the last step.
-        image_to_voice: validation mAP in [0, 1], None where the epoch was not looked at.
-        voice_to_image: validation mAP in [0, 1], None where the epoch was not looked at.
+        image_to_voice: validation mAP in [0, 1], None if the epoch was not validated.
+        voice_to_image: validation mAP in [0, 1], None if the epoch was not validated.
         seconds: wall time of the training steps and the validation.
-        pairs_per_second: training pairs a second of wall time.
+        pairs_per_second: training pairs per second of wall time.
     """
 
     number: int
@@ -79,7 +79,7 @@ class Epoch:
 
     @property
     def score(self) -> float | None:
-        """Mean of both validation mAP: what chooses the model."""
+        """Mean of both validation mAP: it decides which epoch is kept."""
         if self.image_to_voice is None or self.voice_to_image is None:
             return None
         return (self.image_to_voice + self.voice_to_image) / 2
@@ -125,14 +125,14 @@ def train(
     seed: int,
     start: int = 0,
 ) -> Iterator[Epoch]:
-    """Train ``model`` in place and yield after every epoch.
+    """Train ``model`` in place and yield every epoch.
 
     Args:
         model: with :meth:`TrainedMethod.fit_inputs` called, or loaded from a checkpoint.
         optimiser: of :func:`make_optimiser`, or loaded from a checkpoint.
         training: pairs to learn from, on the device of the model; pooled by the model, where
             there is room for that.
-        validation: pairs to look at.
+        validation: pairs to choose the best epoch on.
         config: how to train.
         seed: decides batches, drawn voices, dropout and masks.
         start: epochs already done.
@@ -299,7 +299,7 @@ def epoch_batches(
     """Return voice rows [<= batch_size] a batch: every image once, with one of its voices.
 
     Voices of one length stand in one batch, as far as those of :data:`NEIGHBOURS` batches allow:
-    what pads the shorter ones is computed too.
+    frames that pad shorter voices cost time too.
 
     Args:
         voice_image: [m] image row of each voice, ascending.

@@ -16,7 +16,7 @@ def semi_hard_negative(positive: Tensor, distance: Tensor, negative: Tensor) -> 
     Args:
         positive: [n] distance of each anchor to its positive.
         distance: [n, m] to all items.
-        negative: booleans [n, m], at least one a row.
+        negative: booleans [n, m], at least one per row.
 
     Returns:
         Columns [n].
@@ -33,7 +33,7 @@ def hard_negatives(positive: Tensor, distance: Tensor, negative: Tensor, margin:
     Args:
         positive: [n] distance of each anchor to its positive.
         distance: [n, m] to all items.
-        negative: booleans [n, m], at least one a row.
+        negative: booleans [n, m], at least one per row.
         margin: of distances.
     """
     hard = negative & (distance < positive[:, None] + margin)

@@ -250,9 +250,10 @@ def test_training_learns_classes_that_can_be_told_apart(optimiser: str, rate: fl
     config = replace(TRAINING, epochs=15, optimiser=optimiser, learning_rate=rate)
     before = validation_scores(new_model(training), validation)
     _, epochs = trained(training, validation, config)
-    assert epochs[-1].losses["loss"] < 0.7 * epochs[0].losses["loss"]
-    # A random order of four equal classes has a mAP of about 0.3.
-    assert max(before) < 0.6
+    # Over 50 seeds of data and weights the ratio of the losses was at most 0.67, the mAP before at
+    # most 0.55 and after at least 0.97. A random order of four equal classes has about 0.3.
+    assert epochs[-1].losses["loss"] < 0.8 * epochs[0].losses["loss"]
+    assert max(before) < 0.7
     assert epochs[-1].score is not None
     assert epochs[-1].score > 0.9
 

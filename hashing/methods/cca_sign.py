@@ -14,7 +14,7 @@ from ivr.hashing.method import MethodEntry
 
 
 class CCASign(CanonicalMethod):
-    """The best correlated variates, one a bit.
+    """The best correlated variates, one per bit.
 
     Where there are more bits than variates, those left over are random mixtures of all of them.
     """

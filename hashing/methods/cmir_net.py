@@ -41,7 +41,7 @@ class CMIRNetConfig:
         orthogonality: weight of Z^T Z / n - I while Z is learnt.
         decode: other decodes to Z of the other modality as in the slides, own as in the code.
         features: length of Z, 128 in the code.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     pretraining: Share = 0.3
@@ -57,7 +57,7 @@ class CMIRNetConfig:
 
 
 class CMIRNet(DualEncoder):
-    """Two ends for Z, two scaled linear maps to V, two decoders and three classifiers."""
+    """Two encoders for Z, two scaled linear maps to V, two decoders and three classifiers."""
 
     source = "CMIR-NET, Pattern Recognition Letters 2020, arXiv 1904.04794"
     reconstruction = (
@@ -70,7 +70,7 @@ class CMIRNet(DualEncoder):
 
     def __init__(self, config: CMIRNetConfig, sizes: Sizes) -> None:
         """Build all parts; the scales begin at one."""
-        super().__init__(config, sizes, ends_width=config.features)
+        super().__init__(config, sizes, encoder_width=config.features)
         self.pretraining = False
         self.scales = nn.Parameter(torch.ones(2, config.features))
         self.shared = nn.ModuleList(nn.Linear(config.features, sizes.bits) for _ in range(2))

@@ -4,7 +4,7 @@ Reference:
     Yuan et al., "Central Similarity Quantization for Efficient Image and Video Retrieval",
     CVPR 2020, eq. 4-6; code yuanli2333/Hadamard-Matrix-for-hashing.
 
-Across modalities: both ends have the same centres.
+Across modalities: both encoders have the same centres.
 """
 
 from dataclasses import field
@@ -29,7 +29,7 @@ class CSQConfig:
 
     Attributes:
         quantisation: weight of the distance of the outputs to codes, 0.0001 in the authors' code.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     quantisation: NonNegativeFloat = 1e-4
@@ -37,12 +37,12 @@ class CSQConfig:
 
 
 class CSQ(DualEncoder):
-    """Both ends trained towards the centre of the class; the outputs are tanh(h)."""
+    """Both encoders trained towards the centre of the class; the outputs are tanh(h)."""
 
     source = "CSQ, CVPR 2020, yuanli2333/Hadamard-Matrix-for-hashing"
     differences = (
-        "both ends have the same centres; rows of the Hadamard matrix are drawn, Paley's for 24, "
-        "48 and 96 bits"
+        "both encoders have the same centres; rows of the Hadamard matrix are drawn, Paley's for "
+        "24, 48 and 96 bits"
     )
     config: CSQConfig
     centres: Tensor
@@ -58,7 +58,7 @@ class CSQ(DualEncoder):
         return torch.tanh(outputs)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return central similarity and quantisation of a batch, both ends added."""
+        """Return central similarity and quantisation of a batch, both encoders added."""
         ends = self.image(batch.images), self.voice(batch.voices, batch.frames)
         centres = self.centres[batch.labels]
         similarity = torch.stack([central_similarity(hidden, centres) for hidden in ends])

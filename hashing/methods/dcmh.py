@@ -1,10 +1,10 @@
-r"""DCMH: deep cross-modal hashing, the pairwise likelihood with one code for both ends of a pair.
+r"""DCMH: deep cross-modal hashing, the pairwise likelihood with one code for both items of a pair.
 
 Reference:
     Jiang and Li, "Deep Cross-Modal Hashing", CVPR 2017, eq. 1; code jiangqy/DCMH-CVPR2017.
 
-The authors keep the outputs of the whole training set and update B between passes over either end.
-Here both ends learn together, and B = sign(X + V) is computed from the batch: there is no state
+The authors keep the outputs of the whole training set and update B between passes over each
+encoder. Here both encoders learn together, and B = sign(X + V) is computed from the batch: there is no state
 beside the weights.
 """
 
@@ -35,7 +35,7 @@ class DCMHConfig:
         eta: weight of the balance of the bits; the paper's 1 is a weight of sums.
         pair_weights: none is the paper's; balanced gives pairs of one class and pairs of two
             classes the same total weight, without which the 95 % of pairs that repel win.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     theta_scale: PositiveFloat = 0.2
@@ -46,11 +46,11 @@ class DCMHConfig:
 
 
 class DCMH(DualEncoder):
-    """Both ends trained on the DCMH loss; the outputs are linear, as in the paper."""
+    """Both encoders trained on the DCMH loss; the outputs are linear, as in the paper."""
 
     source = "DCMH, CVPR 2017, jiangqy/DCMH-CVPR2017"
     differences = (
-        "both ends learn together, B is computed from the batch; means; balanced pairs; "
+        "both encoders learn together, B is computed from the batch; means; balanced pairs; "
         "`theta_scale` 0.2 instead of 0.5"
     )
     config: DCMHConfig

@@ -32,10 +32,10 @@ class DQHConfig:
             the bits.
         feature_margin: of squared distances between features of unit length.
         feature_weight: of the triplets of features.
-        class_weight: of the cross-entropy of one linear classifier on the outputs of both ends.
+        class_weight: of the cross-entropy of one linear classifier on the outputs of both encoders.
         quantisation: weight of the distance of the outputs to codes.
         features: length of the features before the hash layer.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     code_margin: NonNegativeFloat = 0.1

@@ -32,7 +32,7 @@ class DTBHConfig:
         feature_weight: lambda, of the triplets of features.
         quantisation: beta, of the distance of the outputs to codes.
         features: length of the features before the hash layer.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     code_margin: NonNegativeFloat = 0.1

@@ -80,7 +80,7 @@ class DVAN(TrainedMethod):
         return int(self.config.hidden)
 
     def fit_inputs(self, training: Pairs) -> None:
-        """Take the statistics that both ends standardise with."""
+        """Compute the statistics with which both encoders standardise."""
         self.standardise.set(*training.image_statistics())
         self.audio.standardise.set(*frame_statistics(training.voice_chunks()))
 

@@ -4,7 +4,7 @@ Reference:
     Su et al., "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in CNN",
     NeurIPS 2018, eq. 7-9; code ssppp/GreedyHash.
 
-Across modalities: one classifier reads the codes of both ends, which makes them agree.
+Across modalities: one classifier reads the codes of both encoders, which makes them agree.
 """
 
 from dataclasses import field
@@ -28,7 +28,7 @@ class GreedyHashConfig:
 
     Attributes:
         quantisation: weight of the cubed distance of the outputs to codes, 0.1 in the paper.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     quantisation: NonNegativeFloat = 0.1
@@ -36,10 +36,10 @@ class GreedyHashConfig:
 
 
 class GreedyHash(DualEncoder):
-    """Both ends and one classifier on their signs; the outputs are linear."""
+    """Both encoders and one classifier on their signs; the outputs are linear."""
 
     source = "GreedyHash, NeurIPS 2018, ssppp/GreedyHash"
-    differences = "one classifier reads the codes of both ends"
+    differences = "one classifier reads the codes of both encoders"
     config: GreedyHashConfig
 
     def __init__(self, config: GreedyHashConfig, sizes: Sizes) -> None:
@@ -48,7 +48,7 @@ class GreedyHash(DualEncoder):
         self.classifier = nn.Linear(sizes.bits, sizes.classes)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return class and quantisation terms of a batch, both ends added."""
+        """Return class and quantisation terms of a batch, both encoders added."""
         ends = (
             self.encode_images(batch.images),
             self.encode_voices(batch.voices, batch.frames),

@@ -29,7 +29,7 @@ class HashNetConfig:
         inner_product: what two equal codes come to; alpha of the paper is this divided by the
             bits, 10 / bits in its code.
         beta_last: beta at the end of the training; it is 1 at the beginning.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     inner_product: PositiveFloat = 10.0
@@ -38,7 +38,7 @@ class HashNetConfig:
 
 
 class HashNet(DualEncoder):
-    """Both ends trained on the weighted likelihood of tanh(beta h), beta growing.
+    """Both encoders trained on the weighted likelihood of tanh(beta h), beta growing.
 
     The outputs are tanh(h): a beta changes no sign.
     """

@@ -1,14 +1,14 @@
 r"""Nested codebook hashing: our own method, whose codes can be cut to any length.
 
-Both ends learn one fixed code a class, bit by bit. The codes are nested: their first 16, 32, 48 ...
-bits are good codes by themselves, so one model serves all lengths. Two terms for either end, with
-outputs u, the class's code c and lengths l = 16, 32, ...:
+Both encoders learn one fixed code per class, bit by bit. The codes are nested: their first 16, 32,
+48 ... bits are good codes by themselves, so one model serves all lengths. Two terms for each
+encoder, with outputs u, the class's code c and lengths l = 16, 32, ...:
 
 * each bit: the cross-entropy :math:`\log(1 + e^{-c_k u_k})` (as CSQ without tanh);
 * each length: the cross-entropy of the cosines of u's and the codes' first l entries, with scale s
   and margin m for the right class (as OrthoHash, which has no lengths).
 
-Neither term joins the ends: what joins them is the codebook, so an image and a voice need not be a
+Neither term joins the encoders. They share the codebook, so an image and a voice need not be a
 pair, and nothing has to be balanced between pairs that attract and pairs that repel.
 """
 
@@ -37,8 +37,8 @@ class NestedCodebookConfig:
         cosine_weight: of the term of each length.
         scale: s, of the cosines.
         margin: m, taken from the cosine of the right class.
-        network: sizes of the two ends; voices are changed more than by default, for speakers that
-            were never heard.
+        network: sizes of the two encoders; voices are changed more than in other methods, to
+            generalise to unknown speakers.
     """
 
     bit_weight: NonNegativeFloat = 1.0
@@ -51,7 +51,7 @@ class NestedCodebookConfig:
 
 
 class NestedCodebook(DualEncoder):
-    """Both ends trained towards the code of the class; the sign of an output is a bit."""
+    """Both encoders trained towards the code of the class; the sign of an output is a bit."""
 
     source = "nested codebook hashing, of this project"
     differences = (
@@ -70,7 +70,7 @@ class NestedCodebook(DualEncoder):
         )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return both terms of a batch, both ends added."""
+        """Return both terms of a batch, both encoders added."""
         ends = self.image(batch.images), self.voice(batch.voices, batch.frames)
         bits = torch.stack([bit_cross_entropy(end, self.codes[batch.labels]) for end in ends])
         cosines = torch.stack([self._over_lengths(end, batch.labels) for end in ends])

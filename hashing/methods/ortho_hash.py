@@ -5,7 +5,7 @@ Reference:
     Objective", NeurIPS 2021, eq. 6; code kamwoh/orthohash.
 
 The authors draw the codes at random, nearly orthogonal; here they are rows of a Hadamard matrix,
-orthogonal where there are enough bits. Across modalities: both ends have the same codebook. The
+orthogonal where there are enough bits. Across modalities: both encoders have the same codebook. The
 batch normalisation before the codes, which the paper asks for, is ``network.output_norm``.
 """
 
@@ -31,7 +31,7 @@ class OrthoHashConfig:
     Attributes:
         margin: m, by which the cosine to the right code must win.
         scale: s, of the cosines before the softmax.
-        network: sizes of the two ends.
+        network: sizes of the two encoders.
     """
 
     margin: NonNegativeFloat = 0.2
@@ -40,10 +40,10 @@ class OrthoHashConfig:
 
 
 class OrthoHash(DualEncoder):
-    """Both ends trained towards the code of the class by their angle; the outputs are linear."""
+    """Both encoders trained by angle towards the code of the class; the outputs are linear."""
 
     source = "OrthoHash, NeurIPS 2021, kamwoh/orthohash"
-    differences = "both ends have the same codebook, exactly orthogonal instead of nearly"
+    differences = "both encoders have the same codebook, exactly orthogonal instead of nearly"
     config: OrthoHashConfig
     codebook: Tensor
 
@@ -54,7 +54,7 @@ class OrthoHash(DualEncoder):
         self.register_buffer("codebook", codes)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the margin cross-entropy of either end."""
+        """Return the margin cross-entropy of each encoder."""
         ends = {
             "image": self.encode_images(batch.images),
             "voice": self.encode_voices(batch.voices, batch.frames),

@@ -30,7 +30,7 @@ class SCRLConfig:
         paired: weight of an image and its own voice.
         intra: weight of two images, or two voices, of one class.
         inter: weight of an image and a voice of one class that are no pair.
-        network: sizes of the two ends; the voice end is dilated.
+        network: sizes of the two encoders; the voice encoder is dilated.
     """
 
     temperature: PositiveFloat = 0.1
@@ -43,7 +43,7 @@ class SCRLConfig:
 
 
 class SCRL(DualEncoder):
-    """Both ends trained on three contrastive terms; outputs have unit length."""
+    """Both encoders trained on three contrastive terms; outputs have unit length."""
 
     source = "SCRL, IEEE TGRS 2021, arXiv 2103.05302"
     reconstruction = (

@@ -11,6 +11,7 @@ from ivr.features.atomic_files import replaced
 from ivr.pipeline.evaluation.curves import read_retrieved
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.runs.run_folder import CURVES
+from ivr.pipeline.runtime.digests import record_digests
 
 from .compare import ComparisonRow
 from .comparison_table import ARROWS, Spread, Table, line_name
@@ -40,6 +41,7 @@ def write_retrieved(path: Path, lines: Sequence[ComparisonRow]) -> Path:
                             len(values),
                         ]
                     )
+    record_digests(path.parent, [path.name])
     return path
 
 
@@ -82,6 +84,7 @@ def draw_retrieved(path: Path, lines: Sequence[ComparisonRow], title: str) -> Pa
     figure.suptitle(title)
     with replaced(path) as partial:
         figure.savefig(partial, dpi=120, format="png")
+    record_digests(path.parent, [path.name])
     return path
 
 
@@ -120,4 +123,5 @@ def draw_grid(
     figure.suptitle(table.title)
     with replaced(path) as partial:
         figure.savefig(partial, dpi=120, format="png")
+    record_digests(path.parent, [path.name])
     return path

@@ -14,6 +14,7 @@ from ivr.features.encoders import require_encoder
 from ivr.features.waveform_augmentation import change_of, file_of
 from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manifest
 from ivr.pipeline.runtime.config_options import with_options
+from ivr.pipeline.runtime.digests import record_digests
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.stop import Stop
 
@@ -90,6 +91,7 @@ def extract(
             )
         if result.finished and not _same_file(path, folder / "manifest.csv"):
             write_manifest(folder / "manifest.csv", content)
+            record_digests(folder, ["manifest.csv"])
         return result
 
 

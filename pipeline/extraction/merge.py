@@ -9,6 +9,7 @@ from ivr.features.shards import assemble
 from ivr.features.store import Table, open_table
 from ivr.features.waveform_augmentation import changed_name, changes_of, file_of
 from ivr.pipeline.datasets.manifest import Item, read_manifest, write_manifest
+from ivr.pipeline.runtime.digests import record_digests
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import progress, warn
 
@@ -65,6 +66,7 @@ def merge(out: str | Path, folders: Sequence[str | Path] = ()) -> MergeResult:
             if items[name]
         }
         write_manifest(out / "manifest.csv", manifest)
+        record_digests(out, ["manifest.csv"])
     return MergeResult(merged.get("images.h5"), merged.get("voices.h5"))
 
 

@@ -169,7 +169,7 @@ def encode_run(
         features: folder of features, by default those that the run was trained on; these, wherever
             they lie now, keep the splits of the run, others have those of their manifest.
         out: the file, ``RUN/codes.h5`` by default.
-        device: auto takes cuda when there is one.
+        device: auto takes cuda if there is one.
         change: take the voices after this change, e.g. ``noise=10``, under their plain names;
             ``""`` takes them as recorded.
 

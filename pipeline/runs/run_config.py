@@ -18,24 +18,25 @@ BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
 
 @config
 class RunConfig:
-    """What a run is.
+    """What to train, and on which part of the data.
 
     Attributes:
         method: a name of :func:`ivr.hashing.methods.method_names`, or ``module:Class``.
         bits: length of the codes.
-        voices: one draws one voice an image by the seed, as DIVH does; all uses every voice.
-        streams: which of MFCC, delta and delta-delta the voice end sees.
-        seed: of the split, the drawn voices, the initial weights and the batches.
-        split: shares and seed of the split, where the manifest leaves it open.
-        options: of the method, ``name=value`` each.
-        training: how it is trained.
-        without_speakers: whose voices are neither trained on nor used to choose the model.
-        without_classes: that are neither trained on nor used to choose the model.
-        unseen_classes: share of the classes, in [0, 1), that the seed draws to be left out as well;
-            two at least, so that one can be told from another, unless it is 0.
-        unseen_captions: leave out of training every voice whose sentence the test split speaks.
-        augmented: train on the changed rows of the training voices too (``ivr extract --augment``).
-        device: auto takes cuda when there is one.
+        voices: train on one voice per image, drawn by the seed as in DIVH, or on all.
+        streams: streams that the voice encoder reads: mfcc, delta, delta-delta.
+        seed: seed of the split, of drawing voices, of the initial weights and of the batches.
+        split: shares and seed of the split, for items without a split in the manifest.
+        options: options of the method, ``name=value`` each.
+        training: how the method is trained.
+        without_speakers: speakers whose voices are left out of training and validation.
+        without_classes: classes that are left out of training and validation.
+        unseen_classes: share of the classes, in [0, 1), to leave out as well, drawn by the seed;
+            at least two classes, unless it is 0.
+        unseen_captions: leave out every voice whose sentence also occurs in the test split.
+        augmented: also train on the changed copies of the training voices that
+            ``ivr extract --augment`` made.
+        device: auto takes cuda if there is one.
     """
 
     method: str = "divh"
