@@ -116,7 +116,7 @@ def test_rows_are_those_of_the_encoder_and_of_the_mfcc(media_set: Path, tmp_path
         np.testing.assert_array_equal(vector, expected.reshape(-1))
         assert frames[name] == length == 31  # 0.15 s every 5 ms, and the first
     assert sorted(os.listdir(tmp_path / "out")) == [
-        ".lock", "images.h5", "manifest.csv", "voices.h5",
+        ".lock", "digests.json", "images.h5", "manifest.csv", "voices.h5",
     ]  # fmt: skip
 
 
@@ -545,7 +545,12 @@ def test_what_a_killed_call_left_half_written_is_removed(tmp_path: Path) -> None
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".voices.h5.123.partial").write_bytes(b"half")
     extract(made(tmp_path, 0, 1), tmp_path / "out", CONFIG)
-    assert sorted(os.listdir(tmp_path / "out")) == [".lock", "manifest.csv", "voices.h5"]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        ".lock",
+        "digests.json",
+        "manifest.csv",
+        "voices.h5",
+    ]
 
 
 def test_a_call_killed_while_it_removed_its_shards_leaves_no_folder_for_ever(
@@ -737,7 +742,7 @@ for kill in range(12):
 result = extract(manifest, folder / "out", config).voices
 assert result.rows == 16, result
 names = set(os.listdir(folder / "out"))
-assert names == {".lock", "manifest.csv", "voices.h5"}, names
+assert names == {".lock", "digests.json", "manifest.csv", "voices.h5"}, names
 one, other = ((folder / name / "voices.h5").read_bytes() for name in ("out", "whole"))
 assert one == other
 """

@@ -556,7 +556,7 @@ def test_a_damaged_config_is_one_line(
     ("name", "value", "words"),
     [
         ("method", "future", "no method 'future'"),
-        ("options", {"delta": 1}, "DIVHConfig has no delta: made with another version"),
+        ("options", {"delta": 1}, "DIVHConfig cannot be read: no option 'delta'"),
         ("sizes", {"bits": 16}, "Sizes cannot be read"),
     ],
 )

@@ -4,8 +4,8 @@ Reference:
     Jiang and Li, "Deep Cross-Modal Hashing", CVPR 2017, eq. 1; code jiangqy/DCMH-CVPR2017.
 
 The authors keep the outputs of the whole training set and update B between passes over each
-encoder. Here both encoders learn together, and B = sign(X + V) is computed from the batch: there is no state
-beside the weights.
+encoder. Here both encoders learn together, and B = sign(X + V) is computed from the batch: there
+is no state beside the weights.
 """
 
 from dataclasses import field

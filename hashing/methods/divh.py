@@ -45,7 +45,8 @@ class DIVHConfig:
         pair_weights: balanced gives pairs of one class and pairs of two classes the same total
             weight (as in HashNet); none is eq. 8 to the letter, where 1 - 1/C of the pairs repel.
         balance: joint adds the means of both encoders inside one absolute value as in eq. 10,
-            separate takes one absolute value per encoder, so that opposite imbalances cannot cancel.
+            separate takes one absolute value per encoder, so that opposite imbalances cannot
+            cancel.
         balance_on: outputs takes L3 on the real outputs, straight-through on their signs with the
             gradient of the outputs.
         network: sizes of the two encoders.
