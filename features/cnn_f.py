@@ -1,7 +1,7 @@
 """CNN-F, the image network of the DIVH paper, and the reader of its MatConvNet weights.
 
-The MATLAB file is read here and not by ``scipy.io.loadmat``, which trusts what the file says: of
-400 single changed bytes in a small network file, 8 ended the process by a fault of memory.
+The MATLAB file is not read by ``scipy.io.loadmat``, which trusts the file: of 400 single changed
+bytes in a small network file, 8 crashed the process with a memory fault.
 
 References:
     Chatfield, Simonyan, Vedaldi and Zisserman, "Return of the Devil in the Details: Delving Deep
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from .blueprint import Blueprint
 
 SIZE = 224
-# Average colour of the ImageNet training images, RGB (Simonyan and Zisserman 2015): stands where
-# no average image has been read.
+# Average colour of the ImageNet training images, RGB (Simonyan and Zisserman 2015); used until an
+# average image is read.
 AVERAGE_COLOUR = (123.68, 116.779, 103.939)
 # MAT-File Format, table 1-1: types of stored numbers (16 to 18 are UTF-8 to UTF-32) ...
 NUMBERS = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
@@ -93,7 +93,7 @@ class CnnF(nn.Sequential):
         self.register_buffer("average", colour.expand(3, SIZE, SIZE).contiguous())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return what the last layer gives for float ``images`` [n, 3, 224, 224] of 0..255."""
+        """Return the output of the last layer for float ``images`` [n, 3, 224, 224] of 0..255."""
         vectors = images - self.average
         for layer in self:
             vectors = layer(vectors)
@@ -205,7 +205,7 @@ def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _matrix(data: memoryview) -> tuple[str, Any]:
-    """Return name and value of an array, ``None`` for one of a class that no network needs."""
+    """Return name and value of an array; the value is None for classes that are not used."""
     parts = list(_elements(data))
     if not parts:
         return "", np.empty((0, 0))
@@ -230,7 +230,7 @@ def _value(kind: int, shape: np.ndarray, parts: list[tuple[int, memoryview]]) ->
 
 
 def _struct(parts: list[tuple[int, memoryview]]) -> dict[str, Any]:
-    """Return the fields of a struct; of an array of structs the first one."""
+    """Return the fields of a struct, or of the first struct of an array."""
     if len(parts) < 2 or len(parts[0][1]) != 4:
         raise ValueError("a struct without names of fields")
     width = max(1, int.from_bytes(parts[0][1], "little"))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-CHUNK_BYTES = 1 << 22  # of rows that are digested, and moved, together
-THREADS = 4  # that digest
+CHUNK_BYTES = 1 << 22  # rows are hashed, and copied, in chunks of this size
+THREADS = 4  # that compute digests
 
 
 class ColumnDigest:
@@ -23,7 +23,7 @@ class ColumnDigest:
         self._digest = hashlib.sha256()
 
     def add(self, chunk: np.ndarray) -> None:
-        """Take the next chunk, which must not change any more; wait when many are taken."""
+        """Add the next chunk, which must not change afterwards; wait if many are pending."""
         if len(self._pending) >= 2 * THREADS:
             self._digest.update(self._pending.popleft().result())
         self._pending.append(self._pool.submit(_chunk_sha256, chunk))
@@ -40,12 +40,12 @@ def _chunk_sha256(chunk: np.ndarray) -> bytes:
 
 
 def chunk_rows(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    """Return how many rows of a column of ``dtype`` and ``shape`` make a chunk."""
+    """Return the number of rows per chunk of a column of ``dtype`` and ``shape``."""
     return max(1, CHUNK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
 
 
 def chunks(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the rows of ``blocks`` cut into chunks of one size, wherever the blocks begin."""
+    """Yield the rows of ``blocks`` in chunks of one size, whatever the sizes of the blocks."""
     held: list[np.ndarray] = []
     for block in blocks:
         step = chunk_rows(block.dtype, block.shape)

@@ -1,4 +1,4 @@
-"""Batches of images through an encoder: as many as fit, and a GPU one batch ahead of the host."""
+"""Batches of images through an encoder: as large as fit; a GPU works while the host reads."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,13 @@ from ivr.errors import IvrError
 
 from .image import Encoder
 
-USUAL = 32  # images a forward pass on a processor, and the first guess on a GPU
-MOST = 256  # beyond this a GPU gains nothing and one batch lost is much work
-SHARE = 0.8  # of the free memory of a GPU that a batch may take
+USUAL = 32  # images per forward pass on a processor, and the first guess on a GPU
+MOST = 256  # a larger batch is no faster on a GPU, and a lost batch costs more work
+SHARE = 0.8  # largest share of a GPU's free memory for a batch
 
 
 class MemoryFullError(IvrError):
-    """A device on which not even one image fits."""
+    """A device whose memory is too small for one image, in one line."""
 
 
 class ImageBatches:
@@ -24,7 +24,7 @@ class ImageBatches:
 
     Attributes:
         encoder: the network.
-        most: largest number of images that may still fit.
+        most: largest batch that is tried, in images; 0 while every batch has fitted.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -34,14 +34,14 @@ class ImageBatches:
 
     @property
     def device(self) -> torch.device:
-        """Where the encoder is."""
+        """The device of the encoder."""
         return next(self.encoder.buffers()).device
 
     def start(self, images: np.ndarray) -> Callable[[], np.ndarray]:
-        """Start the forward pass of ``images`` and return what waits for its vectors.
+        """Start the forward pass of ``images`` and return a function that waits for its vectors.
 
         On a GPU the pass and both copies run while the host reads the next images; on a processor
-        the vectors are there when this returns.
+        the vectors are finished when this returns.
 
         Args:
             images: uint8 RGB [n, 3, size, size], n at least 1.
@@ -69,14 +69,14 @@ class ImageBatches:
         return wait
 
     def usual_size(self) -> int:
-        """Return a batch size that suits the device: what fits a GPU, at most :data:`MOST`."""
+        """Return a batch size that suits the device: on a GPU what fits, at most :data:`MOST`."""
         if self.device.type != "cuda":
             return USUAL
         images = np.zeros((USUAL, 3, self.encoder.size, self.encoder.size), np.uint8)
         torch.cuda.reset_peak_memory_stats(self.device)
         before = torch.cuda.memory_allocated(self.device)
         self.start(images)()
-        if self.most:  # not even the first guess fitted
+        if self.most:  # the first guess did not fit
             return self.most
         an_image = (torch.cuda.max_memory_allocated(self.device) - before) / USUAL
         return power_of_two(SHARE * free_memory(self.device) / max(an_image, 1.0))
@@ -103,7 +103,7 @@ class ImageBatches:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the bytes that this process may still take on the CUDA device ``device``."""
+    """Return the bytes that this process may still allocate on the CUDA device ``device``."""
     free, total = torch.cuda.mem_get_info(device)
     held = torch.cuda.memory_reserved(device)
     allowed = torch.cuda.get_per_process_memory_fraction(device) * total
@@ -111,5 +111,5 @@ def free_memory(device: torch.device) -> float:
 
 
 def power_of_two(number: float) -> int:
-    """Return the greatest power of two that is not above ``number``, from 1 to :data:`MOST`."""
+    """Return the largest power of two up to ``number``, from 1 to :data:`MOST`."""
     return int(min(MOST, 2 ** np.floor(np.log2(max(number, 1.0)))))

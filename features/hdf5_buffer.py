@@ -1,4 +1,4 @@
-"""What libhdf5 writes around the columns of a table, kept from the disk until it is whole."""
+"""A buffer in memory for what libhdf5 writes around the columns of a table."""
 
 import os
 from io import RawIOBase
@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 class Hdf5Buffer(RawIOBase):
     """A file in memory for what libhdf5 writes around the columns; holes take no memory.
 
-    libhdf5 (2.0) must not meet a full disk: it swallows the error of what was left in its buffers,
-    so that a spoilt file passes for a whole one, or ends the process later. What it writes stays
-    here, the columns go to the disk past it, and so does the frame when it is complete.
+    libhdf5 (2.0) must not write to a full disk: it ignores the error for data left in its buffers,
+    so that a damaged file looks whole, or it ends the process later. So it writes to this buffer.
+    The columns are written to the disk directly, and the complete buffer after them.
     """
 
     def __init__(self) -> None:
@@ -19,23 +19,23 @@ class Hdf5Buffer(RawIOBase):
         self._place, self._end = 0, 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to ``offset`` and return the place."""
+        """Move to ``offset`` and return the position."""
         self._place = (
             offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
         )
         return self._place
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the position."""
         return self._place
 
     def truncate(self, size: int | None = None) -> int:
-        """End the file at ``size`` bytes."""
+        """Cut or extend the file to ``size`` bytes."""
         self._end = self._place if size is None else size
         return self._end
 
     def write(self, data: Any) -> int:
-        """Take ``data`` and return its length."""
+        """Write ``data`` and return its length."""
         content = bytes(data)
         self._written.append((self._place, content))
         self._place += len(content)
@@ -55,7 +55,7 @@ class Hdf5Buffer(RawIOBase):
         return len(view)
 
     def write_to(self, target: BinaryIO) -> None:
-        """Write all of it to its place in ``target``, and end that where this ends."""
+        """Write the content to its place in ``target``, and give ``target`` the same size."""
         for place, content in self._written:
             target.seek(place)
             target.write(content)

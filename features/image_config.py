@@ -18,16 +18,17 @@ VIEWS = {
 class ImageConfig:
     """Image encoder.
 
-    Whether the encoder exists is checked by :func:`ivr.features.image.require_encoder`, since the
-    list of names needs torchvision.
+    Whether the encoder exists is checked by :func:`ivr.features.encoders.require_encoder`, since
+    the list of names needs torchvision.
 
     Attributes:
-        encoder: ``cnn_f`` or a classification network of torchvision, e.g. ``vgg16``.
+        encoder: ``cnn_f``, a classification network of torchvision, e.g. ``vgg16``, an encoder of
+            another package by its name, or ``module:function``.
         weights: ``imagenet`` (torchvision's, downloaded once), ``random`` (the same everywhere) or
             the path of a weights file.
-        relu: take the vector after its ReLU, as the network does; before it where false (only for
+        relu: take the vector after its ReLU, as the network does; if false, before it (only for
             networks whose vector comes from a ReLU: ``vgg16``, ``alexnet``, ``cnn_f``, ...).
-        precision: ``float32``, or ``bfloat16`` or ``float16`` where the device gains from it.
+        precision: ``float32``, or ``bfloat16`` or ``float16`` on devices that are faster with it.
         pooling: ``vector`` takes the input of the classifier, ``stages`` the statistics of the last
             five stages (:mod:`ivr.features.stage_pooling`).
         views: number of views whose vectors are averaged, out of the eight ways to turn and mirror

@@ -22,7 +22,7 @@ MAX_PIXELS = 100_000_000
 """Largest image that is decoded, pixels."""
 
 STRETCH_PERCENTILES = (2.0, 98.0)
-"""What becomes 0 and 255 in images deeper than 8 bits."""
+"""Percentiles that become 0 and 255 in images deeper than 8 bits."""
 
 _IMAGE_KINDS = {
     b"\xff\xd8\xff": "JPEG",
@@ -35,8 +35,8 @@ _IMAGE_KINDS = {
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
 _FLAT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
-# What PIL's readers of these formats raise for damaged data. Found by flipping bytes and cutting
-# files (some 60 000 of them): OSError (with UnidentifiedImageError), SyntaxError, ValueError,
+# Exceptions of PIL's readers for damaged data. Found by flipping bytes and cutting files (about
+# 60 000 of them): OSError (with UnidentifiedImageError), SyntaxError, ValueError,
 # struct.error, TypeError and OverflowError (TIFF tags of the wrong type), LookupError (a PNG
 # profile that ends early). Found by reading its source: MemoryError (codecs). torchvision's JPEG
 # decoder raises RuntimeError alone and libsndfile LibsndfileError alone, caught where they are
@@ -81,8 +81,8 @@ def read_image(path: Path, size: int | None = None) -> np.ndarray:
 
 def _decode(data: bytes, kind: str) -> np.ndarray:
     try:
-        # PIL warns of sizes that MAX_PIXELS decides on, and of metadata that is not used;
-        # torchvision 0.29 that its decoders move to another package.
+        # PIL warns of large images, which MAX_PIXELS decides on, and of metadata that is not used;
+        # torchvision 0.29 warns that its decoders move to another package.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(BytesIO(data), formats=(kind,))
@@ -108,7 +108,7 @@ def _check_pixels(width: int, height: int) -> None:
 
 
 def _check_bands(data: bytes) -> None:
-    """Refuse bands that PIL does not read, or (16-bit RGB) cuts to their upper byte silently."""
+    """Refuse bands that PIL cannot read, or (16-bit RGB) silently cuts to the upper byte."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -125,7 +125,7 @@ def _check_bands(data: bytes) -> None:
 
 
 def _pixels(data: bytes, kind: str, image: ImageFile.ImageFile) -> np.ndarray:
-    """Return uint8 [3, height, width] by the quickest decoder that is safe and right."""
+    """Return uint8 [3, height, width] by the fastest decoder that is safe and correct."""
     if kind == "JPEG" and image.mode in ("L", "RGB"):
         return _torchvision_jpeg(data)
     if kind == "PNG" and image.mode != "I;16" and ";16" in _raw_mode(image):
@@ -138,9 +138,9 @@ def _pixels(data: bytes, kind: str, image: ImageFile.ImageFile) -> np.ndarray:
 
 
 def _torchvision_jpeg(data: bytes) -> np.ndarray:
-    """Return uint8 [3, height, width], PIL's values in two thirds of its time.
+    """Return uint8 [3, height, width]: the values of PIL in two thirds of its time.
 
-    JPEG only: torchvision's PNG decoder (0.29) ends the process on some damaged files.
+    JPEG only: torchvision's PNG decoder (0.29) crashes the process on some damaged files.
     """
     import torch
     from torchvision import io
@@ -153,7 +153,7 @@ def _torchvision_jpeg(data: bytes) -> np.ndarray:
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """Return how PIL finds the pixels stored, e.g. ``RGB;16B`` for big-endian 16-bit colours."""
+    """Return PIL's name of the stored pixel format, e.g. ``RGB;16B`` for big-endian 16 bits."""
     return str(image.tile[0].args) if image.tile else ""
 
 
@@ -182,7 +182,7 @@ def _stretch(bands: np.ndarray) -> np.ndarray:
     if not finite.any():
         raise MediaError("holds no finite pixel")
     low, high = np.percentile(values[finite], STRETCH_PERCENTILES)
-    # Where both percentiles are one value, what lies above it is white and the rest black.
+    # If both percentiles are equal, larger values become white and all others black.
     scaled = (np.where(finite, values, low) - low) * (255 / max(high - low, 1e-30))
     pixels = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(pixels, (3, *pixels.shape[1:])))

@@ -1,7 +1,7 @@
-"""What decides MFCC: the settings, and all of the arithmetic that follows from them alone.
+"""Settings of the MFCC, and the constants that follow from them.
 
 The window, the mel filters, the cosine transform and the weights of the derivatives are computed
-once a configuration; :mod:`ivr.features.voice` and :mod:`ivr.features.voice_torch` apply them.
+once per configuration; :mod:`ivr.features.voice` and :mod:`ivr.features.voice_torch` apply them.
 """
 
 import math
@@ -28,8 +28,8 @@ class VoiceConfig:
     for the 128 mel bands that librosa takes by default: the filters of the lowest bands are
     narrower than that, hold no frequency and give a constant. So the window is padded with zeros
     to a transform of 512 samples, and there are 64 bands; a combination in which a filter is empty
-    is refused. A thousand frames are 5 s at that hop: the captions of UC Merced, spoken, last 3.4 s
-    in the middle, and 7 % of them longer than 5 s.
+    is refused. A thousand frames are 5 s at that hop: the spoken captions of UC Merced have a
+    median length of 3.4 s, and 7 % of them are longer than 5 s.
 
     Attributes:
         sample_rate: Hz; recordings at another rate are resampled.
@@ -80,7 +80,7 @@ def mel_filters(sample_rate: int, fft: int, mels: int) -> np.ndarray:
     """Return triangular mel filters of equal area, float64 [mels, fft // 2 + 1].
 
     Corners are equally spaced in mel between 0 Hz and half the sample rate (Slaney, Auditory
-    Toolbox, Interval Research TR 1998-010). A filter between which no frequency falls is zero.
+    Toolbox, Interval Research TR 1998-010). A filter that covers no frequency is zero.
     """
     highest = float(hertz_to_mel(np.array(sample_rate / 2)))
     corners = mel_to_hertz(np.linspace(0, highest, mels + 2))[:, None]
@@ -99,24 +99,24 @@ _MEL_GROUPS = 4
 
 
 def frame_count(length: int, config: VoiceConfig) -> int:
-    """Return how many frames ``length`` samples have; the first is centred on the first sample."""
+    """Return the number of frames of ``length`` samples; the first is centred on the first."""
     return 1 + (length - config.fft % 2) // config.hop
 
 
 def frame_lead(config: VoiceConfig) -> int:
-    """Return how many samples of the first frame's window lie before the first sample."""
+    """Return the number of samples of the first window that lie before the first sample."""
     return config.fft // 2 - (config.fft - config.window) // 2
 
 
 @dataclass(frozen=True)
 class Constants:
-    """What of the arithmetic depends on the configuration and the precision alone.
+    """The constants of the MFCC: they depend on the configuration and the precision only.
 
     Attributes:
         window: [window].
-        mel: the mel filters in groups of neighbours; of each group the frequencies that it
-            covers, the bands that it makes, and the filters [covered, bands], rounded to float32
-            as librosa's are. Most of the whole matrix is zeros.
+        mel: the mel filters in groups of neighbours, since most of the whole matrix is zeros. Each
+            group has the frequencies that it covers, the bands that it gives, and the filters
+            [covered, bands], rounded to float32 as librosa's are.
         cosines: [mels, coefficients], float64.
         slopes: weights of the first and second derivative, each [delta_width].
     """
@@ -129,7 +129,7 @@ class Constants:
 
 @lru_cache(maxsize=8)
 def constants(config: VoiceConfig, dtype: str) -> Constants:
-    """Return what of the arithmetic ``config`` and the precision ``dtype`` decide."""
+    """Return the constants of ``config`` in the precision ``dtype``."""
     phases = 2 * np.pi * np.arange(config.window) / config.window
     mel = mel_filters(config.sample_rate, config.fft, config.mels).astype(np.float32)
     groups = np.array_split(np.arange(config.mels), min(_MEL_GROUPS, config.mels))

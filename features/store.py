@@ -4,7 +4,7 @@ Every HDF5 file that `ivr` writes has the same plain shape, whatever it holds:
 
 * one contiguous, uncompressed dataset per column, all with the same number of rows; text columns
   are fixed-length UTF-8 bytes, so that a row never points elsewhere in the file;
-* attributes ``kind`` (what the table is), ``config`` (JSON: everything that decided the values),
+* attributes ``kind`` (of table), ``config`` (JSON: everything that decided the values),
   ``sha256`` (of kind, config and, for each column, the sha256 of its chunks) and ``format``, all
   fixed-length UTF-8 bytes too. Chunks are digested in threads, while others are written or read;
 * a user block of 512 bytes before all that, with the sha256 of what lies beside the columns, so
@@ -50,7 +50,7 @@ class StoreError(IvrError):
 
 @dataclass(frozen=True)
 class Column:
-    """Where a column lies in its file.
+    """Place of a column in its file.
 
     Attributes:
         dtype: of the entries; text is ``S`` bytes.
@@ -65,12 +65,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """An HDF5 file of the shape above, opened: its columns are read when asked for.
+    """An open HDF5 file of the shape above; its columns are read when they are asked for.
 
     Attributes:
         path: the file.
-        kind: what the table is, e.g. ``"image features"``.
-        config: what decided the values.
+        kind: kind of table, e.g. ``"image features"``.
+        config: everything that decided the values.
         sha256: digest of kind, config and columns as it was written.
         columns: by name.
         identity: device, inode, size and time of change of the file when it was opened.
@@ -143,7 +143,7 @@ class Table:
         return self.columns[name]
 
     def _opened(self) -> BinaryIO:
-        """Open the file, which must be the one that the columns were found in."""
+        """Open the file, which must still be the one that the table was opened from."""
         file = self.path.open("rb")
         if _identity(os.fstat(file.fileno())) != self.identity:
             file.close()
@@ -196,7 +196,7 @@ def write_table_blocks(
 
     Args:
         path: the file; an interrupted write leaves it as it was.
-        kind: what the table is.
+        kind: kind of table.
         config: JSON values that decided the rows.
         shapes: dtype and whole shape of each column.
         blocks: for each column, consecutive rows of it.
@@ -328,10 +328,10 @@ def table_sha256(
 
 
 def _user_block(file: BinaryIO, columns: Mapping[str, Column]) -> bytes:
-    """Return what the first bytes of ``file`` have to be: the digest of all beside the columns.
+    """Return the user block that ``file`` must have: the digest of everything beside the columns.
 
     Raises:
-        StoreError: there is more beside them than a file of this project has.
+        StoreError: there is more beside the columns than a file of this project has.
     """
     taken = sorted(
         (column.offset, column.offset + math.prod(column.shape) * column.dtype.itemsize)
@@ -395,7 +395,7 @@ def _plain_column(path: Path, file: h5py.File, name: str) -> Column:
 def _attribute(path: Path, file: h5py.File, name: str) -> str:
     """Return a text attribute; only one of fixed length is read.
 
-    libhdf5 (2.0) crashes or does not come back from a text of variable length that is damaged.
+    libhdf5 (2.0) crashes or hangs on a damaged text of variable length.
     """
     attribute = file.attrs.get_id(name)
     if attribute.dtype.kind != "S" or attribute.shape:

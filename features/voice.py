@@ -3,9 +3,9 @@
 Three backends give the same numbers. ``librosa`` calls librosa; ``fast`` does the same arithmetic
 with everything that depends on the configuration alone (window, mel filters, cosine transform,
 derivative filters) computed once, on 128 frames at a time so that they stay in the processor's
-cache. It needs NumPy and SciPy only: a worker does not spend seconds on importing librosa.
-``torch`` does it in torch, on batches of recordings where they are to be had
-(:mod:`ivr.features.voice_torch`), for a GPU. ``benchmarks/voice_features.py`` measures them.
+cache. It needs NumPy and SciPy only: workers do not spend seconds on importing librosa.
+``torch`` does it in torch, on batches of recordings (:mod:`ivr.features.voice_torch`), for a GPU.
+``benchmarks/voice_features.py`` measures them.
 """
 
 from collections.abc import Callable
@@ -47,16 +47,16 @@ def read_recording(path: Path, config: VoiceConfig) -> np.ndarray:
 def voice_vectors(
     samples: np.ndarray, sample_rate: int, config: VoiceConfig
 ) -> tuple[np.ndarray, int]:
-    """Return MFCC, first and second derivative of a voice, and how long it is.
+    """Return MFCC, first and second derivative of a voice, and its true number of frames.
 
     Args:
-        samples: float32 or float64 [samples], which is also the precision of the computation.
-        sample_rate: of ``samples``, Hz; resampled by soxr HQ where it is not that of ``config``.
-        config: what to compute.
+        samples: float32 or float64 [samples]; this is also the precision of the computation.
+        sample_rate: of ``samples``, Hz; resampled by soxr HQ to the rate of ``config``.
+        config: the MFCC.
 
     Returns:
         float32 [3, coefficients, frames], padded with zeros or truncated at the end; and the
-        number of frames that the whole voice has.
+        number of frames of the whole voice.
 
     Raises:
         MediaError: fewer frames than the derivatives need.

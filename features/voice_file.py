@@ -20,16 +20,16 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 192_000
 """Sample rates of a voice, Hz."""
 
 MAX_AMPLITUDE = 2.0**31
-"""Largest sample of a voice: that of 32-bit integers written as float. Powers of more overflow."""
+"""Largest sample of a voice: 32-bit integers written as float. Powers of larger ones overflow."""
 
 WAV_SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
-"""What the samples of a WAV file may be, in libsndfile's words."""
+"""Sample formats of WAV files that are read, by their libsndfile names."""
 
-# ffmpeg writes 0xFFFFFFFF into a pipe where the size of the samples belongs, sox and espeak-ng
-# 0x7FFFF000 less a part of a block. Sizes from here on cannot be meant: MAX_BYTES is less.
+# When they write into a pipe, ffmpeg gives 0xFFFFFFFF as the size of the samples, sox and espeak-ng
+# 0x7FFFF000 less a part of a block. From this size on the number is not a size: MAX_BYTES is less.
 _STREAMED = 0x7FFF_0000
 
-# libsndfile's length of a FLAC stream whose header gives none.
+# Length that libsndfile reports for a FLAC stream whose header gives none.
 _UNKNOWN_FRAMES = 2**63 - 1
 
 _BLOCK = 1 << 20
@@ -70,11 +70,11 @@ def read_voice(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _with_sizes(data: bytes) -> bytes:
-    """Return a WAV file with the sizes that a program writing into a pipe could not know.
+    """Return a WAV file with the right sizes if its writer wrote into a pipe and did not know them.
 
-    libsndfile reads what there is of a file that was cut; the size of the samples in the header
-    tells. That of the whole file does not: writers get it wrong, and what follows the samples
-    (tags) may be missing.
+    libsndfile reads a truncated file without an error, so the size of the samples in the header is
+    compared with the content. The size of the whole file is not: writers get it wrong, and tags
+    after the samples may be missing.
     """
     (whole,) = struct.unpack_from("<I", data, 4)
     offset = 12
@@ -114,7 +114,7 @@ def _check_pages(data: bytes) -> None:
 def _ogg_checksum(page: bytes) -> int:
     """Return the checksum of an Ogg page (RFC 3533) whose own checksum is set to 0.
 
-    It is zlib's CRC with the bits of all bytes and of the result in reverse order, begun with 0.
+    It is zlib's CRC with the bits of all bytes and of the result in reverse order, starting at 0.
     """
     crc = zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
     return int(f"{crc:032b}"[::-1], 2)

@@ -18,13 +18,13 @@ from .mfcc import AMIN, VoiceConfig, constants, frame_count, frame_lead
 
 # Frames transformed at a time: 512 bytes of float32 spectrum each and their temporaries.
 BLOCK = 1 << 15
-# Frames that a batch may have: about a gigabyte of bands and streams.
+# Largest number of frames in a batch: about a gigabyte of bands and streams.
 MOST_FRAMES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What of the arithmetic depends on configuration, precision and device alone.
+    """The constants of the MFCC on one device.
 
     Attributes:
         window: [window].
@@ -47,8 +47,8 @@ def batch_cepstra(
     Args:
         recordings: each float32 or float64 [samples] at the rate of ``config``, all of one type,
             which is also the precision; each has at least ``delta_width`` frames.
-        config: what to compute.
-        device: where.
+        config: the MFCC.
+        device: the device to compute on.
 
     Returns:
         For each recording [3, coefficients, n], n its number of frames, of the recordings' type.
@@ -126,7 +126,7 @@ def _mel_decibels(
 def _joined(
     recordings: Sequence[np.ndarray], counts: Sequence[int], config: VoiceConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all recordings in one, each with zeros beyond its ends, and where each frame starts.
+    """Return all recordings in one array, padded with zeros, and the start of each frame.
 
     Returns:
         [samples], of the recordings' type; and [frames of all recordings], int64.

@@ -1,8 +1,8 @@
-"""Voices as other speakers or rooms would have given them: changes of the waveform before its MFCC.
+"""Changes of a voice's waveform before its MFCC: other speakers, other speeds, noise.
 
-A changed voice is a row of its own, named ``NAME//CHANGE``, e.g. ``a/b.wav//noise=10``: names of a
-manifest hold no doubled slash, so that nothing else has such a name. The same voice and change give
-the same samples everywhere: what is random about a change is drawn from that name.
+A changed voice has a row of its own, named ``NAME//CHANGE``, e.g. ``a/b.wav//noise=10``. Names in a
+manifest contain no doubled slash, so the two cannot be confused. The same voice and change give the
+same samples everywhere: the name of the row seeds the random numbers.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from .media import MediaError
 
 SEPARATOR = "//"
 SPEECH_FRAME = 0.02  # seconds
-SPEECH_RANGE = 1e-3  # power, of that of the loudest frame, from which a frame is no pause (30 dB)
+SPEECH_RANGE = 1e-3  # power relative to the loudest frame; a weaker frame is a pause (30 dB)
 OVERLAP_WINDOW = 0.032  # seconds
 ENVELOPE_WINDOW = 0.032  # seconds
 ENVELOPE_QUEFRENCY = 0.003  # seconds, shorter than the period of most voices
 ENVELOPE_STEPS = 4
-MOST_GAIN = math.log(10)  # of log amplitude: 20 dB, so that what is no voice does not become loud
-ENVELOPE_FLOOR = 1e-5  # amplitude, of the largest, below which a band is silent (100 dB)
+MOST_GAIN = math.log(10)  # of log amplitude, 20 dB: other sounds do not become loud
+ENVELOPE_FLOOR = 1e-5  # amplitude relative to the largest; a weaker band is silent (100 dB)
 WARPED_SHARE = 0.6  # of the band; 4800 of 8000 Hz in VTLP
 
 
@@ -40,14 +40,14 @@ class Change:
 
     Attributes:
         kind: of :data:`CHANGES`.
-        value: how much, in the unit of its kind.
+        value: amount, in the unit of its kind.
     """
 
     kind: str
     value: float
 
     def __post_init__(self) -> None:
-        """Refuse a change that is none."""
+        """Refuse an unknown kind, a value outside its range, and a change without effect."""
         if self.kind not in CHANGES:
             raise ChangeError(
                 f"no change of voices is called {self.kind!r}; there are {', '.join(CHANGES)}"
@@ -62,7 +62,7 @@ class Change:
             raise ChangeError(f"{self} changes nothing")
 
     def __str__(self) -> str:
-        """Return the one spelling of the change, e.g. ``noise=10``."""
+        """Return the canonical spelling of the change, e.g. ``noise=10``."""
         return f"{self.kind}={self.value:g}"
 
 
@@ -70,7 +70,7 @@ def parse_change(text: str) -> Change:
     """Return the change that ``text`` names: ``noise=10`` and ``noise=10.0`` are one.
 
     Raises:
-        ChangeError: no such change.
+        ChangeError: there is no such change.
     """
     kind, _, amount = text.partition("=")
     try:
@@ -84,10 +84,10 @@ def parse_change(text: str) -> Change:
 
 
 def canonical_changes(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the changes that ``texts`` name, each once and spelt in the one way, sorted.
+    """Return the changes that ``texts`` name, each once in its canonical spelling, sorted.
 
     Raises:
-        ChangeError: no such change.
+        ChangeError: there is no such change.
     """
     return tuple(sorted({str(parse_change(text)) for text in texts}))
 
@@ -97,7 +97,7 @@ def changed_name(voice: str, change: str) -> str:
 
     Args:
         voice: its name in the manifest.
-        change: spelt in the one way.
+        change: in its canonical spelling.
     """
     return f"{voice}{SEPARATOR}{change}" if change else voice
 
@@ -108,12 +108,12 @@ def file_of(name: str) -> str:
 
 
 def change_of(name: str) -> str:
-    """Return the change of the row ``name``, ``""`` where it is as recorded."""
+    """Return the change of the row ``name``, ``""`` for the voice as recorded."""
     return name.partition(SEPARATOR)[2]
 
 
 def changes_of(names: Iterable[str]) -> set[str]:
-    """Return the changes that rows ``names`` have."""
+    """Return the changes of the rows ``names``."""
     return {change_of(name) for name in names} - {""}
 
 
@@ -123,10 +123,10 @@ def changed_voice(samples: np.ndarray, sample_rate: int, name: str) -> np.ndarra
     Args:
         samples: the voice as recorded, float32 or float64 [samples].
         sample_rate: Hz.
-        name: of the row; it says the change and decides what is random about it.
+        name: of the row; it names the change and seeds its random numbers.
 
     Raises:
-        MediaError: the voice cannot be changed so.
+        MediaError: this voice cannot be changed in this way.
     """
     if not change_of(name):
         return samples
@@ -151,9 +151,9 @@ def with_speed(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarr
 def with_tempo(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
     """Return a voice ``factor`` times as fast; pitch and formants stay.
 
-    Overlapping windows are laid closer together or further apart, each taken from up to 8 ms around
-    its place, where it is most like what followed the window before it. A phase vocoder, such as
-    librosa's, smears the pulses of a voice and takes 3 dB off it.
+    Overlapping windows are placed closer together or further apart. Each is taken from up to 8 ms
+    around its place, where it is most like the continuation of the window before it. A phase
+    vocoder, such as librosa's, smears the pulses of a voice and makes it 3 dB weaker.
 
     Reference:
         Verhelst and Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for
@@ -184,8 +184,8 @@ def with_tempo(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarr
 def with_pitch(samples: np.ndarray, sample_rate: int, semitones: float) -> np.ndarray:
     """Return a voice that is ``semitones`` higher; duration and formants stay.
 
-    Slowed down and played as much faster; :func:`with_tract` moves the formants back. A voice made
-    lower has nothing at the top of the band.
+    The voice is slowed down and played faster by the same factor; :func:`with_tract` moves the
+    formants back. A voice made lower has no energy at the top of the band.
     """
     factor = 2 ** (semitones / 12)
     slow = with_tempo(samples, sample_rate, 1 / factor)
@@ -197,7 +197,7 @@ def with_tract(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarr
     """Return a voice whose formants lie ``factor`` times as high; pitch and duration stay.
 
     A factor above 1 is a shorter vocal tract. The envelope of each short-time spectrum is warped,
-    and every frequency amplified by what that changes; the harmonics stay where they are.
+    and each frequency is amplified by the change of the envelope; the harmonics stay in place.
 
     Reference:
         Jaitly and Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech recognition",
@@ -227,8 +227,8 @@ def with_noise(
     """Return a voice in white Gaussian noise.
 
     The signal-to-noise ratio is that of the mean power of the speech to the power of the noise,
-    both over the whole band. Speech are the frames of 20 ms that are at most 30 dB weaker than the
-    loudest: as in ITU-T P.56, pauses do not make a voice weaker than it is.
+    both over the whole band. Speech is the frames of 20 ms that are at most 30 dB weaker than the
+    loudest: as in ITU-T P.56, pauses do not count.
 
     Args:
         samples: [samples].
@@ -237,7 +237,7 @@ def with_noise(
         rng: of the noise.
 
     Raises:
-        MediaError: a silent recording, beside which any noise is infinitely loud.
+        MediaError: the recording is silent, so the ratio does not exist.
     """
     power = speech_power(samples, sample_rate)
     if not power:
@@ -248,7 +248,7 @@ def with_noise(
 
 
 def speech_power(samples: np.ndarray, sample_rate: int) -> float:
-    """Return the mean power of what is no pause in ``samples``, see :func:`with_noise`."""
+    """Return the mean power of ``samples`` without pauses, see :func:`with_noise`."""
     length = max(1, round(SPEECH_FRAME * sample_rate))
     padded = _at_least(samples, length).astype(np.float64)
     powers = np.square(padded[: len(padded) // length * length].reshape(-1, length)).mean(axis=1)
@@ -258,8 +258,8 @@ def speech_power(samples: np.ndarray, sample_rate: int) -> float:
 def _envelope_cepstra(spectra: np.ndarray, kept: int) -> np.ndarray:
     """Return the first cepstral coefficients [kept, n] of the envelopes of log spectra [bins, n].
 
-    Smoothed is, again and again, what is the larger of a spectrum and its envelope so far: the
-    envelope comes to lie on the harmonics instead of halfway down between them.
+    Each step smooths the maximum of the spectrum and its envelope so far: the envelope rises to the
+    peaks of the harmonics instead of running halfway between peaks and valleys.
 
     Reference:
         Röbel and Rodet, "Efficient spectral envelope estimation and its application to pitch
@@ -276,10 +276,10 @@ def _envelope_cepstra(spectra: np.ndarray, kept: int) -> np.ndarray:
 
 
 def _unwarped(frequencies: np.ndarray, factor: float) -> np.ndarray:
-    """Return what VTLP moves to ``frequencies`` [n], in shares of half the sample rate.
+    """Return the frequencies that VTLP moves to ``frequencies`` [n], as shares of half the rate.
 
     Up to :data:`WARPED_SHARE` (over the factor, where that is above 1) frequencies are multiplied
-    by ``factor``; from there a straight line leads to half the sample rate, which stays.
+    by ``factor``; from there a straight line leads to half the sample rate, which stays fixed.
     """
     corner = WARPED_SHARE * min(factor, 1)
     sources: np.ndarray = np.interp(frequencies, [0, corner, 1], [0, corner / factor, 1])
@@ -287,19 +287,19 @@ def _unwarped(frequencies: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _cosines(frequencies: np.ndarray, count: int) -> np.ndarray:
-    """Return [n, count] that turns the first coefficients of a cepstrum into its log spectrum."""
+    """Return the matrix [n, count] from the first cepstral coefficients to a log spectrum."""
     cosines = np.cos(np.pi * frequencies[:, None] * np.arange(count))
-    cosines[:, 1:] *= 2  # those of negative quefrencies too
+    cosines[:, 1:] *= 2  # negative quefrencies as well
     return cosines
 
 
 def _window(seconds: float, sample_rate: int) -> int:
-    """Return how many samples ``seconds`` have, rounded to a multiple of 4."""
+    """Return the number of samples in ``seconds``, rounded to a multiple of 4."""
     return 4 * max(1, round(seconds * sample_rate / 4))
 
 
 def _at_least(samples: np.ndarray, length: int) -> np.ndarray:
-    """Return ``samples``, followed by zeros where there are fewer than ``length``."""
+    """Return ``samples``, padded with zeros to at least ``length``."""
     return np.pad(samples, (0, max(0, length - len(samples))))
 
 
@@ -308,14 +308,14 @@ Apply = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of change is.
+    """A kind of change.
 
     Attributes:
-        apply: makes it of samples, their rate, the value and what is random.
-        least: of the value.
-        most: of the value.
-        neutral: the value that changes nothing, None where there is none.
-        unit: of the value.
+        apply: returns the changed samples for samples, their rate, the value and a generator.
+        least: smallest value.
+        most: largest value.
+        neutral: the value that changes nothing, None if there is none.
+        unit: of the value, in words.
     """
 
     apply: Apply

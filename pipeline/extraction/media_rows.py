@@ -29,7 +29,7 @@ def _readers(config: ExtractConfig, work: Sequence[Sequence[str]]) -> Readers:
 def image_rows(
     work: Sequence[Sequence[str]], root: Path, batches: ImageBatches, config: ExtractConfig
 ) -> Rows:
-    """Yield the rows of ``work``; on a GPU one batch behind the one that was started last."""
+    """Yield the rows of ``work``; a GPU computes one batch while the host reads the next."""
     names = list(chain.from_iterable(work))
     behind = 1 if batches.device.type == "cuda" else 0
     started: list[tuple[list[Any], Callable[[], np.ndarray]]] = []

@@ -15,27 +15,27 @@ from ivr.errors import IvrError
 from .worker_tasks import FeatureRow, SkippedFile
 
 Rows = Generator[FeatureRow | SkippedFile, None, None]
-PATIENCE = 30.0  # seconds for a scheduler to answer
-WORKERS_PATIENCE = 300.0  # seconds for a first worker to come
+PATIENCE = 30.0  # seconds to wait for the scheduler
+WORKERS_PATIENCE = 300.0  # seconds to wait for the first worker
 
 
 class ReadersError(IvrError):
-    """Readers that cannot be had, in one line."""
+    """Parallel readers that cannot be started, in one line."""
 
 
 class LostReadersError(ReadersError):
-    """Readers that were there and are gone, in one line."""
+    """Parallel readers that ended while they worked, in one line."""
 
 
 @dataclass(frozen=True)
 class Readers:
-    """Who reads files.
+    """Parallel readers of files.
 
     Attributes:
-        jobs: parallel readers on this machine, 0 for one a core.
-        ahead: rows that may be read ahead of those that are asked for.
-        scheduler_address: of a Dask cluster that reads instead, ``""`` for this machine. Its
-            workers see the files under the same paths.
+        jobs: number of parallel readers on this machine, 0 for one per core.
+        ahead: largest number of rows that are read ahead.
+        scheduler_address: address of a Dask cluster that reads the files, ``""`` for this machine.
+            Its workers must see the files under the same paths.
     """
 
     jobs: int
@@ -51,12 +51,12 @@ class Readers:
     ) -> Rows:
         """Yield ``function(name, *arguments)`` in the order of ``names``.
 
-        Two windows of files are on their way at any time, so that readers do not wait for each
-        other at the end of one, and memory is that of :attr:`ahead` rows however many there are.
+        Two windows of files are being read at any time, so that readers do not wait for each other
+        at the end of a window. Memory holds at most :attr:`ahead` rows.
 
         Raises:
-            ReadersError: no such cluster.
-            LostReadersError: processes or the cluster were ended from outside.
+            ReadersError: the cluster does not answer.
+            LostReadersError: reader processes or the cluster were ended from outside.
         """
         window = max(1, self.ahead // 2)
         running: deque[Generator[FeatureRow | SkippedFile, None, None]] = deque()
@@ -81,14 +81,14 @@ class Readers:
                 f"{self._who()} ended from outside; what was finished is kept: call again"
             ) from error
         finally:
-            # joblib warns of results that nobody took: when we stop early, there are some.
+            # joblib warns of results that were not fetched; a call that stops early leaves some.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
                 for results in running:
                     results.close()
 
     def _parallel(self, cluster: object, most: int, prefer: str) -> joblib.Parallel:
-        # One BLAS thread a worker process is joblib's own choice where there is one a core.
+        # joblib gives each worker process one BLAS thread if there is one worker per core.
         if cluster is None:
             jobs = min(self.jobs or joblib.cpu_count(), most)
             return joblib.Parallel(jobs, prefer=prefer, return_as="generator")
@@ -103,14 +103,14 @@ class Readers:
         return "a reader process was, for lack of memory perhaps (give fewer --jobs),"
 
     def _lost(self) -> tuple[type[BaseException], ...]:
-        """Return what is raised when readers are lost for good."""
+        """Return the exceptions that mean that readers ended."""
         if not self.scheduler_address:
             return (BrokenExecutor,)
         try:
             from distributed import CancelledError, KilledWorker
         except ImportError:
             return ()
-        # The functions keep the errors of files to themselves: these are of connections.
+        # The functions catch errors of files themselves: an OSError here comes from a connection.
         return CancelledError, KilledWorker, OSError
 
     def _cluster(self) -> AbstractContextManager[Any]:

@@ -1,7 +1,7 @@
-"""One file to one row, as the parallel readers of ``ivr extract`` do it.
+"""Tasks of the parallel readers of ``ivr extract``: one file to one row.
 
-A module of its own, without torch at its head: a worker process that listens to voices imports this
-one alone and takes 70 MB and a second instead of 740 MB and five.
+This module imports no torch: a worker process that reads voices imports only this module and takes
+70 MB and one second instead of 740 MB and five.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ SAMPLED = 4096  # bytes
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file that could not be used, and why."""
+    """A file that could not be used, and the reason."""
 
     name: str
     reason: str
@@ -34,13 +34,13 @@ class SkippedFile:
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """One finished row.
+    """One row of a feature file.
 
     Attributes:
-        name: of the item; of a changed voice with its change.
-        vector: [dim], float32, when the row is finished; before that what its reader returns.
+        name: of the item; for a changed voice with its change.
+        vector: [dim], float32; from a reader the pixels, samples or MFCC that become the vector.
         frames: true number of frames of a voice, 0 for an image.
-        stamp: of the file that it was made from, see :func:`file_stamp`.
+        stamp: of the file that the row was made from, see :func:`file_stamp`.
     """
 
     name: str
@@ -50,10 +50,10 @@ class FeatureRow:
 
 
 def file_stamp(path: Path) -> int:
-    """Return a number from 0 to 2^64 - 1 that tells whether ``path`` is still the same file.
+    """Return a number from 0 to 2^64 - 1 that identifies the content of ``path``.
 
-    A digest of its size and of 4 KiB at its start, middle and end: cheap to take of millions of
-    files, the same after a copy, and another one for another picture or recording of one size.
+    It is a digest of the size and of 4 KiB at the start, middle and end: cheap for millions of
+    files, equal after a copy, and different for another picture or recording of the same size.
     """
     size = path.stat().st_size
     digest = hashlib.blake2b(str(size).encode(), digest_size=8)
@@ -70,16 +70,17 @@ def decode(name: str, root: Path, size: int) -> FeatureRow | SkippedFile:
 
 
 def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRow | SkippedFile:
-    """Return the MFCC streams of the row ``name`` of a voice, without what pads them.
+    """Return the MFCC streams of the row ``name`` of a voice, without padding.
 
-    A third of the numbers of a usual voice are padding, and passing rows between processes takes
-    as long as making them: [3, coefficients, frames that it has, ``config.frames`` at the most].
+    The vector is [3, coefficients, n] with n the frames of the voice, at most ``config.frames``. A
+    third of a typical padded row is zeros, and passing rows between processes takes as long as
+    making them.
 
     Args:
-        name: of the row: a voice below ``root``, and how to change it.
-        root: folder that names start from.
-        config: what to compute.
-        caller: number of the process that asks, which may be another.
+        name: of the row: a voice below ``root``, and its change.
+        root: folder that names are relative to.
+        config: the MFCC.
+        caller: number of the process that wants the row, which may be another one.
     """
     _leave_signals_to(caller)
 
@@ -96,7 +97,7 @@ def record(name: str, root: Path, config: VoiceConfig) -> FeatureRow | SkippedFi
 
 
 def _samples(path: Path, name: str, config: VoiceConfig) -> np.ndarray:
-    """Return the voice in ``path`` at the rate of ``config``, changed as the row ``name`` says."""
+    """Return the voice in ``path`` at the rate of ``config``, changed as ``name`` says."""
     changed = changed_voice(read_recording(path, config), config.sample_rate, name)
     return at_sample_rate(changed, config.sample_rate, config)  # it may be too short now
 
@@ -104,7 +105,7 @@ def _samples(path: Path, name: str, config: VoiceConfig) -> np.ndarray:
 def _row(
     name: str, root: Path, read: Callable[[Path], tuple[np.ndarray, int]]
 ) -> FeatureRow | SkippedFile:
-    """Return the row of ``name`` with the values and frames that ``read`` returns, or why not."""
+    """Return the row of ``name`` from the values and frames of ``read``, or why there is none."""
     try:
         path = resolve(root, file_of(name))
         values, frames = read(path)
@@ -116,10 +117,10 @@ def _row(
 
 
 def _leave_signals_to(caller: int) -> None:
-    """Ignore the wish to stop in a reader process: ``caller`` gets it too, and decides.
+    """Ignore signals in a reader process: ``caller`` gets them too, and decides.
 
-    A terminal and a batch system signal all processes. A reader that ended while it hands over a
-    row would leave the pool waiting for the rest of it for ever.
+    A terminal and a batch system signal all processes. If a reader ended while it passes a row on,
+    the pool would wait for the rest of the row for ever.
     """
     if os.getpid() != caller and threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
