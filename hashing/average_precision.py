@@ -58,7 +58,7 @@ def average_precision(
         denominator: ``relevant``, ``min`` or ``hits``.
 
     Returns:
-        Average precision [q], from 0 to 1; 0 for a query with nothing relevant.
+        Average precision [q], from 0 to 1; 0 for a query without a relevant item.
 
     Raises:
         MetricsError: a cut-off below 1 or an unknown denominator.
@@ -81,7 +81,7 @@ def average_precision_lower(
         denominator: ``relevant``, ``min`` or ``hits``.
 
     Returns:
-        Average precision [q], from 0 to 1; 0 for a query with nothing relevant.
+        Average precision [q], from 0 to 1; 0 for a query without a relevant item.
 
     Raises:
         MetricsError: a cut-off below 1 or an unknown denominator.
@@ -103,7 +103,7 @@ def average_precision_upper(
         denominator: ``relevant``, ``min`` or ``hits``.
 
     Returns:
-        Average precision [q], from 0 to 1; 0 for a query with nothing relevant.
+        Average precision [q], from 0 to 1; 0 for a query without a relevant item.
 
     Raises:
         MetricsError: a cut-off below 1 or an unknown denominator.
@@ -116,10 +116,10 @@ class _Cut:
     """Some ranked lists cut at k.
 
     Attributes:
-        buckets: of the lists [q, buckets].
-        k: the cut-off; the longest list for the full lists.
-        total: T, relevant items [q].
-        harmonic: table of harmonic numbers from that of 0.
+        buckets: their buckets [q, buckets].
+        k: the cut-off; the length of the longest list for full lists.
+        total: T, number of relevant items [q].
+        harmonic: harmonic numbers, from that of 0.
     """
 
     buckets: Buckets
@@ -130,12 +130,14 @@ class _Cut:
 
 @dataclass(frozen=True)
 class _TieRule:
-    """Which of all orders of the ties counts.
+    """Which orders of the ties count.
 
     Attributes:
-        precisions: the sums of precisions that buckets add, from buckets and harmonic numbers.
-        given: the same for buckets of which j items kept are relevant, from j as the second.
-        pick: the value [q], from the values [q, j] of every possible j and the buckets cut.
+        precisions: returns the sums of precisions that buckets add, from buckets and harmonic
+            numbers.
+        given: returns the same if j of the items kept are relevant; j is the second argument.
+        pick: returns the value [q], from the values [q, j] for every possible j and the buckets
+            that k cuts.
     """
 
     precisions: Callable[[Buckets, Floats], Floats]
@@ -181,7 +183,7 @@ def _over_reachable(cut: _Cut, rule: _TieRule) -> Floats:
 
 
 def _over_hits(cut: _Cut, rule: _TieRule) -> Floats:
-    """Divide by the hits: known in whole buckets, one case a number of them in the bucket cut."""
+    """Divide by the hits: known in whole buckets, one case per number of them in the bucket cut."""
     whole = np.where(is_cut(cut.buckets), 0, rule.precisions(cut.buckets, cut.harmonic))
     precisions, bucket = whole.sum(axis=1, keepdims=True), bucket_cut(cut.buckets)
     fewest, most = fewest_hits(bucket), most_hits(bucket)
@@ -262,8 +264,8 @@ def _pick_greatest(values: Floats, bucket: Buckets) -> Floats:
 
 @lru_cache(maxsize=4)
 def _harmonic(count: int) -> Floats:
-    """Return the harmonic numbers of 0 to ``count``, read-only, since the table is kept."""
-    # Summed with more digits where the machine has them: differences of neighbours are used.
+    """Return the harmonic numbers of 0 to ``count``, read-only (cached)."""
+    # Summed with more digits if the machine has them: differences of neighbours are used.
     numbers = np.zeros(count + 1, dtype=np.longdouble)
     np.cumsum(1 / np.arange(1, count + 1, dtype=np.longdouble), out=numbers[1:])
     table = numbers.astype(np.float64)

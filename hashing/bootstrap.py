@@ -1,4 +1,4 @@
-"""How sure a difference between two methods is: a paired bootstrap over what was queried.
+"""Confidence of a difference between two methods: a paired bootstrap over the queries.
 
 Reference:
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, the percentile interval; for
@@ -17,14 +17,14 @@ CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference and what the bootstrap says of it.
+    """A mean difference with its confidence interval.
 
     Attributes:
-        mean: of the differences.
+        mean: mean difference.
         low: lower end of the 95 % interval.
         high: upper end of the 95 % interval.
-        p: two-sided: twice the smaller share of resampled means on one side of 0, at most 1; never
-            0, since the resamples are finitely many.
+        p: two-sided p-value: twice the smaller share of resampled means on one side of 0, at most
+            1; never 0, because the number of resamples is finite.
     """
 
     mean: float
@@ -39,17 +39,16 @@ def paired_bootstrap(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> list[Difference]:
-    """Return the mean of every column with its interval; all columns see the same resamples.
+    """Return the mean of every column with its interval; all columns use the same resamples.
 
-    A resample draws as many units as there are, with replacement; a unit brings all of its rows, so
-    that rows that depend on each other are never taken for independent ones. The mean is that of
-    the rows drawn.
+    A resample draws as many units as exist, with replacement. A unit brings all of its rows, so
+    rows that depend on each other do not count as independent. The mean is over the rows drawn.
 
     Args:
-        differences: [n, comparisons], a row a query: one method's figure less the other's.
+        differences: [n, comparisons], one row per query: one method's value minus the other's.
         units: [n] number of the unit that each row belongs to, integers from 0 without gaps.
-        rng: of the draw.
-        resamples: how many.
+        rng: source of the resamples.
+        resamples: number of resamples.
 
     Raises:
         ValueError: no rows, or units that do not fit them.

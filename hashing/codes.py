@@ -1,7 +1,7 @@
-"""Binary codes: signs of outputs, and eight of them to a byte.
+"""Binary codes: the signs of outputs, packed into bytes.
 
 A code has entries -1 or +1 in memory. Packed, +1 is the bit 1 and -1 the bit 0; the first entry is
-the most significant bit of the first byte. Nothing outside this module packs or unpacks bits.
+the most significant bit of the first byte. Only this module packs and unpacks bits.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from ivr.errors import IvrError
 
 
 class CodesError(IvrError):
-    """Outputs or codes that cannot be used, in one line that says why."""
+    """Outputs or codes cannot be used; the message is one line that says why."""
 
 
 def sign(outputs: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def sign(outputs: np.ndarray) -> np.ndarray:
 
 
 def pack(codes: np.ndarray) -> np.ndarray:
-    """Return codes with eight entries to a byte, most significant bit first.
+    """Return codes with eight entries per byte, most significant bit first.
 
     Args:
         codes: [n, bits], entries -1 or +1, bits a multiple of 8.
@@ -66,7 +66,7 @@ def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
 
     Args:
         packed: [n, bits / 8], uint8.
-        bits: entries a code.
+        bits: entries per code.
 
     Returns:
         Codes [n, bits], int8, entries -1 or +1.

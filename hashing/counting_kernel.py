@@ -65,7 +65,7 @@ def _kernel() -> Callable[..., None]:
     try:
         kernel = numba.njit(signature, nogil=True, cache=True)(_fused_counts)
     except RuntimeError as error:
-        # numba's words if neither __pycache__ nor the user's cache folder can be written.
+        # numba's message if neither __pycache__ nor the user's cache folder can be written.
         if "no locator available" not in str(error):
             raise
         kernel = numba.njit(signature, nogil=True)(_fused_counts)
@@ -90,10 +90,10 @@ def _fused_counts(
     """Add to ``items`` and ``relevant`` [q, buckets] the counts at each distance.
 
     Compiled by :func:`_kernel`. For each tile of the gallery and each query: the distances go into
-    a buffer (a loop without branches, which the compiler turns into vector instructions and, where
-    the processor has it, population count), then into several histograms in turn, since adding
-    twice running to one counter waits for the first store: two tables of pairs of distances, or
-    four of single ones.
+    a buffer (a loop without branches, which the compiler turns into vector instructions and, if the
+    processor has it, population count), then into several histograms in turn: two tables of pairs
+    of distances, or four tables of single ones. Two additions in a row to one counter would wait
+    for the first store.
 
     Args:
         queries: words [q, words], uint64.
@@ -108,7 +108,7 @@ def _fused_counts(
     distance = np.empty(TILE, dtype=np.uint16)
     counts = np.empty((4, buckets), dtype=np.uint32)
     in_pairs = buckets <= 65
-    # A tile has at most 2^14 items, so that no count of pairs passes 2^16.
+    # A tile has at most 2^14 items, so no count of pairs exceeds 2^16.
     table = np.empty((2, 65, 65), dtype=np.uint16)
     pairs = table.reshape(2, 65 * 65)
     for first in range(0, size, TILE):

@@ -1,7 +1,7 @@
 """Real-valued outputs to distances, by the method's own measure.
 
 A measure takes outputs of images [n, width] and of voices [m, width], float32, and returns
-distances [n, m], float64 or float32, smaller is nearer. The caller gives blocks of rows.
+distances [n, m], float64 or float32, smaller is nearer. The caller passes blocks of rows.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def euclidean_distance(images: np.ndarray, voices: np.ndarray) -> np.ndarray:
 
 
 def unlikeliness(model: Method, images: np.ndarray, voices: np.ndarray) -> np.ndarray:
-    """Return the log-odds [n, m], float32, that items do not match, as ``model`` sees it."""
+    """Return the log-odds [n, m], float32, that items do not match, by ``model``."""
     model.eval()
     with torch.inference_mode():
         odds = model.match_odds(

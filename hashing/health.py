@@ -1,9 +1,9 @@
 """Whether codes use their bits: balance, dead bits, correlation, distinct codes, and confusion.
 
-A bit that is the same on every item tells nothing, one that is +1 on half of them tells most, and
-two bits that always agree tell as much as one. Codes come packed ([n, bits / 8], uint8) and are
-unpacked a block at a time; counts are exact integers, so they do not depend on the blocks. Shares
-are from 0 to 1.
+A bit that is the same on every item carries no information, one that is +1 on half of them
+carries most, and two bits that always agree carry as much as one. Codes are packed ([n, bits / 8],
+uint8) and unpacked in blocks; counts are exact integers, so they do not depend on the blocks.
+Shares are from 0 to 1.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ ENTRIES = 1 << 22
 
 
 class HealthError(IvrError):
-    """Codes, outputs or distances whose health cannot be told, in one line that says why."""
+    """The health of codes cannot be computed; the message is one line that says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class BitCounts:
 
     Attributes:
         items: n.
-        both: [bits, bits], int64, items on which both bits are +1; the diagonal is of one bit.
+        both: [bits, bits], int64, items on which both bits are +1; the diagonal counts one bit.
     """
 
     items: int
@@ -63,11 +63,11 @@ class BitCounts:
 
     @property
     def correlation(self) -> Floats:
-        """Pearson's correlation of every two bits [bits, bits]; NaN where one of them is dead."""
+        """Pearson's correlation of every two bits [bits, bits]; NaN if one of them is dead."""
         count = np.diagonal(self.both)
         covariance = self.items * self.both - np.outer(count, count)
         variance = (count * (self.items - count)).astype(np.float64)
-        # The root of the product, which of a bit and its copy is exact: they are correlated by 1.
+        # The root of the product is exact for a bit and its copy, so they are correlated by 1.
         scale = np.sqrt(np.outer(variance, variance))
         found = np.full(scale.shape, np.nan)
         np.divide(covariance, scale, out=found, where=scale > 0)
@@ -88,7 +88,7 @@ def bit_counts(packed: np.ndarray) -> BitCounts:
         HealthError: no codes. CodesError: not packed codes.
     """
     if not len(packed):
-        raise HealthError("no codes, so their bits have no health")
+        raise HealthError("the health of codes needs at least one code")
     bits = 8 * packed.shape[1]
     both = np.zeros((bits, bits), np.int64)
     step = max(1, ENTRIES // bits)
@@ -105,7 +105,7 @@ def code_counts(packed: np.ndarray) -> Integers:
         HealthError: no codes.
     """
     if not len(packed):
-        raise HealthError("no codes, so none are distinct")
+        raise HealthError("counting distinct codes needs at least one code")
     ranked = packed[np.lexsort(packed.T)]
     starts = np.flatnonzero((ranked[1:] != ranked[:-1]).any(axis=1)) + 1
     return np.diff(np.concatenate([[0], starts, [len(packed)]]))
@@ -114,7 +114,7 @@ def code_counts(packed: np.ndarray) -> Integers:
 def entropy(counts: Integers) -> float:
     """Return the entropy, in bits, of the shares of ``counts``, each 1 or more.
 
-    log2(n) where all n items have codes of their own, 0 where all have one.
+    log2(n) if all n items have different codes, 0 if all have the same.
     """
     share = counts / counts.sum()
     return float(np.abs((share * np.log2(share)).sum()))
@@ -143,20 +143,20 @@ def agreement(packed: np.ndarray, others: np.ndarray) -> float:
 
 
 def quantisation_errors(outputs: np.ndarray) -> Floats:
-    r"""Return what taking signs loses of ``outputs``, for the first 8, 16, ... bits.
+    r"""Return the quantisation error of ``outputs``, for the first 8, 16, ... bits.
 
-    With outputs :math:`u` of all items and of the first b bits, the least that any scale a leaves,
+    With the outputs :math:`u` of all items for the first b bits, the least error over scales a,
 
     .. math:: \min_a \|u - a\,\mathrm{sign}(u)\|^2 / \|u\|^2 = 1 - (\sum|u|)^2 / (K \sum u^2),
 
-    K the number of entries and a = mean :math:`|u|`. The scale of a method's outputs drops out.
+    with K the number of entries and a = mean :math:`|u|`. It does not depend on the scale of u.
     0: all outputs are equally large; 0.25: uniform around 0; 1 - 2 / pi = 0.363: normal.
 
     Args:
         outputs: [n, bits], real, bits a multiple of 8.
 
     Returns:
-        Errors [bits / 8], from 0 to 1; NaN where there is no output but 0, or an infinite one.
+        Errors [bits / 8], from 0 to 1; NaN if all outputs are 0 or one is infinite.
 
     Reference:
         The criterion of Gong and Lazebnik, "Iterative Quantization", CVPR 2011, eq. 2, with the
@@ -189,15 +189,15 @@ class PairDistances:
 
     @property
     def overlap(self) -> float:
-        """Sum over distances of the lesser share, from 0 to 1; NaN where a kind has no pair.
+        """Sum over distances of the lesser share, from 0 to 1; NaN if a kind has no pair.
 
-        0 where a radius parts all relevant pairs from all others.
+        0 if a radius separates all relevant pairs from all others.
         """
         return float(np.minimum(shares(self.relevant), shares(self.other)).sum())
 
     @property
     def means(self) -> tuple[float, float]:
-        """Mean distance of relevant and of other pairs, in bits; NaN where there is none."""
+        """Mean distance of relevant and of other pairs, in bits; NaN if there is none."""
         distance = np.arange(len(self.relevant))
         relevant, other = (shares(counts) @ distance for counts in (self.relevant, self.other))
         return float(relevant), float(other)
@@ -210,7 +210,7 @@ def pair_distances(hist: Histograms) -> PairDistances:
 
 
 def shares(counts: Integers) -> Floats:
-    """Return ``counts`` divided by their sum; NaN where that is 0."""
+    """Return ``counts`` divided by their sum; NaN if that is 0."""
     total = counts.sum()
     return counts / total if total else np.full(counts.shape, np.nan)
 
@@ -225,31 +225,31 @@ def confusion(
     pairs: int,
     at_once: int = 1 << 20,
 ) -> tuple[Floats, Integers]:
-    """Return which classes the queries of each class find first, and how many were asked.
+    """Return the classes that the queries of each class find first, and how many were used.
 
     The number of items of each class among the first ``nearest`` of a query, divided by
-    ``nearest`` (by the gallery, where that is smaller); the mean over all orders of ties, which is
-    m / n of each of the n items at the distance of which m are among the first; then the mean over
-    the queries of a class. The diagonal is precision at ``nearest`` by class.
+    ``nearest`` (by the size of the gallery, if that is smaller). Ties count by the mean over their
+    orders: m / n for each of the n items at a distance of which m are among the first. Then the
+    mean over the queries of a class. The diagonal is precision at ``nearest`` by class.
 
-    Where queries times gallery are more than ``pairs``, every s-th query of each class is asked,
-    from its first one on, with the least s that keeps to ``pairs`` (but one query a class is).
+    If queries times gallery are more than ``pairs``, every s-th query of each class is used, from
+    its first one on, with the least s that keeps to ``pairs`` (at least one query per class).
 
     Args:
-        distance: gives the distances [r, g] of the queries in the rows [r] that it is given.
-        query_labels: classes [q], integers from 0; below 0 for a query of none, which is not asked.
-        gallery_labels: classes [g]; items below 0 take their place and are of no class.
-        classes: how many there are.
-        nearest: how many items are looked at.
-        pairs: most distances that are computed.
-        at_once: most of them that are held.
+        distance: returns the distances [r, g] of the queries in the rows [r].
+        query_labels: classes [q], integers from 0; a query below 0 has no class and is not used.
+        gallery_labels: classes [g]; items below 0 take their places and have no class.
+        classes: number of classes.
+        nearest: number of first items that count.
+        pairs: greatest number of distances to compute.
+        at_once: greatest number of distances held in memory.
 
     Returns:
-        Shares [classes, classes], row for the class of the query, NaN in a row without a query; and
-        the queries asked [classes].
+        Shares [classes, classes], one row per class of the query, NaN in a row without a query;
+        and the number of queries used [classes].
 
     Raises:
-        HealthError: nothing to search, or ``nearest`` below 1.
+        HealthError: an empty gallery, or ``nearest`` below 1.
     """
     if not len(gallery_labels) or nearest < 1:
         raise HealthError(
@@ -271,7 +271,7 @@ def confusion(
 
 
 def _thinned(labels: Integers, most: int) -> Integers:
-    """Return rows of every s-th item of each class, about ``most`` of them; none below 0."""
+    """Return the rows of every s-th item of each class, about ``most``; none of a class below 0."""
     rows: Integers = np.argsort(labels, kind="stable")
     rows = rows[labels[rows] >= 0]
     ranked = labels[rows]
@@ -282,7 +282,7 @@ def _thinned(labels: Integers, most: int) -> Integers:
 
 
 def _expected_first(distance: np.ndarray, kept: int) -> tuple[Integers, Integers, Floats]:
-    """Return which items are among the first ``kept`` of each row: row, item, and how likely."""
+    """Return the items among the first ``kept`` of each row: row, item and probability."""
     last = np.partition(distance, kept - 1, axis=1)[:, kept - 1]
     query, item = np.divmod(np.flatnonzero(distance <= last[:, None]), distance.shape[1])
     tied = distance[query, item] == last[query]

@@ -1,7 +1,7 @@
 """Histograms of ranked lists: the two counts at each distance that every metric needs.
 
 The value of a ranked list follows from two counts at each distance: the number of gallery items
-there, and the number of relevant ones among them. Items at one distance are tied; a bucket of a
+there, and the number of relevant ones among them. Items at equal distance are tied; a bucket of a
 histogram is one such group of ties.
 """
 
@@ -17,7 +17,7 @@ from .ranking import RankingError, check_packed, code_words, distance_blocks, wo
 
 @dataclass(frozen=True, eq=False)
 class Histograms:
-    """What lies at each distance from each query, nearest bucket first.
+    """Number of items and of relevant items at each distance from each query, nearest first.
 
     Attributes:
         items: [q, buckets], int64, gallery items in each bucket.
@@ -28,7 +28,7 @@ class Histograms:
     relevant: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Refuse counts that no gallery could have."""
+        """Refuse counts that no gallery can have."""
         shape = self.items.shape
         if self.items.ndim != 2 or 0 in shape or shape != self.relevant.shape:
             raise RankingError(
@@ -181,7 +181,7 @@ def score_histograms(distance: np.ndarray, relevant: np.ndarray) -> Histograms:
 
 
 def file_order_histograms(distance: np.ndarray, relevant: np.ndarray) -> Histograms:
-    """Return histograms in which ties keep the order of the gallery: one item a bucket.
+    """Return histograms in which ties keep the order of the gallery: one item per bucket.
 
     Args:
         distance: [q, g], integer or real, smaller is nearer.
@@ -250,7 +250,7 @@ def _labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise RankingError(
-            f"{name} labels must be {count} integers, one a code, "
+            f"{name} labels must be {count} integers, one per code, "
             f"got {labels.dtype} {list(labels.shape)}"
         )
     if labels.min() < 0:

@@ -326,7 +326,7 @@ METRICS = {
             "all items there; 0 for a query that has no item there.",
             precision_within,
             (2,),
-            ties="Items at one distance are all inside the radius or all outside.",
+            ties="Items at equal distance are all inside the radius or all outside.",
             reads="radius",
         ),
     )

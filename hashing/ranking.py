@@ -15,7 +15,7 @@ CELLS = 1 << 20
 
 
 class RankingError(IvrError):
-    """Codes, labels or distances that cannot be ranked, in one line that says why."""
+    """Codes, labels or distances cannot be ranked; the message is one line that says why."""
 
 
 def hamming_distance(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -41,13 +41,13 @@ def hamming_distance(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 def top_k(queries: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k nearest gallery items of each query, nearest first, ties in gallery order.
 
-    Exact, by FAISS (Douze et al., "The Faiss library", 2024): one pass over the gallery with a heap
-    a query, which keeps the first of equal items.
+    Exact, by FAISS (Douze et al., "The Faiss library", 2024): one pass over the gallery with one
+    heap per query, which keeps the first of equal items.
 
     Args:
         queries: packed codes [q, bits / 8], uint8.
         gallery: packed codes [g, bits / 8], uint8.
-        k: items wanted; a gallery of fewer is returned whole.
+        k: number of items; a gallery of fewer is returned whole.
 
     Returns:
         Gallery rows [q, min(k, g)], int64, and their distances [q, min(k, g)], uint16.
@@ -62,7 +62,7 @@ def top_k(queries: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray,
         raise RankingError(f"k must be 1 or more, got {k}")
     contiguous = np.ascontiguousarray(queries), np.ascontiguousarray(gallery)
     distance, rows = faiss.knn_hamming(*contiguous, min(k, len(gallery)), variant="hc")
-    # Within one distance a heap hands out its rows in any order.
+    # A heap returns rows at equal distance in any order.
     order = np.lexsort((rows, distance), axis=1)
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(
         distance, order, axis=1
@@ -83,14 +83,14 @@ def distance_blocks(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[
 
 
 def code_words(packed: np.ndarray) -> np.ndarray:
-    """Return packed codes as uint64 [n, words], filled up with zero bits, which differ nowhere."""
+    """Return packed codes as uint64 [n, words], padded with zero bits, which never differ."""
     words = np.zeros((len(packed), -(-packed.shape[1] // 8)), dtype=np.uint64)
     words.view(np.uint8)[:, : packed.shape[1]] = packed
     return words
 
 
 def word_columns(packed: np.ndarray) -> np.ndarray:
-    """Return packed codes as uint64 [words, n], one word of all items side by side."""
+    """Return packed codes as uint64 [words, n], each word of all items side by side."""
     return np.ascontiguousarray(code_words(packed).T)
 
 

@@ -14,7 +14,6 @@ LONG_FILES: dict[str, str] = {
     "pipeline/comparison/comparison_table.py": "not yet cut into rows, columns and gaps",
     "pipeline/comparison/presets.py": "not yet cut into presets and writing",
     "pipeline/demo/scenes.py": "not yet cut into kinds of scenes",
-    "pipeline/evaluation/evaluate.py": "not yet cut into select, rank, score and report",
 }
 """Files that may be longer, with the reason."""
 LONG_FUNCTIONS = {

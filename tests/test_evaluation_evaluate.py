@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from import_graph import module_arrows
 from PIL import Image
 from sklearn.metrics import average_precision_score
+from source_tree import product_modules
 
 from ivr.cli.evaluate import evaluate as command
 from ivr.config import OptionError
@@ -1092,3 +1094,12 @@ def test_the_table_shows_results_of_an_older_version() -> None:
     lines = results_table(results).splitlines()
     assert set(lines) <= set(whole.splitlines())
     assert not any("NDCG" in line or "image -> image" in line for line in lines)
+
+
+def test_the_steps_of_an_evaluation_import_in_one_direction() -> None:
+    steps = ["select", "rank", "score", "report", "evaluate"]
+    arrows = module_arrows(product_modules())
+    room = "ivr.pipeline.evaluation"
+    for place, step in enumerate(steps):
+        later = {f"{room}.{name}" for name in steps[place:]}
+        assert arrows[f"{room}.{step}"].isdisjoint(later), step

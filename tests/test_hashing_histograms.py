@@ -154,7 +154,7 @@ def test_kernel_holds_hardly_more_than_the_codes() -> None:
     ("labels", "message"),
     [
         (np.array([0, 1]), "gallery labels must be 3 integers"),
-        (np.array([0.0, 1.0, 2.0]), "gallery labels must be 3 integers, one a code, got float64"),
+        (np.array([0.0, 1.0, 2.0]), "gallery labels must be 3 integers, one per code, got float64"),
         (np.array([0, -1, 2]), "gallery labels must be 0 or more; leave out items without a class"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Health of codes, as results.json says it and as a picture."""
+"""Health of codes, as a section of results.json and as a picture."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,18 +26,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-DIGITS = 4  # of percent
-MOST_CLASSES = 256  # of a confusion that is written down
+DIGITS = 4
+"""Decimals of a percentage."""
+MOST_CLASSES = 256
+"""Classes of a confusion; of more classes none is written."""
 
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """Which classes the queries of each class find first.
+    """The classes that the queries of each class find first.
 
     Attributes:
-        nearest: how many items of the gallery are looked at.
-        share: [classes, classes], 0 to 1, row for the class of the query; NaN without a query.
-        queries: that were asked [classes].
+        nearest: number of first items that count.
+        share: [classes, classes], 0 to 1, one row per class of the query; NaN without a query.
+        queries: number of queries used [classes].
     """
 
     nearest: int
@@ -52,7 +54,7 @@ class Health:
     Attributes:
         section: ``health`` of results.json (docs/reference/files.md).
         images: counts of the bits of images.
-        voices: the same of voices.
+        voices: counts of the bits of voices.
     """
 
     section: dict[str, Any]
@@ -70,11 +72,11 @@ def code_health(
     """Return the health of the codes of both kinds of queries.
 
     Args:
-        images: that are queries.
-        voices: that are queries.
-        classes: names, in the order of the confusion.
-        errors: of quantisation, 0 to 1, of images and voices; None where nobody knows.
-        directions: by name, see :func:`direction_health`.
+        images: the queries among the images.
+        voices: the queries among the voices.
+        classes: names of the classes, in the order of the confusion.
+        errors: quantisation error of images and voices, 0 to 1; None if it is unknown.
+        directions: sections by direction, see :func:`direction_health`.
     """
     counts = bit_counts(images.codes), bit_counts(voices.codes)
     together = np.concatenate([images.codes, voices.codes])
@@ -176,7 +178,7 @@ def draw_health(path: Path, health: Health, title: str) -> None:
         _draw_confusion(parts[1], health.section["classes"], shown)
     figure.suptitle(title)
     with warnings.catch_warnings():
-        # A character that the font lacks is an empty box, which is all there is to tell of it.
+        # The font may lack a character of a class name; it is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure.savefig(path, dpi=110)
 
@@ -187,9 +189,7 @@ def _draw_balance(axes: "Axes", section: Mapping[str, Any]) -> None:
         label = f"{name}, {len(found['dead_bits'])} dead"
         axes.plot(found["positive"], style, markersize=4, label=label)
     axes.axhline(50, color="grey", linestyle=":", linewidth=1)
-    axes.set(
-        xlabel="bit", ylabel="+1 on so many items, %", ylim=(-4, 104)
-    )  # dead bits lie on the edges
+    axes.set(xlabel="bit", ylabel="items with +1, %", ylim=(-4, 104))  # dead bits lie on the edges
     axes.set_title("balance of bits", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", ncols=2, fontsize=8)
@@ -216,7 +216,7 @@ def _draw_distances(axes: "Axes", section: Mapping[str, Any]) -> None:
                 axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
             axes.stairs(heights, edges, color=colour, linestyle=line, label=f"{kind}, {arrow}")
     axes.set(xlabel="Hamming distance, bits", ylabel="pairs of a kind, %", ylim=(0, None))
-    overlap = ", ".join(_told(section[d]["distances"]["overlap"]) for d in DIRECTIONS)
+    overlap = ", ".join(_in_words(section[d]["distances"]["overlap"]) for d in DIRECTIONS)
     axes.set_title(f"distances of pairs: overlap {overlap}", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
@@ -235,5 +235,5 @@ def _draw_confusion(
     figure.colorbar(picture, ax=list(panels), shrink=0.6, aspect=30, ticks=[0, 1, 5, 20, 50, 100])
 
 
-def _told(percent: float | None) -> str:
+def _in_words(percent: float | None) -> str:
     return "unknown" if percent is None else f"{percent:.1f} %"

@@ -13,7 +13,7 @@ from ivr.hashing.retrieval_curves import PrecisionRecall
 
 
 class CurvesError(IvrError):
-    """A file of curves that cannot be read, in one line."""
+    """A file of curves cannot be read; the message is one line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class Curves:
         retrieved: numbers of retrieved items.
         precision: mean precision over the queries at each of them, [len(retrieved)], 0 to 1.
         radius: precision and recall within each Hamming radius, or within each rank.
-        within: what ``radius`` counts: radius of codes, rank of outputs, whose distances mean
-            something else for every query.
+        within: radius, for codes, or rank, for outputs, whose distances do not compare between
+            queries.
         chance: precision of a random order, 0 to 1.
     """
 

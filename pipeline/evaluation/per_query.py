@@ -1,4 +1,4 @@
-"""Average precision of every query, by name: what two methods are compared on pair by pair."""
+"""Average precision of every query, by name, for paired comparisons of two methods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class QueryMetrics:
     """The queries of one direction, row for row.
 
     Attributes:
-        names: of the queries.
-        images: the image that each query is or belongs to; its own name where it has none.
+        names: names of the queries.
+        images: the image that each query is or belongs to; its own name if it has none.
         average_precision: [n], from 0 to 1, NaN for a query that is left out.
     """
 
@@ -38,7 +38,7 @@ class QueryMetrics:
 def write_queries(
     path: Path, config: Mapping[str, Any], queries: Mapping[str, QueryMetrics]
 ) -> None:
-    """Write the queries of both directions to ``path``; ``config`` says what made them."""
+    """Write the queries of both directions to ``path``; ``config`` is stored with them."""
     parts = [queries[direction] for direction in DIRECTIONS]
     write_table(
         path,

@@ -30,7 +30,7 @@ class Report:
         results: the content of results.json, metrics in percent.
         curves: by direction.
         queries: average precision of every query, by direction.
-        health: of the codes of the queries; ``results`` has its numbers too.
+        health: health of the codes of the queries; ``results`` has its numbers too.
     """
 
     results: dict[str, Any]
@@ -48,7 +48,7 @@ def report(
 
     Args:
         selection: queries and galleries.
-        scored: the scores of them.
+        scored: their scores.
         quantisation_errors: of images and voices, 0 to 1; None for codes of an older version.
     """
     protocol = selection.protocol

@@ -93,7 +93,7 @@ class Scored:
     Attributes:
         directions: by direction, image_to_voice and voice_to_image.
         modalities: image_to_image and voice_to_voice; None where no query has a relevant item.
-        matching: of a method that ranks by matching probability; None for the others.
+        matching: matching accuracy, for a method that ranks by matching probability; else None.
     """
 
     directions: Mapping[str, DirectionScores]
