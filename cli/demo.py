@@ -27,7 +27,7 @@ def demo(out: Path, images_per_class: int, voices_per_image: int, classes: int, 
       ivr demo --out /tmp/demo --images-per-class 40
     """
     with one_line():
-        from ivr.pipeline.demo.demo_set import DemoConfig
+        from ivr.pipeline.demo.demo_config import DemoConfig
         from ivr.pipeline.demo.main_job import run_demo
 
         with settings():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ivr.hashing.network_config import NetworkConfig
     from ivr.hashing.training_config import TrainConfig
     from ivr.pipeline.comparison.compare import compare
-    from ivr.pipeline.comparison.grid import Grid
+    from ivr.pipeline.comparison.compare_config import CompareConfig
     from ivr.pipeline.datasets.audit import check
     from ivr.pipeline.datasets.check_config import CheckConfig
     from ivr.pipeline.datasets.manifest import read_manifest
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 __version__ = version("image-voice-hashing")
 __all__ = [
     "CheckConfig",
+    "CompareConfig",
     "ExtractConfig",
-    "Grid",
     "ImageConfig",
     "IvrError",
     "Model",
@@ -78,8 +78,8 @@ __all__ = [
 
 _PLACES = {
     "CheckConfig": "ivr.pipeline.datasets.check_config:CheckConfig",
+    "CompareConfig": "ivr.pipeline.comparison.compare_config:CompareConfig",
     "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
-    "Grid": "ivr.pipeline.comparison.grid:Grid",
     "ImageConfig": "ivr.features.image_config:ImageConfig",
     "Model": "ivr.pipeline.runs.model:Model",
     "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",

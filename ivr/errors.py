@@ -14,7 +14,7 @@ class IvrError(ValueError):
             BusyError            ivr.pipeline.runtime.lock
             ChangeError          ivr.features.waveform_augmentation
             CodesError           ivr.hashing.codes
-            CompareError         ivr.pipeline.comparison.compare
+            CompareError         ivr.pipeline.comparison.evaluated_runs
             CurvesError          ivr.pipeline.evaluation.curves
             DemoError            ivr.pipeline.demo.demo_set
             DeviceError          ivr.pipeline.runtime.device

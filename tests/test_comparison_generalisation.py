@@ -14,7 +14,7 @@ from conftest import CLASSES, assert_one_line, ivr, succeeded, write_made_up_fea
 
 from ivr.features.store import open_table, text_column, write_table
 from ivr.hashing.pairs import Pairs
-from ivr.pipeline.comparison.compare import _is_judged, read_lines, tasks
+from ivr.pipeline.comparison.evaluated_runs import read_rows
 from ivr.pipeline.comparison.generalisation import (
     PLAIN_CHECK,
     Check,
@@ -22,7 +22,9 @@ from ivr.pipeline.comparison.generalisation import (
     check_notes,
     checks_of,
 )
-from ivr.pipeline.comparison.grid import Grid, Variant
+from ivr.pipeline.comparison.grid import Grid
+from ivr.pipeline.comparison.tasks import is_evaluated, tasks
+from ivr.pipeline.comparison.variants import Variant
 from ivr.pipeline.datasets.manifest import Item, Manifest, ManifestRow, write_manifest
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
@@ -59,7 +61,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checked(spoken: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a finished comparison, read only."""
     out = tmp_path_factory.mktemp("checked") / "out"
-    succeeded(ivr("compare", spoken, "--out", out, "--preset", "honest-checks", *SHORT))
+    succeeded(ivr("compare", spoken, "--out", out, "--preset", "generalisation", *SHORT))
     return out
 
 
@@ -141,7 +143,7 @@ def test_the_checks_are_those_that_the_manifest_allows(features: Path, spoken: P
     assert "eve (seed 2)" in three and "never left out" not in three
 
 
-def lines_of(out: Path, name: str = "honest-checks") -> dict[str, dict[str, str]]:
+def lines_of(out: Path, name: str = "generalisation") -> dict[str, dict[str, str]]:
     with (out / f"{name}.csv").open(newline="") as file:
         return {line["check"]: line for line in csv.DictReader(file)}
 
@@ -196,7 +198,7 @@ def test_queries_and_database_are_what_the_check_says(spoken: Path, checked: Pat
     speaker = {voice.name: voice.speaker for voice in open_features(spoken).voice_items()}
     label = {v.name: v.label for v in open_features(spoken).voice_items()}
     label |= {image.name: image.label for image in open_features(spoken).image_items()}
-    for line in read_lines(checked, grid):
+    for line in read_rows(checked, grid):
         assert set(line.evaluations) == {0, 1}
         for seed, evaluation in line.evaluations.items():
             run = evaluation.folder.parent.parent
@@ -222,13 +224,13 @@ def test_queries_and_database_are_what_the_check_says(spoken: Path, checked: Pat
 def test_the_table_says_who_was_left_out_and_is_written_in_every_form(
     spoken: Path, checked: Path
 ) -> None:
-    arguments = ("compare", spoken, "--out", checked, "--preset", "honest-checks", *SHORT)
+    arguments = ("compare", spoken, "--out", checked, "--preset", "generalisation", *SHORT)
     text = " ".join(succeeded(ivr(*arguments)).stdout.split())
     assert "ann:1 (seed 0), bob (seed 1); never left out: eve" in text
     assert "plain: 12 queries on 12 (I→V)" in text
-    assert "| divh | 16 | classes never seen |" in (checked / "honest-checks.md").read_text()
-    assert "classes never seen" in (checked / "honest-checks.tex").read_text()
-    kept = json.loads((checked / "honest-checks.json").read_text())
+    assert "| divh | 16 | classes never seen |" in (checked / "generalisation.md").read_text()
+    assert "classes never seen" in (checked / "generalisation.tex").read_text()
+    kept = json.loads((checked / "generalisation.json").read_text())
     assert "voice_to_image.of plain" in kept["lines"][3]["figures"]
     plan = succeeded(ivr(*arguments, "--plan")).stdout
     assert plan.startswith("8 runs: 8 finished")
@@ -240,7 +242,7 @@ def test_plain_runs_are_those_of_other_tables_and_are_judged_once(
     one = (*SHORT, "--seeds", "1")
     succeeded(ivr("compare", spoken, "--out", tmp_path, *one))
     plan = succeeded(
-        ivr("compare", spoken, "--out", tmp_path, "--preset", "honest-checks", *one, "--plan")
+        ivr("compare", spoken, "--out", tmp_path, "--preset", "generalisation", *one, "--plan")
     ).stdout.splitlines()
     assert plan[0] == "trained  divh-16-stack-one-training.epochs=2-0"
     assert plan[-2].startswith("4 runs: 3 new, 1 trained")
@@ -252,7 +254,7 @@ def test_plain_runs_are_those_of_other_tables_and_are_judged_once(
     path.write_text(json.dumps(old))
     grid = Grid((Variant("divh", "divh", ("training.epochs=2",)),), (16,), seeds=(0,), device="cpu")
     (task,) = tasks(grid, tmp_path)
-    assert _is_judged(task, task.judgings[0])
+    assert is_evaluated(task.run, task.plans[0])
     config = json.loads((run / "config.json").read_text())
     assert config["left_out"] == {"speakers": [], "captions_of_test": False}
 
@@ -291,7 +293,7 @@ def test_rows_of_a_noise_that_is_none_are_one_line(spoken: Path, tmp_path: Path)
     columns = {name: table.read(name) for name in table.columns}
     columns["names"] = text_column(name.replace("=20", "=x") for name in table.text("names"))
     write_table(noisy / "voices.h5", VOICES, table.config, columns)
-    arguments = ("--out", tmp_path / "out", "--preset", "honest-checks", "--plan")
+    arguments = ("--out", tmp_path / "out", "--preset", "generalisation", "--plan")
     assert_one_line(ivr("compare", noisy, *arguments), "KIND=NUMBER")
 
 
@@ -299,7 +301,7 @@ def test_noise_is_met_by_the_plain_run_without_any_training(
     spoken: Path, checked: Path, tmp_path: Path
 ) -> None:
     noisy, out = with_noise(spoken, tmp_path / "noisy"), shutil.copytree(checked, tmp_path / "out")
-    arguments = ("compare", noisy, "--out", out, "--preset", "honest-checks", *SHORT)
+    arguments = ("compare", noisy, "--out", out, "--preset", "generalisation", *SHORT)
     plan = succeeded(ivr(*arguments, "--plan")).stdout
     assert "8 runs: 2 trained, 6 finished" in plan
     trained = {path: path.read_bytes() for path in (out / "runs").glob("*/model.safetensors")}
@@ -327,7 +329,7 @@ def test_noise_is_judged_once_also_beside_codes_of_an_earlier_version(
         columns = {name: table.read(name) for name in table.columns}
         write_table(path, "codes", {n: v for n, v in table.config.items()
                                     if n != "quantisation_error"}, columns)  # fmt: skip
-    arguments = ("compare", noisy, "--out", out, "--preset", "honest-checks", *SHORT)
+    arguments = ("compare", noisy, "--out", out, "--preset", "generalisation", *SHORT)
     succeeded(ivr(*arguments))
     assert float(lines_of(out)["noise at 20 dB"]["image_to_voice.mAP"]) > 0
     assert "8 finished" in succeeded(ivr(*arguments, "--plan")).stdout
@@ -337,7 +339,7 @@ def test_a_real_valued_method_is_judged_by_its_own_distance_and_after_sign() -> 
     grid = Grid((Variant("scrl", "scrl"),), checks=(PLAIN_CHECK, Check("all", voices="all",
                 name="all-voices")))  # fmt: skip
     (row,) = grid.rows()
-    found = grid.judgings(row, 0)
+    found = grid.evaluation_plans(row, 0)
     assert [judging.folder for judging in found] == [
         "divh-own", "divh-hamming", "divh-own-all-voices", "divh-hamming-all-voices",
     ]  # fmt: skip

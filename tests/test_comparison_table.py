@@ -11,15 +11,12 @@ import numpy as np
 import pytest
 
 from ivr.hashing.bootstrap import paired_bootstrap
-from ivr.pipeline.comparison.compare import ComparisonRow, Evaluation
-from ivr.pipeline.comparison.comparison_table import (
-    Table,
-    comparison_table,
-    figures_of,
-    gaps_to,
-    retrieval_columns,
-)
-from ivr.pipeline.comparison.grid import Grid, GridRow, Variant
+from ivr.pipeline.comparison.columns import retrieval_columns
+from ivr.pipeline.comparison.comparison_table import comparison_table, metrics_of
+from ivr.pipeline.comparison.differences import gaps_to
+from ivr.pipeline.comparison.evaluated_runs import ComparisonRow, Evaluation
+from ivr.pipeline.comparison.grid import Grid, GridRow
+from ivr.pipeline.comparison.table import Table
 from ivr.pipeline.comparison.table_formats import (
     as_csv,
     as_json,
@@ -28,6 +25,7 @@ from ivr.pipeline.comparison.table_formats import (
     as_text,
     write_table_files,
 )
+from ivr.pipeline.comparison.variants import Variant
 from ivr.pipeline.datasets.published import DATASETS
 from ivr.pipeline.evaluation.per_query import QueryMetrics
 from ivr.pipeline.extraction.feature_dataset import STREAMS
@@ -64,7 +62,7 @@ def line(
 
 def table_of(lines: Sequence[ComparisonRow], **more: Any) -> Table:
     grid = Grid((Variant("lsh", "lsh"),), seeds=(0, 1))
-    figures = [figures_of(one, COLUMNS) for one in lines]
+    figures = [metrics_of(one, COLUMNS) for one in lines]
     return comparison_table("A title", grid, lines, COLUMNS, figures, **more)
 
 
@@ -141,13 +139,13 @@ def test_the_best_and_the_reference_are_those_of_as_many_bits() -> None:
     good, poor = ({0: evaluation(values, "ab")} for values in ([1.0, 1.0], [0.5, 0.5]))
     lines = [line("csq", poor, 16), line("lsh", good, 16), line("csq", poor, 32)]
     lines.append(line("lsh", {0: evaluation([0.25, 0.25], "ab")}, 32))
-    rows = table_of(lines).lines[:4]
+    rows = table_of(lines).rows[:4]
     assert [row.cells["image_to_voice.mAP"].best for row in rows] == [False, True, True, False]
     assert ["image_to_voice.difference" in row.cells for row in rows] == [True, False, False, True]
     notes = " ".join(table_of(lines).notes)
     assert "those of mAP from lsh (16 bits), csq (32 bits), in points" in notes
     named = table_of(lines, reference="lsh")
-    assert "image_to_voice.difference" in named.lines[2].cells
+    assert "image_to_voice.difference" in named.rows[2].cells
     assert "those of mAP from lsh (16 bits), lsh (32 bits), in points" in " ".join(named.notes)
 
 
@@ -199,9 +197,9 @@ def test_published_rows_stand_under_a_known_data_set_marked_as_recorded() -> Non
     columns = retrieval_columns(("mAP", "P@5"))
     grid = Grid((Variant("lsh", "lsh"),), seeds=(0,))
     lines = [line("csq", evaluations)]
-    figures = [figures_of(lines[0], columns)]
+    figures = [metrics_of(lines[0], columns)]
     table = comparison_table("A title", grid, lines, columns, figures)
-    published = [row for row in table.lines if row.kind == "published"]
+    published = [row for row in table.rows if row.kind == "published"]
     assert [row.heads["method"] for row in published] == [
         f"{figure.method} †" for figure in DATASETS["ucm"].published
     ]
@@ -211,7 +209,7 @@ def test_published_rows_stand_under_a_known_data_set_marked_as_recorded() -> Non
     assert "† published, on recorded voices, single runs: DIVH paper" in markdown
     for beginning, count in (("DIVH", 2), ("DVAN", 1), (None, 0)):
         some = comparison_table("", grid, lines, columns, figures, published=beginning)
-        assert sum(row.kind == "published" for row in some.lines) == count
+        assert sum(row.kind == "published" for row in some.rows) == count
 
 
 def test_settings_that_no_label_says_are_noted_with_their_rows() -> None:
@@ -232,7 +230,7 @@ def test_many_figures_stand_in_a_block_a_direction() -> None:
     columns = retrieval_columns(("mAP", *CUTOFFS))
     grid = Grid((Variant("lsh", "lsh"),), seeds=(0, 1))
     table = comparison_table(
-        "A title", grid, lines, columns, [figures_of(one, columns) for one in lines]
+        "A title", grid, lines, columns, [metrics_of(one, columns) for one in lines]
     )
     blocks = as_text(table).split("\n\n")
     assert "V→I" not in blocks[1] and "F@10 I→V" in blocks[1]

@@ -16,7 +16,8 @@ from ivr.pipeline.datasets.manifest import read_manifest
 from ivr.pipeline.demo import speech
 from ivr.pipeline.demo.canvas import Canvas
 from ivr.pipeline.demo.captions import captions, draw_captions
-from ivr.pipeline.demo.demo_set import DemoConfig, DemoError, write_demo_set
+from ivr.pipeline.demo.demo_config import DemoConfig
+from ivr.pipeline.demo.demo_set import DemoError, write_demo_set
 from ivr.pipeline.demo.scenes import SCENES, draw_scene
 from ivr.pipeline.demo.speech import SPEAKERS, Speaker, SpeechError, Voice, speak
 

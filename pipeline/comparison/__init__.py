@@ -1,1 +1,1 @@
-"""Stage: features to many runs, judged side by side, and the tables and figures of papers."""
+"""Comparisons: many runs side by side, in the tables and figures of the papers."""

@@ -1,406 +1,251 @@
-"""Stage: features to runs of many methods in parallel, each an ordinary run folder, and figures.
+"""``ivr compare``: features to runs of many methods, each an ordinary run folder, and one table.
 
-Every run has its own number of threads, wherever it is trained: here where one is trained at a
-time, else in processes of joblib. So figures do not depend on how many are trained at once. A
-stopped comparison goes on from the last epoch of every run.
+A stopped comparison goes on from the last epoch of every run.
 """
 
-import io
-import json
-import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
-from contextlib import closing, contextmanager, redirect_stderr
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import joblib
 
-from ivr.errors import IvrError
-from ivr.features.store import open_table
-from ivr.hashing.method import TrainedMethod
-from ivr.hashing.methods import method_entry
-from ivr.hashing.trainer import resolved
-from ivr.pipeline.evaluation.evaluate import completed, evaluate
-from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryMetrics, read_queries
-from ivr.pipeline.evaluation.protocol import Protocol
+from ivr.hashing.metrics import METRICS, metric_of
+from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import open_features
-from ivr.pipeline.runs.encode import KIND as CODES_KIND
-from ivr.pipeline.runs.encode import QUANTISATION, encode_run
-from ivr.pipeline.runs.run_config import RunConfig
-from ivr.pipeline.runs.run_folder import (
-    CODES,
-    CONFIG,
-    QUERIES,
-    RESULTS,
-    read_config,
-    read_json,
-)
-from ivr.pipeline.runs.train import check_runs, describe_run, resume_run, train_run
+from ivr.pipeline.runtime.config_options import OptionError, with_options
 from ivr.pipeline.runtime.device import choose_device
-from ivr.pipeline.runtime.lock import BusyError
-from ivr.pipeline.runtime.progress import clock, progress, say
+from ivr.pipeline.runtime.progress import progress, say
+from ivr.pipeline.runtime.results import TableResult, json_value
 from ivr.pipeline.runtime.stop import interrupted_by_signals
-from ivr.pipeline.runtime.threads import torch_threads
 
-from .generalisation import PLAIN_CHECK, Check
-from .grid import Grid, GridRow, Judging
-from .time_estimate import epoch_seconds, epochs_done, measured_epoch_seconds
-
-RUNS, EVALUATIONS = "runs", "evaluations"
-FIGURES = {"mAP", *(f"{letter}@{k}" for letter in "PRF" for k in (1, 5, 10))}
-State = Literal["new", "begun", "trained", "finished"]
-
-
-class CompareError(IvrError):
-    """A comparison that cannot be made, in one line."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run to train and to judge.
-
-    Attributes:
-        row: what it is, but for the seed.
-        seed: of the run.
-        run: its folder.
-        config: what is trained.
-        judgings: how it is judged.
-    """
-
-    row: GridRow
-    seed: int
-    run: Path
-    config: RunConfig
-    judgings: tuple[Judging, ...]
+from .columns import Column, retrieval_columns
+from .compare_config import CompareConfig
+from .comparison_pictures import draw_grid, draw_retrieved, write_retrieved
+from .comparison_table import comparison_table
+from .evaluated_runs import ComparisonRow, read_rows
+from .generalisation import check_notes, checks_of
+from .grid import Grid, grid_of
+from .plan import ComparisonPlan, planned_runs
+from .preset_metrics import preset_metrics
+from .presets import GRID, PRESETS, RENAMED, Preset
+from .running import Outcome, outcomes
+from .table import Table
+from .table_formats import as_json, as_text, table_rows, write_table_files
+from .tasks import checked_tasks, unfinished
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a plan.
+@dataclass(frozen=True, repr=False)
+class ComparisonResult(TableResult):
+    """The table of a comparison and the runs that it lacks; its repr is the printed table.
 
     Attributes:
-        name: of its folder.
-        state: new; begun, to be resumed; trained, to be judged; or finished.
-        seconds: of training that is left, about; 0 where there is none.
-        measured: estimated from a few steps, since no run of the method has a history yet.
+        table: the table.
+        failures: runs that failed, with the last lines of their logs.
+        busy: names of the runs that were skipped because another process is running them.
+        files: files of the table and its picture.
     """
 
-    name: str
-    state: State
-    seconds: float
-    measured: bool
+    table: Table
+    failures: tuple[Outcome, ...]
+    busy: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary per row of the table: kind, heads, metrics and note."""
+        return table_rows(self.table)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table, the failures and the skipped runs as JSON values."""
+        return {
+            **as_json(self.table),
+            "failures": [
+                {"run": one.name, "failure": one.failure, "log": list(one.log)}
+                for one in self.failures
+            ],
+            "busy": list(self.busy),
+            "files": json_value(self.files),
+        }
+
+    def __repr__(self) -> str:
+        """Return the table as text, then one line per failed run."""
+        failed = [f"failed: {one.name}: {one.failure}" for one in self.failures]
+        return "\n".join([as_text(self.table), *failed])
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a task.
+def compare(
+    features: str | Path, out: str | Path, config: CompareConfig | None = None, **options: Any
+) -> ComparisonResult:
+    """Train and evaluate the runs that are missing and return one table of all.
 
-    Attributes:
-        name: of the run.
-        failure: why it failed, in one line; empty where it did not.
-        busy: another process is at it.
-        figures: mAP image to voice and voice to image, percent; None without them.
+    A run that fails ends no other run: the result names it, and the folder of the run holds its
+    messages in ``log.txt``.
+
+    Args:
+        features: folder that ``ivr extract`` wrote.
+        out: folder of the comparison; runs are shared by all tables in it.
+        config: what is compared; None for the defaults.
+        options: fields of :class:`CompareConfig`, which override ``config``.
+
+    Raises:
+        RunError: a folder that holds another run than the one asked for.
+        StoreError, ManifestError, DeviceError: see their modules.
+        ValueError: a choice that is not possible (most of them an OptionError).
     """
-
-    name: str
-    failure: str = ""
-    busy: bool = False
-    figures: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """The figures of one run by one distance.
-
-    Attributes:
-        folder: where they lie.
-        results: content of ``results.json``.
-        queries: average precision of every query, by direction.
-    """
-
-    folder: Path
-    results: Mapping[str, Any]
-    queries: Mapping[str, QueryMetrics]
+    chosen = chosen_config(config, options)
+    grid = _grid(Path(features), chosen)
+    done = run_grid(Path(features), Path(out), grid, jobs=chosen.jobs, threads=chosen.threads)
+    rows = read_rows(Path(out), grid)
+    table, files = write_table(Path(features), Path(out), grid, rows, chosen)
+    return ComparisonResult(
+        table,
+        tuple(outcome for outcome in done if outcome.failure),
+        tuple(outcome.name for outcome in done if outcome.busy),
+        tuple(files),
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class ComparisonRow:
-    """What stands in one line of a table: a row by one distance, with every finished seed.
-
-    Attributes:
-        row: what was trained.
-        distance: hamming, euclidean or matching.
-        by_sign: the outputs of a real-valued method are ranked by their signs.
-        evaluations: by seed.
-        check: what was asked.
-    """
-
-    row: GridRow
-    distance: str
-    by_sign: bool
-    evaluations: Mapping[int, Evaluation]
-    check: Check = PLAIN_CHECK
-
-
-def tasks(grid: Grid, out: Path) -> list[Task]:
-    """Return the runs of ``grid`` in ``out``, all those of a seed together."""
-    return [
-        Task(
-            row,
-            seed,
-            out / RUNS / grid.name(row, seed),
-            grid.config(row, seed),
-            tuple(grid.judgings(row, seed)),
-        )
-        for seed in grid.seeds
-        for row in grid.rows()
-    ]
-
-
-def plan(features: Path, out: Path, grid: Grid, threads: int = 1) -> list[PlannedRun]:
-    """Return what :func:`compare` would do, without doing it.
+def plan(
+    features: str | Path, out: str | Path, config: CompareConfig | None = None, **options: Any
+) -> ComparisonPlan:
+    """Return what :func:`compare` would do with the same arguments, without doing it.
 
     Raises:
         RunError: a folder that holds another run than the one asked for.
         StoreError, ManifestError: see their modules.
+        ValueError: a choice that is not possible (most of them an OptionError).
     """
-    asked = _checked(features, out, grid)
-    histories: dict[GridRow, list[float]] = {}
-    for task in asked:
-        histories.setdefault(task.row, []).extend(epochs_done(task.run))
-    measured: dict[tuple[str, tuple[str, ...]], float] = {}
-    return [_planned(features, task, histories, measured, threads) for task in asked]
+    chosen = chosen_config(config, options)
+    grid = _grid(Path(features), chosen)
+    runs = planned_runs(Path(features), Path(out), grid, chosen.threads)
+    return ComparisonPlan(tuple(runs), chosen.jobs)
 
 
-def plan_text(planned: Sequence[PlannedRun], jobs: int) -> str:
-    """Return the plan as a person reads it: runs that are left, how many, and for how long."""
-    left = [run for run in planned if run.state != "finished"]
-    lines = [
-        f"{run.state:<8} {run.name}" + (f", about {clock(run.seconds)}" if run.seconds else "")
-        for run in left
-    ]
-    counts = ", ".join(
-        f"{count} {name}"
-        for name in get_args(State)
-        if (count := sum(run.state == name for run in planned))
-    )
-    at_once = min(jobs or joblib.cpu_count(), max(1, len(left)))
-    whole = clock(sum(run.seconds for run in left) / at_once)
-    guess = ", by a few steps on this machine" if any(run.measured for run in left) else ""
-    lines.append(f"{len(planned)} runs: {counts}; about {whole} with {at_once} at once{guess}")
-    lines.append("Training alone; reading the features and coding come on top.")
-    return "\n".join(lines)
+def chosen_config(
+    config: CompareConfig | None, options: Mapping[str, Any] | None = None
+) -> CompareConfig:
+    """Return ``config`` with ``options`` over it, checked without the features.
+
+    An earlier name of a preset is replaced by its present one, with a message.
+
+    Raises:
+        ValueError: a choice that is not possible (most of them an OptionError).
+    """
+    chosen = with_options(config or CompareConfig(), options or {})
+    if chosen.preset in RENAMED:
+        say(f"the preset {chosen.preset} is now called {RENAMED[chosen.preset]}")
+        chosen = replace(chosen, preset=RENAMED[chosen.preset])
+    if chosen.preset not in PRESETS:
+        raise OptionError(f"no preset {chosen.preset!r}; there are {', '.join(PRESETS)}")
+    if chosen.metrics and PRESETS[chosen.preset].source != "results":
+        raise OptionError(f"the preset {chosen.preset} has metrics of its own: omit metrics")
+    for name in chosen.metrics:
+        if metric_of(name) is None:
+            known = ", ".join(name for metric in METRICS.values() for name in metric.names())
+            raise OptionError(f"no metric {name!r}; there are {known}")
+    grid_of(chosen)
+    return chosen
 
 
-def compare(
+def run_grid(
     features: Path, out: Path, grid: Grid, *, jobs: int = 1, threads: int = 1
 ) -> list[Outcome]:
-    """Train and judge what is missing, and return what became of it.
+    """Train and evaluate the runs of ``grid`` that are missing, and return what became of them.
 
     Args:
-        features: folder that ``ivr extract`` wrote.
+        features: folder of the features.
         out: folder of the comparison.
         grid: what is compared.
-        jobs: runs at once, 0 for one a core.
-        threads: of torch and BLAS in each of them; figures depend on it in their last digits,
+        jobs: runs at once, 0 for one per core.
+        threads: threads of torch and BLAS in each run; results depend on it in their last digits,
             which training amplifies.
 
     Raises:
         RunError: a folder that holds another run than the one asked for.
-        CompareError: a training process was ended from outside.
         StoreError, ManifestError, DeviceError: see their modules.
     """
     choose_device(grid.device)
-    left = [task for task in _checked(features, out, grid) if state(task) != "finished"]
-    outcomes = []
-    with interrupted_by_signals(), closing(_done(features, left, jobs, threads)) as done:
-        for outcome in progress(done, len(left), "runs"):
-            outcomes.append(outcome)
+    left = unfinished(checked_tasks(features, out, grid))
+    if not left:
+        return []
+    at_once = min(jobs or joblib.cpu_count(), len(left))
+    done = []
+    with interrupted_by_signals(), closing(outcomes(features, left, at_once, threads)) as found:
+        for outcome in progress(found, len(left), "runs"):
+            done.append(outcome)
             say(_outcome_text(outcome))
-    return outcomes
+    return done
 
 
-def read_lines(out: Path, grid: Grid) -> list[ComparisonRow]:
-    """Return the figures of all finished runs of ``grid`` in ``out``, in the order of its rows.
+def write_table(
+    features: Path, out: Path, grid: Grid, rows: Sequence[ComparisonRow], config: CompareConfig
+) -> tuple[Table, list[Path]]:
+    """Write the table of the preset of ``config`` in every format; return it and the files.
 
     Raises:
-        CompareError, RunError, StoreError: damaged figures.
+        CompareError, RunError, CurvesError: damaged files of a run.
     """
-    found: dict[tuple[GridRow, str], dict[int, Evaluation]] = {}
-    for task in tasks(grid, out):
-        for judging in task.judgings:
-            if _is_judged(task, judging):
-                by_seed = found.setdefault((task.row, judging.folder), {})
-                by_seed[task.seed] = _read_evaluation(task.run / EVALUATIONS / judging.folder)
-    lines = []
-    for row in grid.rows():
-        own = method_entry(row.variant.method).build.distance
-        for judging in grid.judgings(row, grid.seeds[0]):
-            distance, evaluations = judging.protocol.distance, found.get((row, judging.folder), {})
-            lines.append(
-                ComparisonRow(row, distance or own, judging.by_sign, evaluations, judging.check)
-            )
-    return lines
-
-
-def state(task: Task) -> State:
-    """Return how far the run of ``task`` is."""
-    if not (task.run / CONFIG).is_file():
-        return "new"
-    if not (task.run / CODES).is_file():
-        return "begun"
-    judged = all(_is_judged(task, judging) for judging in task.judgings)
-    return "finished" if judged else "trained"
-
-
-def _checked(features: Path, out: Path, grid: Grid) -> list[Task]:
-    """Return a task a folder; other runs in their place are refused before any training."""
-    asked = list({task.run: task for task in tasks(grid, out)}.values())
-    data = open_features(features)
-    check_runs(data, {task.run: task.config for task in asked if state(task) != "new"})
-    return asked
-
-
-def _epochs_left(task: Task) -> int:
-    """Return how many epochs there are to train; what is not trained in steps is one, done anew."""
-    method = method_entry(task.config.method).build
-    if not issubclass(method, TrainedMethod):
-        return 1
-    return (resolved(task.config.training, method).epochs or 0) - len(epochs_done(task.run))
-
-
-def _planned(
-    features: Path,
-    task: Task,
-    histories: Mapping[GridRow, list[float]],
-    measured: dict[tuple[str, tuple[str, ...]], float],
-    threads: int,
-) -> PlannedRun:
-    found = state(task)
-    if found in ("trained", "finished"):
-        return PlannedRun(task.run.name, found, 0.0, False)
-    left = _epochs_left(task)
-    known = epoch_seconds(histories, task.row)
-    alike = task.config.method, task.config.streams
-    if known is None and alike not in measured:
-        chosen = json.loads(describe_run(features, task.config))
-        measured[alike] = measured_epoch_seconds(chosen, threads)
-    seconds = measured[alike] if known is None else known
-    return PlannedRun(task.run.name, found, max(0, left) * seconds, known is None)
-
-
-def _done(
-    features: Path, left: Sequence[Task], jobs: int, threads: int
-) -> Generator[Outcome, None, None]:
-    """Yield outcomes as they come; processes, where there are any, end with the generator."""
-    if not left:
-        return
-    at_once = min(jobs or joblib.cpu_count(), len(left))
-    with _quiet_tracker(), joblib.parallel_config("loky", inner_max_num_threads=threads):
-        pool = joblib.Parallel(at_once, return_as="generator_unordered")
-        outcomes = pool(joblib.delayed(_do)(features, task, threads) for task in left)
-    try:
-        with closing(outcomes):
-            yield from outcomes
-    except BrokenExecutor as error:
-        raise CompareError(
-            "a training process was ended from outside, for lack of memory perhaps (give fewer "
-            "--jobs); what was finished is kept: call again"
-        ) from error
-
-
-@contextmanager
-def _quiet_tracker() -> Iterator[None]:
-    """Have what joblib starts now say nothing of semaphores: ended processes leave theirs to it."""
-    name, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
-    os.environ[name] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _do(features: Path, task: Task, threads: int) -> Outcome:
-    """Train and judge one run in this process; what it says is in its history."""
-    name = task.run.name
-    with torch_threads(threads), redirect_stderr(io.StringIO()):
-        try:
-            return Outcome(name, figures=_trained_and_judged(features, task))
-        except BusyError:
-            return Outcome(name, busy=True)
-        except IvrError as error:
-            return Outcome(name, failure=str(error))
-
-
-def _trained_and_judged(features: Path, task: Task) -> tuple[float, float]:
-    """Do what is left of ``task``, which another process may have done a part of by now."""
-    found = state(task)
-    if found == "new":
-        train_run(features, task.run, task.config)
-    elif found == "begun":
-        resume_run(task.run, features=features, device=task.config.device, expected=task.config)
-    results = []
-    for judging in task.judgings:
-        folder = task.run / EVALUATIONS / judging.folder
-        results.append(
-            read_json(folder / RESULTS)
-            if _is_judged(task, judging)
-            else _judged(features, task, judging)
-        )
-    own = results[0]
-    return own["image_to_voice"]["mAP"], own["voice_to_image"]["mAP"]
-
-
-def _judged(features: Path, task: Task, judging: Judging) -> dict[str, Any]:
-    """Return the figures, of voices that are changed first where the check says so."""
-    folder, change, codes = task.run / EVALUATIONS / judging.folder, judging.check.change, None
-    if change:
-        codes = encode_run(
-            task.run, features=features, out=folder / CODES, device=task.config.device,
-            change=change,
-        )  # fmt: skip
-    return evaluate(task.run, judging.protocol, codes=codes, out=folder).results
-
-
-def _is_judged(task: Task, judging: Judging) -> bool:
-    """Return whether the codes that are there now were judged so."""
-    folder = task.run / EVALUATIONS / judging.folder
-    if not (folder / RESULTS).is_file() or not (task.run / CODES).is_file():
-        return False
-    results = read_json(folder / RESULTS)
-    asked = asdict(completed(judging.protocol, read_config(task.run)))
-    told, codes, health = (results.get(name) for name in ("protocol", "codes", "health"))
-    made = open_table(task.run / CODES, CODES_KIND).config
-    # Changed voices are coded for their figures, whatever version made the codes of the run.
-    unknown = QUANTISATION not in made and not judging.check.change
-    return (
-        isinstance(told, dict)
-        and asdict(Protocol()) | told == asked  # earlier versions had no other choice
-        and isinstance(codes, dict)
-        and codes.get("model_sha256") == made["model"]
-        and isinstance(health, dict)  # figures of an earlier version have none
-        and (health.get(QUANTISATION) is None) == unknown
+    preset = PRESETS[config.preset]
+    columns = _columns(preset, config, grid.protocol)
+    shown = [row for row in rows if preset.by_sign or not row.by_sign]
+    checks = check_notes(grid.checks, grid.seeds) if _has_checks(preset) else []
+    table = comparison_table(
+        preset.text if not config.metrics else f"{preset.text} ({', '.join(config.metrics)})",
+        grid,
+        shown,
+        columns,
+        preset_metrics(preset.source, features, shown, columns),
+        reference=config.reference,
+        differences=preset.differences,
+        published=preset.published,
+        unit=preset.unit,
+        notes=(*preset.notes, *checks),
     )
+    files = write_table_files(out, config.preset, table)
+    return table, [*files, *_pictures(preset, out, config.preset, table, shown)]
 
 
-def _read_evaluation(folder: Path) -> Evaluation:
-    results = read_json(folder / RESULTS)
-    for found in (results, results.get("chance")):
-        for direction in DIRECTIONS:
-            if not isinstance(found, dict) or not set(found.get(direction, ())) >= FIGURES:
-                raise CompareError(f"{folder / RESULTS}: damaged; remove {folder} and call again")
-    return Evaluation(folder, results, read_queries(folder / QUERIES))
+def _grid(features: Path, config: CompareConfig) -> Grid:
+    """Return the grid of ``config``, with the checks that the features allow if it has any."""
+    if _has_checks(PRESETS[config.preset]):
+        return grid_of(config, checks_of(open_features(features)))
+    return grid_of(config)
+
+
+def _has_checks(preset: Preset) -> bool:
+    return preset.source == "generalisation"
+
+
+def _columns(preset: Preset, config: CompareConfig, protocol: str) -> tuple[Column, ...]:
+    """Return the columns of the table, with the metrics that only relevance by pair has."""
+    if config.metrics:
+        return retrieval_columns(config.metrics)
+    relevance = PROTOCOLS[protocol].relevance
+    if preset.source != "results" or relevance == "class" or not preset.columns[0].direction:
+        return preset.columns
+    own = [m for m in METRICS.values() if relevance in m.relevance and "class" not in m.relevance]
+    names = dict.fromkeys(column.name for column in preset.columns)
+    return retrieval_columns((*names, *(name for metric in own for name in metric.names())))
+
+
+def _pictures(
+    preset: Preset, out: Path, name: str, table: Table, rows: Sequence[ComparisonRow]
+) -> list[Path]:
+    if preset.picture == "curves":
+        return [
+            write_retrieved(out / f"{name}-points.csv", rows),
+            draw_retrieved(out / f"{name}.png", rows, table.title),
+        ]
+    if preset.picture == "grid":
+        return [draw_grid(out / f"{name}.png", table, GRID, ("gamma", "eta"))]
+    return []
 
 
 def _outcome_text(outcome: Outcome) -> str:
     if outcome.busy:
-        return f"{outcome.name}: left to another process that is at it"
-    if outcome.figures is None:
+        return f"{outcome.name}: skipped, another process is running it"
+    if outcome.mean_average_precision is None:
         return f"{outcome.name}: failed"
-    image_to_voice, voice_to_image = outcome.figures
+    image_to_voice, voice_to_image = outcome.mean_average_precision
     return f"{outcome.name}: mAP {image_to_voice:.2f} / {voice_to_image:.2f}"

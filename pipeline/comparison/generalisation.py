@@ -1,4 +1,4 @@
-"""Honest checks: what is kept from a run, and what it is asked then."""
+"""Generalisation checks: items kept from training, and the evaluation on them."""
 
 import hashlib
 import re
@@ -10,19 +10,19 @@ from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.evaluation.protocol import Classes, Protocol
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 
-SHARE = 0.25  # of the classes that are left out
-NOISE = "noise="  # of a change, before the signal-to-noise ratio in dB
+SHARE = 0.25  # share of the classes that is left out
+NOISE = "noise="  # begins a change; the signal-to-noise ratio in dB follows
 LONGEST = 40  # characters of a speaker in the name of a run
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What a run never sees: neither trained on nor used to choose the model.
+    """Items that a run neither trains on nor uses to choose the epoch.
 
     Attributes:
-        captions: every sentence that the test split speaks.
-        classes: share of the classes, drawn by the seed.
-        speakers: of whom the seed leaves out one.
+        captions: leave out every sentence of the test split.
+        classes: share of the classes that is left out, drawn by the seed.
+        speakers: speakers of whom the seed leaves out one.
     """
 
     captions: bool = False
@@ -30,11 +30,11 @@ class LeftOut:
     speakers: tuple[str, ...] = ()
 
     def speaker(self, seed: int) -> str:
-        """Return who is left out: seeds in a row leave out one after another."""
+        """Return the speaker who is left out; consecutive seeds leave out one after another."""
         return self.speakers[seed % len(self.speakers)]
 
     def choices(self, seed: int) -> dict[str, Any]:
-        """Return what of a run's config says so."""
+        """Return the fields of a run's config that leave the items out."""
         return {
             "unseen_captions": self.captions,
             "unseen_classes": self.classes,
@@ -42,7 +42,7 @@ class LeftOut:
         }
 
     def name(self, seed: int) -> str:
-        """Return the part of the name of a run folder, ``""`` where nothing is left out."""
+        """Return the part of the name of a run folder, ``""`` if nothing is left out."""
         parts = (
             "unseen_captions" if self.captions else "",
             f"unseen_classes={self.classes:g}" if self.classes else "",
@@ -56,16 +56,16 @@ NOTHING = LeftOut()
 
 @dataclass(frozen=True)
 class Check:
-    """One question to every method, and what is kept from it before it is asked.
+    """One evaluation of every method, after training without some items.
 
     Attributes:
-        label: in the table.
-        left_out: of training.
-        name: of the folder of the figures; ``""`` where the protocol is not changed.
-        voices: all, whatever the protocol says; None for the protocol's.
+        label: name in the table.
+        left_out: items that are kept from training.
+        name: name of the folder of the results; ``""`` if the protocol is not changed.
+        voices: use all voices; None for the voices of the protocol.
         classes: see :class:`ivr.pipeline.evaluation.protocol.Protocol`.
-        speaker: ask with the voices of the one who is left out, or of all others; None of all.
-        change: of the voices that are asked with and searched, ``""`` for none.
+        speaker: use the voices of the speaker who is left out, or of all others; None for all.
+        change: change of the voices of queries and database, ``""`` for none.
     """
 
     label: str = "plain"
@@ -91,10 +91,10 @@ PLAIN_CHECK = Check()
 
 
 def checks_of(data: FeatureDataset) -> tuple[Check, ...]:
-    """Return the checks that the manifest of ``data`` allows.
+    """Return the checks that ``data`` allows.
 
     Raises:
-        ChangeError: rows of a noise that is none.
+        ChangeError: voices with a noise that cannot be read.
     """
     checks = [PLAIN_CHECK, Check("all voices of an image", name="all-voices", voices="all")]
     voices = data.voice_items()
@@ -122,7 +122,7 @@ def checks_of(data: FeatureDataset) -> tuple[Check, ...]:
 
 
 def check_notes(checks: tuple[Check, ...], seeds: tuple[int, ...]) -> list[str]:
-    """Return what a reader of the figures must know of the checks."""
+    """Return the notes below a table of ``checks`` with ``seeds``."""
     left = {check.left_out for check in checks}
     speakers = next((found for found in left if found.speakers), None)
     noisy = any(check.change for check in checks)
@@ -137,9 +137,9 @@ def check_notes(checks: tuple[Check, ...], seeds: tuple[int, ...]) -> list[str]:
         if not there
     ]
     notes = [
-        "What was never heard or seen was neither trained on nor used to choose the model. "
-        "'of plain' is the share of the plain run's mAP with the same seed; chance differs "
-        "between the checks, since they search other items.",
+        "Items that were never heard or seen were neither trained on nor used to choose the "
+        "epoch. 'of plain' is the share of the mAP of the plain run with the same seed; chance "
+        "differs between the checks, since they search other items.",
     ]
     if any(found.classes for found in left):
         share = f"{100 * SHARE:.0f} %"
@@ -159,8 +159,8 @@ def _speaker_note(left_out: LeftOut, seeds: tuple[int, ...]) -> str:
     named = ", ".join(f"{name} (seed {seed})" for seed, name in told.items())
     missing = f"; never left out: {', '.join(rest)} (give more --seeds)" if rest else ""
     return (
-        f"Speakers, one a seed: {named}{missing}. Asked with and searched are all voices of the "
-        "one who was left out, or of all others."
+        f"Speakers, one per seed: {named}{missing}. Queries and database are all voices of the "
+        "speaker who was left out, or of all others."
     )
 
 
@@ -173,6 +173,6 @@ def _decibels(change: str) -> float:
 
 
 def _plain(name: str) -> str:
-    """Return ``name`` as part of the name of a folder; other names stay others."""
+    """Return ``name`` as part of the name of a folder; different names stay different."""
     kept = re.sub(r"[^\w.+]", "_", name)[:LONGEST]
     return kept if kept == name else f"{kept}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -1,62 +1,35 @@
-"""What is compared: methods x bits x voice streams x voices, each trained with every seed."""
+"""The grid of a comparison: variants x bits x streams x voices, each trained with every seed."""
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, reduce
+from typing import Any
 
 from pydantic import NonNegativeInt
 
 from ivr.config import config
-from ivr.hashing.methods import method_entry, method_names
+from ivr.hashing.method import TrainedMethod
+from ivr.hashing.methods import method_entry
+from ivr.hashing.trainer import resolved
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.datasets.splits import splits_of_cut
+from ivr.pipeline.datasets.splits import Cut, splits_of_cut
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runs.run_config import RunConfig, Voices
 from ivr.pipeline.runtime.config_options import OptionError, configured
 
+from .compare_config import CompareConfig
 from .generalisation import NOTHING, PLAIN_CHECK, Check, LeftOut
+from .presets import EACH_STREAM, PRESETS
+from .variants import TRAINING, Variant, plain_variants, with_settings
 
-LOOP = "training"
-EACH_STREAM = (*((stream,) for stream in STREAMS), STREAMS)
-CUTS = {"dvan": "80/10/10"}  # of protocols that name another one than 80/20
-LONGEST = 60  # characters of settings in the name of a run
+CUTS: dict[str, Cut] = {"dvan": "80/10/10"}
+"""Shares of the protocols that do not use 80/20."""
 
-
-@dataclass(frozen=True)
-class Variant:
-    """A method with its settings, as one line of a table names it.
-
-    Attributes:
-        label: in the table.
-        method: a name that :func:`ivr.hashing.methods.method_entry` knows.
-        settings: ``NAME=VALUE`` of the method, ``training.NAME=VALUE`` of its training; of two with
-            one name the last holds.
-    """
-
-    label: str
-    method: str
-    settings: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse a method that is not there."""
-        method_entry(self.method)
-
-    def last_settings(self) -> tuple[str, ...]:
-        """Return the settings that hold, in alphabetical order."""
-        by_name = {setting.partition("=")[0]: setting for setting in self.settings}
-        return tuple(by_name[name] for name in sorted(by_name))
-
-    def departs(self, setting: str) -> bool:
-        """Return whether ``setting`` is another than the default."""
-        kind, rest = method_entry(self.method).config, setting
-        if setting.startswith(f"{LOOP}."):
-            kind, rest = TrainConfig, setting.removeprefix(f"{LOOP}.")
-        try:
-            return bool(configured(kind, [rest]) != kind())
-        except OptionError:  # it needs others beside it
-            return True
+LONGEST = 60
+"""Characters of settings in the name of a run folder; longer ones become a digest."""
 
 
 @config
@@ -66,9 +39,9 @@ class GridRow:
     Attributes:
         variant: method and settings.
         bits: length of the codes.
-        streams: of MFCC, delta and delta-delta.
-        voices: that are trained on, one an image or all.
-        left_out: what it never sees.
+        streams: streams of the voice input: MFCC, delta and delta-delta.
+        voices: voices to train on, one per image or all.
+        left_out: items that are kept from training.
     """
 
     variant: Variant
@@ -79,14 +52,14 @@ class GridRow:
 
 
 @dataclass(frozen=True)
-class Judging:
-    """How the runs of a row are judged with one seed.
+class EvaluationPlan:
+    """One evaluation of a run.
 
     Attributes:
-        folder: name of that of the figures.
-        check: what is asked of them.
+        folder: name of its folder, below ``evaluations`` of the run.
+        check: the generalisation check that it belongs to.
         by_sign: the outputs of a real-valued method are ranked by their signs.
-        protocol: every choice.
+        protocol: every choice of the evaluation.
     """
 
     folder: str
@@ -102,13 +75,13 @@ class Grid:
     Attributes:
         variants: methods with their settings.
         bits: lengths of the codes.
-        streams: what voice ends see.
-        voices: that are trained on.
-        seeds: of splits, drawn voices, weights and batches.
-        protocol: of :data:`ivr.pipeline.evaluation.protocol.PROTOCOLS`, for all.
-        cut: of the images, 80/20 or 80/10/10; ``""`` for that of the protocol.
-        device: to train on.
-        checks: what is asked of every method; those that leave out the same share a run.
+        streams: voice streams of the voice input.
+        voices: voices to train on.
+        seeds: seeds of splits, drawn voices, weights and batches.
+        protocol: a name of :data:`ivr.pipeline.evaluation.protocol.PROTOCOLS`, for all rows.
+        cut: shares of the split, 80/20 or 80/10/10; ``""`` for those of the protocol.
+        device: device to train on.
+        checks: generalisation checks of every method; checks that leave out the same share a run.
     """
 
     variants: tuple[Variant, ...]
@@ -117,23 +90,23 @@ class Grid:
     voices: tuple[Voices, ...] = ("one",)
     seeds: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
     protocol: str = "divh"
-    cut: str = ""
+    cut: Cut | str = ""
     device: str = "auto"
     checks: tuple[Check, ...] = (PLAIN_CHECK,)
 
     def __post_init__(self) -> None:
-        """Check the choices, those of every run among them."""
+        """Check the choices, including those of every run."""
         for name in ("variants", "bits", "streams", "voices", "seeds", "checks"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} must be given, each once, got {_listed(values)}")
+                raise OptionError(f"{name} must be given, each once, got {_listed(values)}")
         if self.protocol not in PROTOCOLS:
-            raise ValueError(f"no protocol {self.protocol!r}; there are {', '.join(PROTOCOLS)}")
+            raise OptionError(f"no protocol {self.protocol!r}; there are {', '.join(PROTOCOLS)}")
         for row in self.rows():
             self.config(row, self.seeds[0])
 
     def rows(self) -> list[GridRow]:
-        """Return the rows, those of one number of bits together."""
+        """Return the rows, those with one number of bits together."""
         return [
             GridRow(variant, bits, streams, voices, left_out)
             for bits in self.bits
@@ -144,13 +117,11 @@ class Grid:
         ]
 
     def share(self) -> str:
-        """Return the cut of the images."""
+        """Return the shares of the split."""
         return self.cut or CUTS.get(self.protocol, "80/20")
 
     def config(self, row: GridRow, seed: int) -> RunConfig:
-        """Return what is trained for ``row`` with ``seed``."""
-        settings = row.variant.last_settings()
-        loop = [setting for setting in settings if setting.startswith(f"{LOOP}.")]
+        """Return the configuration of the run of ``row`` with ``seed``."""
         return RunConfig(
             method=row.variant.method,
             bits=row.bits,
@@ -158,24 +129,30 @@ class Grid:
             streams=row.streams,
             seed=seed,
             split=splits_of_cut(self.share(), seed),
-            options=tuple(setting for setting in settings if setting not in loop),
-            training=configured(TrainConfig, [s.removeprefix(f"{LOOP}.") for s in loop]),
+            options=tuple(row.variant.method_settings()),
+            training=configured(TrainConfig, row.variant.training_settings()),
             device=self.device,
             **row.left_out.choices(seed),
         )
 
     def name(self, row: GridRow, seed: int) -> str:
-        """Return the name of the run folder, which says all that is not a default."""
-        settings = ",".join(filter(row.variant.departs, row.variant.last_settings()))
-        if len(settings) > LONGEST or not re.fullmatch(r"[\w=.,+-]*", settings):
-            settings = hashlib.sha256(settings.encode()).hexdigest()[:12]
-        cut = "" if self.share() == "80/20" else self.share().replace("/", "+")
-        parts = (row.variant.method, row.bits, streams_name(row.streams), row.voices, settings, cut)
-        named = (*parts, row.left_out.name(seed), seed)
-        return "-".join(str(part) for part in named if part != "")
+        """Return the name of the run folder: all choices that differ from the defaults."""
+        return self._name(row, seed, settings_that_differ(row.variant))
 
-    def judgings(self, row: GridRow, seed: int) -> list[Judging]:
-        """Return how a run of ``row`` is judged: by its own distance, and after sign."""
+    def earlier_name(self, row: GridRow, seed: int) -> str:
+        """Return the name that earlier versions gave to the run folder.
+
+        They compared each setting with the default as written, before the method's own defaults of
+        training were filled in.
+        """
+        settings = filter(
+            lambda setting: _written_otherwise(row.variant.method, setting),
+            row.variant.last_settings(),
+        )
+        return self._name(row, seed, tuple(settings))
+
+    def evaluation_plans(self, row: GridRow, seed: int) -> list[EvaluationPlan]:
+        """Return the evaluations of a run of ``row``: by its own distance, and after sign."""
         real = method_entry(row.variant.method).build.distance != "hamming"
         found = []
         for check in self.checks:
@@ -183,55 +160,73 @@ class Grid:
                 own = check.protocol(PROTOCOLS[self.protocol], seed)
                 name = "-".join(filter(None, (check.name, check.change)))
                 end = f"-{name}" if name else ""
-                found.append(Judging(f"{self.protocol}-own{end}", check, False, own))
+                found.append(EvaluationPlan(f"{self.protocol}-own{end}", check, False, own))
                 if real:
                     signs = replace(own, distance="hamming")
-                    found.append(Judging(f"{self.protocol}-hamming{end}", check, True, signs))
+                    found.append(
+                        EvaluationPlan(f"{self.protocol}-hamming{end}", check, True, signs)
+                    )
         return found
 
-
-def plain_variants(methods: Sequence[str]) -> tuple[Variant, ...]:
-    """Return ``methods`` as they are; ``all`` stands for every method.
-
-    Raises:
-        ValueError: no such method.
-    """
-    names = method_names() if tuple(methods) == ("all",) else tuple(methods)
-    return tuple(Variant(name, name) for name in names)
+    def _name(self, row: GridRow, seed: int, settings: Sequence[str]) -> str:
+        text = ",".join(settings)
+        if len(text) > LONGEST or not re.fullmatch(r"[\w=.,+-]*", text):
+            text = hashlib.sha256(text.encode()).hexdigest()[:12]
+        cut = "" if self.share() == "80/20" else self.share().replace("/", "+")
+        parts = (row.variant.method, row.bits, streams_name(row.streams), row.voices, text, cut)
+        return "-".join(str(part) for part in (*parts, row.left_out.name(seed), seed) if part != "")
 
 
-def with_settings(variants: Sequence[Variant], given: Sequence[str]) -> tuple[Variant, ...]:
-    """Return ``variants`` with what the user sets, which a variant's own settings override.
-
-    Args:
-        variants: methods with their settings.
-        given: ``METHOD.NAME=VALUE`` for one method, ``training.NAME=VALUE`` for how all those are
-            trained that are trained at all.
+def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -> Grid:
+    """Return the grid that ``chosen`` describes, completed by its preset.
 
     Raises:
-        OptionError: of no method that is compared.
+        ValueError: a choice that is not possible (most of them an OptionError).
     """
-    compared = {variant.method for variant in variants}
-    for setting in given:
-        # A method of the form module:Class may have dots itself.
-        head = next((m for m in compared if setting.startswith(f"{m}.")), setting.partition(".")[0])
-        dot, rest = setting[len(head) : len(head) + 1], setting[len(head) + 1 :]
-        if not dot or "=" in head or "=" not in rest:
-            raise OptionError(
-                f"{setting!r} is not of the form METHOD.NAME=VALUE or {LOOP}.NAME=VALUE"
-            )
-        if head != LOOP and head not in compared:
-            raise OptionError(
-                f"{setting}: {head} is not compared; compared are {', '.join(sorted(compared))}"
-            )
-    return tuple(
-        Variant(
-            variant.label,
-            variant.method,
-            (*_of_method(variant.method, given), *variant.settings),
-        )
-        for variant in variants
+    preset = PRESETS[chosen.preset]
+    if preset.variants and chosen.methods:
+        method = preset.variants[0].method
+        raise OptionError(f"the preset {chosen.preset} compares variants of {method}: omit methods")
+    variants = preset.variants or plain_variants(chosen.methods or preset.methods)
+    labels = [variant.label for variant in variants]
+    if chosen.reference is not None and chosen.reference not in labels:
+        raise OptionError(f"no row {chosen.reference!r} to refer to; there are {', '.join(labels)}")
+    streams: list[tuple[str, ...]] = []
+    for text in chosen.streams:
+        streams += EACH_STREAM if text == "each" else (tuple(text.split(",")),)
+    epochs = () if chosen.epochs is None else (f"{TRAINING}.epochs={chosen.epochs}",)
+    return Grid(
+        with_settings(variants, (*epochs, *chosen.set)),
+        tuple(chosen.bits),
+        tuple(streams) or preset.streams,
+        tuple(chosen.voices),
+        tuple(range(chosen.first_seed, chosen.first_seed + chosen.seeds)),
+        chosen.protocol or preset.protocol,
+        chosen.split or "",
+        chosen.device,
+        checks,
     )
+
+
+@cache
+def settings_that_differ(variant: Variant) -> tuple[str, ...]:
+    """Return the settings of ``variant`` that differ from the defaults, in one spelling each.
+
+    A setting is left out if the run is the same without it; the defaults of training are those of
+    the method. ``gamma=0.50`` is returned as ``gamma=0.5``.
+    """
+    entry = method_entry(variant.method)
+
+    def own(settings: Sequence[str]) -> Any:
+        return configured(entry.config, settings)
+
+    def training(settings: Sequence[str]) -> Any:
+        chosen = configured(TrainConfig, settings)
+        return resolved(chosen, entry.build) if issubclass(entry.build, TrainedMethod) else chosen
+
+    loop = _needed(training, variant.training_settings())
+    found = [*_needed(own, variant.method_settings()), *(f"{TRAINING}.{text}" for text in loop)]
+    return tuple(sorted(found, key=lambda setting: setting.partition("=")[0]))
 
 
 def streams_name(streams: Sequence[str]) -> str:
@@ -239,11 +234,37 @@ def streams_name(streams: Sequence[str]) -> str:
     return "stack" if tuple(streams) == STREAMS else "+".join(streams)
 
 
-def _of_method(method: str, given: Sequence[str]) -> list[str]:
-    trained = method_entry(method).trained
-    own = [s.removeprefix(f"{method}.") for s in given if s.startswith(f"{method}.")]
-    loop = [s for s in given if s.startswith(f"{LOOP}.")]
-    return [*(loop if trained else []), *own]
+def _needed(make: Callable[[Sequence[str]], Any], settings: Sequence[str]) -> list[str]:
+    """Return the settings without which ``make`` gives another config, their values as text."""
+    whole, kept = make(settings), list(settings)
+    for setting in settings:
+        rest = [other for other in kept if other != setting]
+        try:
+            if make(rest) == whole:
+                kept = rest
+        except OptionError:  # the others are refused without it
+            continue
+    names = [setting.partition("=")[0].strip() for setting in kept]
+    return [f"{name}={_text(reduce(getattr, name.split('.'), whole))}" for name in names]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return str(value).removesuffix(".0")
+
+
+def _written_otherwise(method: str, setting: str) -> bool:
+    """Return whether ``setting`` by itself changes the default config as it is written."""
+    kind, rest = method_entry(method).config, setting
+    if setting.startswith(f"{TRAINING}."):
+        kind, rest = TrainConfig, setting.removeprefix(f"{TRAINING}.")
+    try:
+        return bool(configured(kind, [rest]) != kind())
+    except OptionError:  # it needs others beside it
+        return True
 
 
 def _listed(values: Sequence[object]) -> str:

@@ -1,4 +1,4 @@
-"""How long one query takes: to code it, and to rank what is searched by the method's distance."""
+"""Time of one query: to code it, and to rank the searched items by the method's distance."""
 
 import time
 from collections.abc import Callable
@@ -24,13 +24,13 @@ QUERIES, REPEATS = 20, 5
 def query_milliseconds(features: Path, run: Path, *, by_sign: bool) -> dict[str, float]:
     """Return the milliseconds of one query on one thread of the CPU, by key of the column.
 
-    The vectors of the query and the codes of what is searched, the test split, are in memory. A
-    query takes the median of some repetitions, the figure is the median of some queries.
+    The vectors of the query and the codes of the searched items, the test split, are in memory. The
+    time of a query is the median of some repetitions; the value is the median of some queries.
 
     Args:
-        features: that the run was trained on.
+        features: features that the run was trained on.
         run: a finished run.
-        by_sign: rank codes, whatever the method's distance is.
+        by_sign: rank by codes, whatever the distance of the method is.
     """
     data, config = open_features(features), read_config(run)
     model = load_model(run, config, torch.device("cpu"))
@@ -80,7 +80,7 @@ def _voice_coders(
 def _ranker(
     outputs: np.ndarray, gallery: CodedItems, model: Method, measure: Measure | None, direction: str
 ) -> Callable[[], np.ndarray]:
-    """Return what ranks all of ``gallery`` for one query with ``outputs`` [1, width]."""
+    """Return a function that ranks all of ``gallery`` for a query with ``outputs`` [1, width]."""
     if measure is None:
         code, count = packed_codes(outputs, model.sizes.bits), len(gallery.names)
         return lambda: top_k(code, gallery.codes, count)[0]

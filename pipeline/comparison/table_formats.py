@@ -1,4 +1,4 @@
-"""One table as text, Markdown, LaTeX, CSV and JSON."""
+"""A table as text, Markdown, LaTeX, CSV and JSON."""
 
 import csv
 import io
@@ -11,7 +11,8 @@ from typing import Any
 from ivr.features.atomic_files import replaced
 from ivr.pipeline.runtime.digests import record_digests
 
-from .comparison_table import Column, Spread, Table, TableRow
+from .columns import Column
+from .table import Spread, Table, TableRow
 
 WIDTH = 100
 LATEX = {
@@ -34,14 +35,12 @@ LATEX = {
 
 
 def as_text(table: Table) -> str:
-    """Return ``table`` for a terminal, a block under another."""
+    """Return ``table`` for a terminal, its blocks one below another."""
     footnotes = _footnotes(table)
     parts = [table.title]
     for columns in _blocks(table):
         rows = [[*table.heads, *(column.head for column in columns)]]
-        rows += [
-            _row(table, line, columns, footnotes, "[{}]".format) for line in _of(table, columns)
-        ]
+        rows += [_row(table, row, columns, footnotes, "[{}]".format) for row in _of(table, columns)]
         parts.append("\n".join(_aligned(rows, len(table.heads))))
     parts.append("\n".join(_wrapped(note) for note in _notes(table, footnotes, "[{}]".format)))
     return "\n\n".join(parts)
@@ -54,8 +53,8 @@ def as_markdown(table: Table) -> str:
     for columns in _blocks(table):
         heads = [*table.heads, *(column.head for column in columns)]
         rows = [
-            _row(table, line, columns, footnotes, "[{}]".format, "**{}**".format)
-            for line in _of(table, columns)
+            _row(table, row, columns, footnotes, "[{}]".format, "**{}**".format)
+            for row in _of(table, columns)
         ]
         parts.append(
             "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
@@ -74,11 +73,11 @@ def as_latex(table: Table) -> str:
         lines += [f"\\begin{{tabular}}{{{'l' * len(table.heads)}{'r' * len(columns)}}}"]
         lines += [r"\toprule", _latex_row(map(_escaped, heads)), r"\midrule"]
         kind = "measured"
-        for line in _of(table, columns):
-            if line.kind == "published" != kind:
+        for row in _of(table, columns):
+            if row.kind == "published" != kind:
                 lines.append(r"\midrule")
-            kind = line.kind
-            lines.append(_latex_row(_latex_cells(table, line, columns, footnotes)))
+            kind = row.kind
+            lines.append(_latex_row(_latex_cells(table, row, columns, footnotes)))
         lines += [r"\bottomrule", r"\end{tabular}", ""]
     notes = _notes(table, footnotes, "[{}]".format)
     lines += [r"\footnotesize", *(f"{_escaped(note)}\\par" for note in notes), r"\end{table}"]
@@ -86,15 +85,29 @@ def as_latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Return ``table`` as CSV, a line a row: heads, then every figure with its deviation."""
+    """Return ``table`` as CSV, one line per row: heads, then every metric with its deviation."""
     file = io.StringIO()
-    names = _value_names(table)
-    writer = csv.DictWriter(file, ["kind", *table.heads, *names, "note"], lineterminator="\n")
+    names = ["kind", *table.heads, *_value_names(table), "note"]
+    writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
-    for line in table.lines:
-        values = {name: _plain(value) for name, value in _values(line).items()}
-        writer.writerow({"kind": line.kind, **line.heads, **values, "note": line.note})
+    for row in table_rows(table):
+        writer.writerow({name: _plain(value) for name, value in row.items()})
     return file.getvalue()
+
+
+def table_rows(table: Table) -> list[dict[str, Any]]:
+    """Return one dictionary per row, all with the same keys; unknown values are ``None``."""
+    names = dict.fromkeys(_value_names(table))
+    return [
+        {
+            "kind": row.kind,
+            **{head: row.heads.get(head, "") for head in table.heads},
+            **names,
+            **_values(row),
+            "note": row.note,
+        }
+        for row in table.rows
+    ]
 
 
 def as_json(table: Table) -> dict[str, Any]:
@@ -102,23 +115,23 @@ def as_json(table: Table) -> dict[str, Any]:
     return {
         "title": table.title,
         "lines": [
-            {"kind": line.kind, **line.heads, "figures": _values(line), "note": line.note}
-            for line in table.lines
+            {"kind": row.kind, **row.heads, "figures": _values(row), "note": row.note}
+            for row in table.rows
         ],
         "notes": list(table.notes),
     }
 
 
 def write_table_files(folder: Path, name: str, table: Table) -> list[Path]:
-    """Write ``table`` into ``folder`` in every form and return the files."""
-    forms = {
+    """Write ``table`` into ``folder`` in every format and return the files."""
+    formats = {
         "csv": as_csv(table),
         "md": as_markdown(table),
         "tex": as_latex(table),
         "json": json.dumps(as_json(table), indent=2, ensure_ascii=False) + "\n",
     }
-    paths = [folder / f"{name}.{ending}" for ending in forms]
-    for path, text in zip(paths, forms.values(), strict=True):
+    paths = [folder / f"{name}.{ending}" for ending in formats]
+    for path, text in zip(paths, formats.values(), strict=True):
         with replaced(path) as partial:
             partial.write_text(text, encoding="utf-8")
     record_digests(folder, [path.name for path in paths])
@@ -132,18 +145,18 @@ def _blocks(table: Table) -> list[list[Column]]:
 
 
 def _of(table: Table, columns: Sequence[Column]) -> list[TableRow]:
-    """Return the lines of a block: published ones and chance only where they say something."""
+    """Return the rows of a block; published rows and chance only if they have a cell in it."""
     keys = {column.key for column in columns}
     differences = columns[0].block == "differences"
     return [
-        line
-        for line in table.lines
-        if keys & set(line.cells) or (line.kind == "measured" and not differences)
+        row
+        for row in table.rows
+        if keys & set(row.cells) or (row.kind == "measured" and not differences)
     ]
 
 
 def _footnotes(table: Table) -> list[str]:
-    return list(dict.fromkeys(line.note for line in table.lines if line.note))
+    return list(dict.fromkeys(row.note for row in table.rows if row.note))
 
 
 def _notes(table: Table, footnotes: Sequence[str], mark: Callable[[int], str]) -> list[str]:
@@ -153,16 +166,16 @@ def _notes(table: Table, footnotes: Sequence[str], mark: Callable[[int], str]) -
 
 def _row(
     table: Table,
-    line: TableRow,
+    row: TableRow,
     columns: Sequence[Column],
     footnotes: Sequence[str],
     mark: Callable[[int], str],
     bold: Callable[[str], str] = str,
 ) -> list[str]:
-    heads = [line.heads.get(head, "") for head in table.heads]
-    if line.note:
-        heads[0] += f" {mark(footnotes.index(line.note) + 1)}"
-    cells = [line.cells.get(column.key) for column in columns]
+    heads = [row.heads.get(head, "") for head in table.heads]
+    if row.note:
+        heads[0] += f" {mark(footnotes.index(row.note) + 1)}"
+    cells = [row.cells.get(column.key) for column in columns]
     return heads + [
         "" if cell is None else bold(cell.text) if cell.best else cell.text for cell in cells
     ]
@@ -184,14 +197,14 @@ def _wrapped(note: str) -> str:
 
 
 def _latex_cells(
-    table: Table, line: TableRow, columns: Sequence[Column], footnotes: Sequence[str]
+    table: Table, row: TableRow, columns: Sequence[Column], footnotes: Sequence[str]
 ) -> list[str]:
-    row = _row(table, line, columns, footnotes, "[{}]".format)
+    texts = _row(table, row, columns, footnotes, "[{}]".format)
     bold = [False] * len(table.heads)
-    bold += [bool((cell := line.cells.get(column.key)) and cell.best) for column in columns]
+    bold += [bool((cell := row.cells.get(column.key)) and cell.best) for column in columns]
     return [
         f"\\textbf{{{_escaped(text)}}}" if is_bold else _escaped(text)
-        for text, is_bold in zip(row, bold, strict=True)
+        for text, is_bold in zip(texts, bold, strict=True)
     ]
 
 
@@ -203,10 +216,10 @@ def _escaped(text: str) -> str:
     return "".join(LATEX.get(letter, letter) for letter in text)
 
 
-def _values(line: TableRow) -> dict[str, float | None]:
+def _values(row: TableRow) -> dict[str, float | None]:
     return {
         f"{key}{end}": value
-        for key, cell in line.cells.items()
+        for key, cell in row.cells.items()
         for end, value in cell.values().items()
         if not (isinstance(cell, Spread) and end and value is None)
     }
@@ -214,7 +227,7 @@ def _values(line: TableRow) -> dict[str, float | None]:
 
 def _value_names(table: Table) -> list[str]:
     """Return the names of all values, those of one column together."""
-    names = dict.fromkeys(name for line in table.lines for name in _values(line))
+    names = dict.fromkeys(name for row in table.rows for name in _values(row))
     order = {column.key: place for place, column in enumerate(table.columns)}
     return sorted(names, key=lambda name: order[_column_of(name, order)])
 
@@ -223,5 +236,7 @@ def _column_of(name: str, keys: Iterable[str]) -> str:
     return max((key for key in keys if name == key or name.startswith(f"{key}.")), key=len)
 
 
-def _plain(value: float | None) -> str:
+def _plain(value: str | float | None) -> str:
+    if isinstance(value, str):
+        return value
     return "" if value is None else f"{value:.6g}"

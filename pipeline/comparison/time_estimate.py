@@ -1,4 +1,4 @@
-"""How long training takes: as long as runs like it took, or as a few steps say."""
+"""Estimates of training time, from the histories of similar runs or from a few steps."""
 
 import json
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from ivr.pipeline.runtime.threads import torch_threads
 
 from .grid import GridRow
 
-STEPS = 4  # that are timed, the first of them to warm up
-MOST_AT_ONCE = 64  # pairs that a method without steps is timed on
+STEPS = 4  # steps that are timed; the first one warms up
+MOST_AT_ONCE = 64  # pairs on which a method without steps is timed
 
 
 def epochs_done(run: Path) -> list[float]:
@@ -41,11 +41,11 @@ def epochs_done(run: Path) -> list[float]:
 
 
 def epoch_seconds(histories: Mapping[GridRow, list[float]], row: GridRow) -> float | None:
-    """Return the mean time of an epoch of ``row``, or of its method; None where there is none yet.
+    """Return the mean time of an epoch of ``row``, or of its method; None without a history.
 
     Args:
-        histories: seconds of the epochs of runs that were trained or begun.
-        row: what is to be trained.
+        histories: seconds of the epochs of trained and begun runs.
+        row: the row to train.
     """
     own = histories.get(row, [])
     alike = [
@@ -58,11 +58,11 @@ def epoch_seconds(histories: Mapping[GridRow, list[float]], row: GridRow) -> flo
 
 
 def measured_epoch_seconds(chosen: Mapping[str, Any], threads: int) -> float:
-    """Return the time of an epoch by a few steps on random numbers of the same sizes, on the CPU.
+    """Return the time of an epoch, measured with a few steps on random numbers on the CPU.
 
     Args:
-        chosen: what :func:`ivr.pipeline.runs.train.describe_run` says of the run.
-        threads: of torch.
+        chosen: description of the run by :func:`ivr.pipeline.runs.train.describe_run`.
+        threads: number of threads of torch.
     """
     images = int(chosen["images"]["train"])
     model = build_model(chosen)
@@ -77,7 +77,7 @@ def measured_epoch_seconds(chosen: Mapping[str, Any], threads: int) -> float:
 
 
 def _step_seconds(model: TrainedMethod, pairs: Pairs, config: TrainConfig) -> float:
-    """Return the time of a step, an epoch of one batch."""
+    """Return the time of a step: an epoch of one batch."""
     model.fit_inputs(pairs)
     once = replace(config, epochs=STEPS, validate_every=STEPS)
     pooled = pairs.pooled_by(model.pool, float("inf"))

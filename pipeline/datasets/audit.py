@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ivr.features.mfcc import VoiceConfig
+from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
 
 from .audit_text import audit_text
@@ -114,8 +115,9 @@ def check(
 
     Raises:
         ManifestError: the manifest cannot be read.
+        OptionError: no such option.
     """
-    chosen = replace(config or CheckConfig(), **options)
+    chosen = with_options(config or CheckConfig(), options)
     beside = Path(root) if root is not None else Path(manifest).parent
     rows = read_manifest(manifest)
     splits, audited, unsplit = _audited_split(rows, chosen)

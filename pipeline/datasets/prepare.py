@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
 
 from .layouts import read_layout
@@ -70,11 +71,11 @@ def prepare(
 
     Raises:
         LayoutError, ExtensionError: no such layout.
+        OptionError: no such option, or no images.
         ManifestError: an output that exists already, files whose class or pairing cannot be proved,
             or data that cannot be split.
     """
-    given = {name: _as_path(name, value) for name, value in options.items()}
-    chosen = PrepareConfig(**given) if config is None else replace(config, **given)
+    chosen = PrepareConfig(**options) if config is None else with_options(config, options)
     path = Path(out)
     if not chosen.dry_run:
         _require_writable(path, chosen.force)
@@ -102,15 +103,6 @@ def summarize(manifest: Manifest, path: Path | None = None) -> PrepareResult:
         free_voices=spoken[""],
         dataset=known_dataset(labels),
     )
-
-
-def _as_path(name: str, value: Any) -> Any:
-    """Return ``value`` of the option ``name`` with text as a path where the option is one."""
-    if name == "captions":
-        return tuple(map(Path, [value] if isinstance(value, str | Path) else value))
-    if name in ("images", "voices", "class_lists", "json", "table") and value is not None:
-        return Path(value)
-    return value
 
 
 def _require_writable(path: Path, force: bool) -> None:

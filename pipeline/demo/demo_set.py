@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from PIL import Image
-from pydantic import NonNegativeInt, PositiveInt
 
-from ivr.config import config
 from ivr.errors import IvrError
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 
-from .captions import captions, draw_captions
+from .captions import draw_captions
+from .demo_config import DemoConfig
 from .scenes import SCENES, draw_scene
 from .speech import SPEAKERS, Speaker, speak
 
@@ -22,33 +21,7 @@ _CONFIG = "demo.json"
 
 
 class DemoError(IvrError):
-    """A demonstration set that cannot be made, in one line that says what to do."""
-
-
-@config
-class DemoConfig:
-    """A small labelled set of drawn scenes and spoken captions.
-
-    Attributes:
-        images_per_class: scenes drawn of each class.
-        voices_per_image: captions spoken of each scene, different in words and speaker.
-        classes: number of classes, the first of :data:`ivr.pipeline.demo.scenes.SCENES`.
-        seed: decides drawings, captions and speakers; each image has a random stream of its own,
-            so a larger set begins with the images of a smaller one.
-    """
-
-    images_per_class: PositiveInt = 24
-    voices_per_image: PositiveInt = 2
-    classes: int = 8
-    seed: NonNegativeInt = 0
-
-    def __post_init__(self) -> None:
-        """Check the numbers against what can be drawn and spoken."""
-        most = min(len(SPEAKERS), *(len(captions(label)) for label in SCENES))
-        if self.voices_per_image > most:
-            raise ValueError(f"voices_per_image must be 1 to {most}, got {self.voices_per_image}")
-        if not 2 <= self.classes <= len(SCENES):
-            raise ValueError(f"classes must be 2 to {len(SCENES)}, got {self.classes}")
+    """A demonstration set that cannot be made; the message says what to do."""
 
 
 def write_demo_set(folder: Path, config: DemoConfig) -> Path:
@@ -56,7 +29,7 @@ def write_demo_set(folder: Path, config: DemoConfig) -> Path:
 
     Writes ``images/<class>/<class>_NN.jpg``, ``voices/<class>/<class>_NN_K.wav`` (16-bit mono),
     ``demo.json`` with the config and, last, ``manifest.csv``: a set with a manifest is complete and
-    is left as it is. The same config gives the same bytes, with the same versions of NumPy, Pillow
+    stays as it is. The same config gives the same bytes, with the same versions of NumPy, Pillow
     and espeak-ng.
 
     Raises:
@@ -71,7 +44,7 @@ def write_demo_set(folder: Path, config: DemoConfig) -> Path:
 
 
 def _claim(folder: Path, config: DemoConfig) -> None:
-    """Put ``config`` into an empty ``folder``, or make sure that it is the one inside."""
+    """Write ``config`` into an empty ``folder``, or check that the folder holds the same config."""
     stored = folder / _CONFIG
     text = json.dumps(asdict(config), indent=2) + "\n"
     if stored.exists():

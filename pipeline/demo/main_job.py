@@ -11,7 +11,8 @@ from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.train import remove_run, train_run
 from ivr.pipeline.runtime.progress import say
 
-from .demo_set import DemoConfig, write_demo_set
+from .demo_config import DemoConfig
+from .demo_set import write_demo_set
 
 # Random weights need no network, and drawings differ enough for them: a demonstration of the work,
 # not of the retrieval that weights trained on ImageNet give.

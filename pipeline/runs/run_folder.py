@@ -28,6 +28,7 @@ from ivr.pipeline.runtime.config_options import from_json
 CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
 SPLITS, QUERIES, CURVES = "splits.json", "queries.h5", "curves.csv"
+LOG = "log.txt"  # messages of a run that ivr compare trains
 IN_CONFIG = {
     "method": str,
     "bits": int,
@@ -65,8 +66,10 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def holds_something(run: Path) -> bool:
-    """Return whether ``run`` holds more than a lock or the unfinished files of a killed writer."""
-    return run.exists() and any(not path.name.startswith(".") for path in run.iterdir())
+    """Return whether ``run`` holds more than a lock, a log, or what a killed writer left."""
+    return run.exists() and any(
+        not path.name.startswith(".") and path.name != LOG for path in run.iterdir()
+    )
 
 
 def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""Tasks of a comparison: one run to train and to evaluate each, and how far it is."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from ivr.features.store import open_table
+from ivr.pipeline.evaluation.evaluate import completed
+from ivr.pipeline.evaluation.protocol import Protocol
+from ivr.pipeline.extraction.feature_dataset import open_features
+from ivr.pipeline.runs.encode import KIND as CODES_KIND
+from ivr.pipeline.runs.encode import QUANTISATION
+from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runs.run_folder import CODES, CONFIG, RESULTS, read_config, read_json
+from ivr.pipeline.runs.train import check_runs
+
+from .grid import EvaluationPlan, Grid, GridRow
+
+RUNS, EVALUATIONS = "runs", "evaluations"
+State = Literal["new", "begun", "trained", "finished"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to train and to evaluate.
+
+    Attributes:
+        row: row of the grid that it belongs to.
+        seed: seed of the run.
+        run: its folder.
+        config: what is trained.
+        plans: its evaluations.
+    """
+
+    row: GridRow
+    seed: int
+    run: Path
+    config: RunConfig
+    plans: tuple[EvaluationPlan, ...]
+
+
+def tasks(grid: Grid, out: Path) -> list[Task]:
+    """Return the runs of ``grid`` in ``out``, all those of one seed together."""
+    return [
+        Task(
+            row,
+            seed,
+            _run_folder(out / RUNS, grid, row, seed),
+            grid.config(row, seed),
+            tuple(grid.evaluation_plans(row, seed)),
+        )
+        for seed in grid.seeds
+        for row in grid.rows()
+    ]
+
+
+def checked_tasks(features: Path, out: Path, grid: Grid) -> list[Task]:
+    """Return one task per run folder; a folder with another run is refused.
+
+    Raises:
+        RunError: a folder that holds another run than the one asked for.
+    """
+    asked = list({task.run: task for task in tasks(grid, out)}.values())
+    data = open_features(features)
+    check_runs(data, {task.run: task.config for task in asked if state(task) != "new"})
+    return asked
+
+
+def state(task: Task) -> State:
+    """Return how far the run of ``task`` is."""
+    if not (task.run / CONFIG).is_file():
+        return "new"
+    if not (task.run / CODES).is_file():
+        return "begun"
+    finished = all(is_evaluated(task.run, plan) for plan in task.plans)
+    return "finished" if finished else "trained"
+
+
+def unfinished(asked: Sequence[Task]) -> list[Task]:
+    """Return the tasks that are not finished."""
+    return [task for task in asked if state(task) != "finished"]
+
+
+def is_evaluated(run: Path, plan: EvaluationPlan) -> bool:
+    """Return whether the present codes of ``run`` are evaluated as ``plan`` says."""
+    folder = run / EVALUATIONS / plan.folder
+    if not (folder / RESULTS).is_file() or not (run / CODES).is_file():
+        return False
+    results = read_json(folder / RESULTS)
+    asked = asdict(completed(plan.protocol, read_config(run)))
+    told, codes, health = (results.get(name) for name in ("protocol", "codes", "health"))
+    made = open_table(run / CODES, CODES_KIND).config
+    # Changed voices are encoded for their evaluation, whatever version made the codes of the run.
+    unknown = QUANTISATION not in made and not plan.check.change
+    return (
+        isinstance(told, dict)
+        and asdict(Protocol()) | told == asked  # earlier versions had no other choice
+        and isinstance(codes, dict)
+        and codes.get("model_sha256") == made["model"]
+        and isinstance(health, dict)  # results of an earlier version have none
+        and (health.get(QUANTISATION) is None) == unknown
+    )
+
+
+def _run_folder(runs: Path, grid: Grid, row: GridRow, seed: int) -> Path:
+    """Return the folder of a run; a run that an earlier version named otherwise keeps its name."""
+    run, earlier = (runs / name for name in (grid.name(row, seed), grid.earlier_name(row, seed)))
+    is_there = (earlier / CONFIG).is_file() and not (run / CONFIG).is_file()
+    return earlier if is_there else run
