@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from ivr.hashing.bootstrap import paired_bootstrap
+from ivr.hashing.cutoff_metrics import precision_at
+from ivr.hashing.metrics import METRICS, Metric
 from ivr.pipeline.comparison.columns import retrieval_columns
+from ivr.pipeline.comparison.compare import chosen_config
+from ivr.pipeline.comparison.compare_config import CompareConfig
 from ivr.pipeline.comparison.comparison_table import comparison_table, metrics_of
 from ivr.pipeline.comparison.differences import gaps_to
 from ivr.pipeline.comparison.evaluated_runs import ComparisonRow, Evaluation
@@ -246,3 +250,26 @@ def test_a_table_is_written_in_every_form(tmp_path: Path) -> None:
     assert (tmp_path / "name.md").read_text() == as_markdown(table)
     assert (tmp_path / "name.tex").read_text() == as_latex(table)
     assert json.loads((tmp_path / "name.json").read_text()) == as_json(table)
+
+
+def test_a_metric_that_is_added_by_one_entry_has_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = Metric(
+        "first place", "Place of the first relevant item.", precision_at, more_is_better=False
+    )
+    monkeypatch.setitem(METRICS, "first place", metric)
+    assert chosen_config(CompareConfig(metrics=("first place",))).metrics == ("first place",)
+    lines = []
+    for name, place in (("csq", 3.0), ("dtbh", 2.0)):
+        found = evaluation([0.5, 0.5], "ab")
+        for direction in DIRECTIONS:
+            found.results[direction]["first place"] = place
+            found.results["chance"][direction] |= {"first place": 9.0}
+        lines.append(line(name, {0: found}))
+    columns = retrieval_columns(("first place",))
+    grid = Grid((Variant("lsh", "lsh"),), seeds=(0,))
+    found_metrics = [metrics_of(one, columns) for one in lines]
+    table = comparison_table("A title", grid, lines, columns, found_metrics, differences=False)
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert [row["image_to_voice.first place"] for row in rows] == ["3", "2", "9"]
+    # The least value is the best, as the entry says.
+    assert "| **2.00** | **2.00** |" in as_markdown(table)
