@@ -1,4 +1,4 @@
-"""The command line: one module a command; parse, call one stage, print."""
+"""The command line: one module per command; parse, call one public function, print."""
 
 import os
 from importlib import import_module
@@ -7,27 +7,39 @@ from typing import Any
 
 import click
 
-from .command import message_options
+from .messages import message_options
 
 # Threads that wait for each other sleep instead of spinning: on an idle machine training takes a
 # fifth longer, beside another process it is nearly twice as fast or better (docs/benchmarks.md).
 # OpenMP reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-COMMANDS = {
-    "prepare": "Write a manifest from files as they circulate.",
-    "check": "Audit a manifest and its files.",
-    "extract": "Turn images and voices into feature files.",
-    "merge": "Put the parts of a job array together.",
-    "train-hash": "Train image and voice hash functions on feature files.",
-    "encode": "Turn features into packed codes with a trained run.",
-    "evaluate": "Rank by Hamming distance and print the figures.",
-    "compare": "Train and judge many methods, into one table.",
-    "probe": "Tell what limits the result: image encoder, voices or method.",
-    "search": "Find the images of a voice, or the voices of an image.",
-    "verify": "Find any byte that is not as it was written.",
-    "demo": "Draw, speak, extract, train and evaluate a small set.",
+GROUPS = {
+    "Data sets": {
+        "prepare": "Write a manifest from the files of a data set.",
+        "check": "Audit a manifest and its files.",
+    },
+    "Features": {
+        "extract": "Turn images and voices into feature files.",
+        "merge": "Merge the features that the tasks of a job array extracted.",
+        "probe": "Tell what limits the result: images, voices or the method.",
+    },
+    "Hashing": {
+        "train-hash": "Train image and voice hash functions on feature files.",
+        "encode": "Turn features into packed codes with a trained run.",
+    },
+    "Results": {
+        "evaluate": "Rank by distance and print the metrics of a run.",
+        "compare": "Train and evaluate many methods, into one table.",
+        "search": "Find the images nearest to a voice, or the voices nearest to an image.",
+    },
+    "Other": {
+        "verify": "Compare files with their checksums.",
+        "demo": "Draw, speak, extract, train and evaluate a small set.",
+    },
 }
+"""Commands with one line each, in the order of the work."""
+COMMANDS = {name: text for commands in GROUPS.values() for name, text in commands.items()}
 
 
 class LazyGroup(click.Group):
@@ -51,9 +63,11 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """Write the commands by group without importing any of them."""
+        width = max(map(len, COMMANDS))
+        for group, commands in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

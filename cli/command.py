@@ -1,44 +1,14 @@
-"""What all commands share: options for messages, and one line for expected errors."""
+"""What all commands share: --config, options for messages, and one line for expected errors."""
 
-import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import click
 
+from .config_file import PARAMETERS, config_option
 from .errors import one_line
-
-LEVEL = "ivr.level"
-"""Key of the level of messages in the context; the group and its command share it."""
-
-
-def _set_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
-    def note(context: click.Context, parameter: click.Parameter, given: bool) -> None:
-        if given and context.meta.setdefault(LEVEL, level) != level:
-            raise click.UsageError("--quiet and --verbose exclude each other; give one", context)
-
-    return note
-
-
-def message_options() -> list[click.Option]:
-    """Return --quiet and --verbose."""
-    return [
-        click.Option(
-            ["--quiet"],
-            is_flag=True,
-            expose_value=False,
-            callback=_set_level(logging.WARNING),
-            help="Write only warnings and errors to stderr.",
-        ),
-        click.Option(
-            ["--verbose"],
-            is_flag=True,
-            expose_value=False,
-            callback=_set_level(logging.DEBUG),
-            help="Write details for finding a fault to stderr.",
-        ),
-    ]
+from .messages import message_level, message_options
+from .options import take_options
 
 
 class Command(click.Command):
@@ -47,15 +17,22 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, **choices: Any) -> None:
         """Add the shared options after those of the command."""
         super().__init__(*arguments, **choices)
-        self.params += message_options()
+        self.params += [config_option(), *message_options()]
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse ``args``; what a callback finds wrong is one line too."""
+        with one_line():
+            return super().parse_args(context, args)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command with its messages on stderr."""
         # Here, since tqdm would make the help slower.
         from ivr.pipeline.runtime.progress import console, detail
 
-        with console(context.meta.get(LEVEL, logging.INFO)), one_line():
+        with console(message_level(context)), one_line():
+            context.meta[PARAMETERS] = dict(context.params)
             detail(f"{context.command_path}: {context.params}")
+            take_options(self, context)
             return super().invoke(context)
 
 

@@ -5,19 +5,21 @@ from pathlib import Path
 import click
 
 from .command import command
-from .errors import one_line
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from .options import device_option
+from .paths import FILE, FOLDER
 
 
 @command()
 @click.argument("run", type=FOLDER)
 @click.option("--features", type=FOLDER, help="Features to encode  [default: the run's own].")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Codes file  [default: RUN/codes.h5].")  # fmt: skip
-@click.option("--change", default="", metavar="CHANGE",
-              help="Take the voices as extract --augment CHANGE made them.")  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--out", type=FILE, help="Codes file to write  [default: RUN/codes.h5].")
+@click.option(
+    "--change",
+    default="",
+    metavar="CHANGE",
+    help="Encode the voices changed as extract --augment CHANGE changed them.",
+)
+@device_option("Device to encode on: auto, cpu, cuda or cuda:N; auto takes cuda if there is one.")
 def encode(run: Path, features: Path | None, out: Path | None, change: str, device: str) -> None:
     """Turn features into packed codes with the model of RUN.
 
@@ -30,8 +32,7 @@ def encode(run: Path, features: Path | None, out: Path | None, change: str, devi
       ivr encode run --change noise=10 --out noisy.h5
       ivr evaluate run --codes noisy.h5 --out noisy
     """
-    with one_line():
-        from ivr.pipeline.runs.encode import encode_run
+    import ivr
 
-        path = encode_run(run, features=features, out=out, device=device, change=change)
-    click.echo(f"{path}: written")
+    found = ivr.encode(run, features=features, out=out, device=device, change=change)
+    click.echo(f"{found.codes}: written")

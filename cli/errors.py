@@ -4,9 +4,11 @@ import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
+from ivr.config import OptionError
 from ivr.errors import IvrError
 
 SKIPPED = 3
@@ -22,8 +24,8 @@ NO_ROOM = {
 def one_line() -> Iterator[None]:
     """Turn errors of this package and of the file system into one line.
 
-    A plain ``ValueError`` is a bug, unless :func:`settings` says that it comes from the user's
-    choices.
+    A refused option is a usage error (exit status 2), any other :class:`IvrError` has exit status
+    1. A plain ``ValueError`` is a bug.
     An interrupt from the keyboard is exit status 75: every stage can be called again.
     """
     try:
@@ -31,6 +33,8 @@ def one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("stopped; nothing that was finished is lost: call again", err=True)
         raise SystemExit(CALL_AGAIN) from None
+    except OptionError as error:
+        raise click.UsageError(str(error), click.get_current_context(silent=True)) from error
     except IvrError as error:
         logging.getLogger("ivr").debug("the error in full:", exc_info=error)
         raise click.ClickException(str(error)) from error
@@ -62,8 +66,10 @@ def settings() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def describe(rows: list[tuple[str, str, str]]) -> None:
-    """Print name, default and meaning of options."""
-    for name, default, text in rows:
+def describe(kind: type[Any]) -> None:
+    """Print name, default and meaning of the options of the config ``kind``."""
+    from ivr.pipeline.runtime.config_options import describe as rows
+
+    for name, default, text in rows(kind):
         click.echo(f"{name}={default}")
         click.echo(click.wrap_text(text, 96, "    ", "    "))

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 
 from .command import command
-from .errors import SKIPPED, one_line
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from .errors import SKIPPED
+from .paths import FOLDER
 
 
 @command()
@@ -26,10 +25,9 @@ def merge(features: Path, folders: tuple[Path, ...]) -> None:
       ivr extract ucm.csv --out features --shard 2/2
       ivr merge features
     """
-    with one_line():
-        from ivr.pipeline.extraction.merge import merge as stage
+    import ivr
 
-        result = stage(features, folders)
+    result = ivr.merge(features, folders)
     click.echo(repr(result))
     if any(modality.lacking for modality in result):
         raise SystemExit(SKIPPED)

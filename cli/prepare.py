@@ -2,20 +2,16 @@
 
 import shlex
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
 from ivr.pipeline.datasets.layouts import layout_texts
-from ivr.pipeline.datasets.prepare import prepare as run
 from ivr.pipeline.datasets.prepare_config import PrepareConfig
-from ivr.pipeline.datasets.splits import CUTS, Cut
 
 from .command import Command, command
-from .errors import one_line
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from .options import Shown, config_options
+from .paths import EXISTING_FILE, EXISTING_FOLDER, FILE
 
 
 class HelpWithLayouts(Command):
@@ -29,62 +25,19 @@ class HelpWithLayouts(Command):
 
 @command(cls=HelpWithLayouts)
 @click.argument("layout")
-@click.option("--images", type=FOLDER, required=True, help="Folder of the images.")
-@click.option(
-    "--voices", type=FOLDER, help="Folder of the voices; without it the manifest has images alone."
+@click.option("--out", type=FILE, required=True, help="Manifest to write (CSV).")
+@config_options(
+    PrepareConfig,
+    {
+        "images": Shown(type=EXISTING_FOLDER),
+        "voices": Shown(type=EXISTING_FOLDER),
+        "captions": Shown(type=EXISTING_FILE),
+        "class_lists": Shown(type=EXISTING_FOLDER),
+        "json": Shown(type=EXISTING_FILE),
+        "table": Shown(type=EXISTING_FILE),
+    },
 )
-@click.option(
-    "--captions",
-    type=FILE,
-    multiple=True,
-    help="File *_caps.txt with five lines per image; repeatable.",
-)
-@click.option(
-    "--class-lists", type=FOLDER, help="Folder of text files with image names, one file per class."
-)
-@click.option("--json", type=FILE, help="File dataset_*.json of the layout karpathy.")
-@click.option(
-    "--table",
-    type=FILE,
-    help="CSV with the columns image, voice and optionally label and others; overrides file names.",
-)
-@click.option(
-    "--split",
-    "cut",
-    type=click.Choice([*CUTS, "none"]),
-    default=PrepareConfig.split,
-    show_default=True,
-    help="Shares of the split to draw; none leaves it to train-hash.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=PrepareConfig.seed,
-    show_default=True,
-    help="Seed of that draw.",
-)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="Manifest to write (CSV).",
-)
-@click.option("--dry-run", is_flag=True, help="Read and prove everything, but write nothing.")
-@click.option("--force", is_flag=True, help="Overwrite an existing manifest.")
-def prepare(
-    layout: str,
-    images: Path,
-    voices: Path | None,
-    captions: tuple[Path, ...],
-    class_lists: Path | None,
-    json: Path | None,
-    table: Path | None,
-    cut: Cut | Literal["none"],
-    seed: int,
-    out: Path,
-    dry_run: bool,
-    force: bool,
-) -> None:
+def prepare(layout: str, out: Path, options: dict[str, Any]) -> None:
     """Write a manifest from the files of a data set.
 
     LAYOUT is one of those below, an entry point of the group ivr.layouts, or module:function.
@@ -95,14 +48,13 @@ def prepare(
     Example:
       ivr prepare ucm --images UCM/imgs --voices UCM/wav --split 80/20 --out manifest.csv
     """
-    config = PrepareConfig(
-        images, voices, captions, class_lists, json, table, cut, seed, force, dry_run
-    )
-    with one_line():
-        click.echo(run(layout, out, config))
-    if dry_run:
+    import ivr
+
+    click.echo(ivr.prepare(layout, out, PrepareConfig(**options)))
+    if options.get("dry_run"):
         click.echo("dry run: nothing written")
         return
     click.echo(f"written: {out}")
-    roots = ["--image-root", str(images), "--voice-root", str(voices or images)]
+    images = options["images"]
+    roots = ["--image-root", str(images), "--voice-root", str(options.get("voices", images))]
     click.echo(f"next: {shlex.join(['ivr', 'check', str(out), *roots])}")

@@ -9,27 +9,21 @@ import click
 from ivr.pipeline.evaluation.probe_config import ProbeConfig
 
 from .command import command
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from .config_file import write_choices
+from .options import Shown, config_options
+from .paths import FOLDER
 
 
 @command()
 @click.argument("features", type=FOLDER)
-@click.option("--folds", type=click.IntRange(2), default=ProbeConfig.folds, show_default=True,
-              help="Number of parts for cross-validation.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=ProbeConfig.seed, show_default=True,
-              help="Seed of the split, the folds and the classifier.")  # fmt: skip
-@click.option("--segments", type=click.IntRange(1), default=ProbeConfig.segments, show_default=True,
-              help="Equal parts in time that summarise a voice, besides its whole.")  # fmt: skip
-@click.option("--rows", type=click.IntRange(2), default=ProbeConfig.rows, show_default=True,
-              help="Most images and most voices to classify; of more, whole groups are "
-              "drawn.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1),
-              help="Folds computed at once  [default: one per core].")  # fmt: skip
-@click.option("--out", type=FOLDER,
-              help="Folder for probe.json and the confusions as CSV and as a picture.")  # fmt: skip
+@config_options(ProbeConfig, {"split": None, "jobs": Shown(default="one per core")})
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Folder for probe.json and the confusions as CSV and as a picture.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the tables.")
-def probe(features: Path, out: Path | None, as_json: bool, **options: Any) -> None:
+def probe(features: Path, out: Path | None, as_json: bool, options: dict[str, Any]) -> None:
     """Tell what limits the result on FEATURES: the image encoder, the voices or the method.
 
     Linear classifiers, one per modality, learn the classes from the cached vectors by
@@ -42,8 +36,10 @@ def probe(features: Path, out: Path | None, as_json: bool, **options: Any) -> No
       ivr probe features --out probe --jobs 4
       ivr probe features --json
     """
-    from ivr.pipeline.evaluation.probe import probe as stage
+    import ivr
     from ivr.pipeline.evaluation.probe_report import probe_text
 
-    result = stage(features, out=out, **options)
+    result = ivr.probe(features, out=out, **options)
+    if out is not None:
+        write_choices(out)
     click.echo(json.dumps(result.to_dict()) if as_json else probe_text(result))

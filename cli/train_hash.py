@@ -1,78 +1,78 @@
 """``ivr train-hash``: features to a trained model, its history and its codes."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ivr.errors import IvrError
 from ivr.hashing.methods import method_names
+from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.datasets.splits import CUTS, splits_of_cut
+from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runtime.config_options import parsed
 
 from .command import command
-from .errors import describe, one_line, settings
+from .config_file import write_choices
+from .errors import describe
+from .options import Shown, config_options
+from .paths import FOLDER
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-def _describe(context: click.Context, _: click.Parameter, method: str | None) -> None:
-    """Print the options of ``method``, or those of the training loop, and stop."""
-    if method:
-        with one_line(), settings():
-            from ivr.hashing.methods import method_entry, method_text
-            from ivr.hashing.training_config import TrainConfig
-            from ivr.pipeline.runtime.config_options import describe as rows
-
-            if method == "training":
-                describe(rows(TrainConfig))
-            else:
-                click.echo(method_text(method))
-                describe(rows(method_entry(method).config))
-        context.exit()
+_TRAINING = "training."
 
 
-def _choices_given(context: click.Context) -> bool:
-    """Return whether the command line says anything that decides what is learnt."""
-    return any(
-        context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        for name in context.params
-        if name not in ("features", "out", "device", "resume")
-    )
+def _describe(context: click.Context, parameter: click.Parameter, method: str | None) -> None:
+    """Print the options of ``method``, or those of training, and stop."""
+    if not method:
+        return
+    from ivr.hashing.methods import method_entry, method_text
+
+    if method == "training":
+        describe(TrainConfig)
+    else:
+        try:
+            click.echo(method_text(method))
+        except IvrError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+        describe(method_entry(method).config)
+    context.exit()
 
 
 @command()
 @click.argument("features", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Run folder to write.")
-@click.option(
-    "--method",
-    default="divh",
-    show_default=True,
-    help=f"{', '.join(method_names())}, or module:Class for a method of your own.",
+@config_options(
+    RunConfig,
+    {
+        "method": Shown(
+            help=f"Hashing method: {', '.join(method_names())}, or module:Class.", metavar="NAME"
+        ),
+        "streams": Shown(metavar="NAME,..."),
+        "split": None,
+        "options": None,
+        "without_speakers": Shown(("--without-speaker",), metavar="NAME"),
+        "without_classes": Shown(("--without-class",), metavar="NAME"),
+        "unseen_classes": Shown(metavar="SHARE"),
+    },
 )
 @click.option(
-    "--bits",
-    type=int,
-    default=64,
-    show_default=True,
-    help="Length of the codes: 8, 16, 24, 32, 48, 64, 96, 128, 256 or 512.",
+    "--split",
+    "cut",
+    type=click.Choice(list(CUTS)),
+    help="Shares of the split that is drawn if the manifest has none  [default: 80/20].",
 )
 @click.option(
-    "--voices",
-    type=click.Choice(["one", "all"]),
-    default="one",
-    show_default=True,
-    help="Train on one voice an image, drawn by the seed, or on all.",
+    "--split-seed",
+    type=click.IntRange(0),
+    help="Seed of the split, if it differs from the seed of the rest  [default: --seed].",
 )
-@click.option("--streams", default="mfcc,delta,delta-delta", show_default=True,
-              help="What the voice end sees.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
-              help="Of split, drawn voices, weights and batches.")  # fmt: skip
-@click.option("--split-seed", type=click.IntRange(0), help="Of the split alone  [default: --seed].")
-@click.option("--split", "cut", default="80/20", show_default=True,
-              help="80/20 or 80/10/10, where the manifest has no splits.")  # fmt: skip
 @click.option(
     "--set",
-    "options",
+    "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Option, repeatable: gamma=0.5, network.image_hidden=0, training.warm_up=0.2 ...",
+    help="Option of the method, repeatable: gamma=0.5, network.image_hidden=0, and so on; "
+    "training.NAME=VALUE sets an option of the training. --describe lists all.",
 )
 @click.option(
     "--describe",
@@ -80,64 +80,31 @@ def _choices_given(context: click.Context) -> bool:
     is_eager=True,
     expose_value=False,
     callback=_describe,
-    help="Print options, defaults and meanings, and stop.",
+    help="Print the options of a method, or of the training, with their defaults and stop.",
 )
 @click.option(
-    "--epochs", type=int, help="Passes over the training images  [default: the method's]."
+    "--resume",
+    is_flag=True,
+    help="Continue the run in --out after its last checkpoint, with the options it began with.",
 )
-@click.option("--batch-size", type=int, help="Pairs in a batch.")
-@click.option("--optimiser", type=click.Choice(["sgd", "adamw"]),
-              help="sgd or adamw  [default: the method's].")  # fmt: skip
-@click.option("--learning-rate", type=float, help="At the top of the schedule.")
-@click.option("--weight-decay", type=float, help="Decoupled for adamw, L2 for sgd.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--without-speaker", "without_speakers", multiple=True, metavar="NAME",
-              help="Train without this speaker, repeatable; see evaluate --speaker.")  # fmt: skip
-@click.option("--without-class", "without_classes", multiple=True, metavar="NAME",
-              help="Train without this class, repeatable; see evaluate --classes.")  # fmt: skip
-@click.option("--unseen-classes", type=float, default=0.0, metavar="SHARE",
-              help="Train without this share of the classes, drawn by --seed: 0.25.")  # fmt: skip
-@click.option("--unseen-captions", is_flag=True,
-              help="Train without any sentence that the test split speaks.")  # fmt: skip
-@click.option("--augmented", is_flag=True,
-              help="Train also on the changed voices that extract --augment made.")  # fmt: skip
-@click.option("--resume", is_flag=True,
-              help="Go on from the last checkpoint of --out, with its own options.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Remove the run in --out first.")
-@click.option("--dry-run", is_flag=True, help="Say what would be trained, and do nothing.")
-@click.pass_context
+@click.option("--dry-run", is_flag=True, help="Print what would be trained without doing it.")
 def train_hash(
-    context: click.Context,
     features: Path,
     out: Path,
-    method: str,
-    bits: int,
-    voices: str,
-    streams: str,
-    seed: int,
+    cut: str | None,
     split_seed: int | None,
-    cut: str,
-    options: tuple[str, ...],
-    epochs: int | None,
-    batch_size: int | None,
-    optimiser: str | None,
-    learning_rate: float | None,
-    weight_decay: float | None,
-    device: str,
-    without_speakers: tuple[str, ...],
-    without_classes: tuple[str, ...],
-    unseen_classes: float,
-    unseen_captions: bool,
-    augmented: bool,
+    settings: tuple[str, ...],
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    options: dict[str, Any],
 ) -> None:
     """Train image and voice hash functions on FEATURES, a folder that ivr extract wrote.
 
-    Writes config.json, splits.json, model.safetensors (the best on a validation split cut from the
-    training split), history.jsonl, tensorboard/ and codes.h5. A method that is not trained
-    (cca_sign, cca_itq, lsh) is computed in one step.
+    Writes config.json, splits.json, model.safetensors (the weights of the best epoch on a
+    validation split that is cut from the training split), history.jsonl, tensorboard/ and codes.h5.
+    A method in closed form (cca_sign, cca_itq, lsh) is computed in one step.
 
     \b
     Example:
@@ -146,50 +113,30 @@ def train_hash(
       ivr train-hash features --out run --resume
     """
     if resume and overwrite:
-        raise click.UsageError("--resume goes on with a run, --overwrite removes it; give one")
-    with one_line():
-        from ivr.hashing.training_config import TrainConfig
-        from ivr.pipeline.datasets.splits import splits_of_cut
-        from ivr.pipeline.runs import train as stage
-        from ivr.pipeline.runs.run_config import RunConfig
-        from ivr.pipeline.runtime.config_options import configured
+        raise click.UsageError("--resume continues a run, --overwrite removes it; give one")
+    import ivr
 
-        chosen = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "optimiser": optimiser,
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-        }
-        loop = [option for option in options if option.startswith("training.")]
-        training = [option.removeprefix("training.") for option in loop]
-        training += [f"{name}={value}" for name, value in chosen.items() if value is not None]
-        with settings():
-            split = splits_of_cut(cut, seed if split_seed is None else split_seed)
-            config = RunConfig(
-                method=method,
-                bits=bits,
-                voices=voices,  # type: ignore[arg-type]
-                streams=tuple(streams.split(",")),
-                seed=seed,
-                split=split,
-                options=tuple(option for option in options if option not in loop),
-                training=configured(TrainConfig, training),
-                without_speakers=without_speakers,
-                without_classes=without_classes,
-                unseen_classes=unseen_classes,
-                unseen_captions=unseen_captions,
-                augmented=augmented,
-                device=device,
-            )
-        if dry_run:
-            click.echo(stage.describe_run(features, config))
-            return
-        if resume:
-            expected = config if _choices_given(context) else None
-            stage.resume_run(out, features=features, device=device, expected=expected)
-        elif overwrite:
-            stage.replace_run(features, out, config)
-        else:
-            stage.train_run(features, out, config)
+    options = _with_settings(options, settings)
+    if cut or split_seed is not None or "seed" in options:
+        seed = options.get("seed", RunConfig.seed) if split_seed is None else split_seed
+        options["split"] = splits_of_cut(cut or "80/20", seed)
+    if dry_run:
+        from ivr.pipeline.runs.train import describe_run
+        from ivr.pipeline.runtime.config_options import with_options
+
+        click.echo(describe_run(features, with_options(RunConfig(), options)))
+        return
+    ivr.train(features, out, resume=resume, overwrite=overwrite, **options)
+    if not resume:
+        write_choices(out)
     click.echo(f"{out}: model, history and codes; next: ivr evaluate {out}")
+
+
+def _with_settings(options: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return ``options`` with those of ``--set``; an option of its own name goes before them."""
+    training = [text.removeprefix(_TRAINING) for text in settings if text.startswith(_TRAINING)]
+    method = tuple(text for text in settings if not text.startswith(_TRAINING))
+    found = dict(options)
+    if training:
+        found["training"] = parsed(TrainConfig, training) | found.get("training", {})
+    return found | ({"options": method} if method else {})

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from .command import command
-from .errors import one_line
+from .paths import FOLDER
 
 
 @command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=FOLDER)
 def verify(folder: Path) -> None:
     """Compare every file of FOLDER (features, a run or a comparison) with its sha256.
 
@@ -19,10 +19,9 @@ def verify(folder: Path) -> None:
     Example:
       ivr verify features
     """
-    with one_line():
-        from ivr.pipeline.runs.verify import verify as stage
+    import ivr
 
-        found = stage(folder)
+    found = ivr.verify(folder)
     for file in found.files:
         click.echo(file.problem or f"{file.path}: whole")
     if not found.whole:

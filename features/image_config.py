@@ -22,18 +22,21 @@ class ImageConfig:
     the list of names needs torchvision.
 
     Attributes:
-        encoder: ``cnn_f``, a classification network of torchvision, e.g. ``vgg16``, an encoder of
+        encoder: Network that turns an image into a vector: ``cnn_f`` (the network of the papers), a
+            classification network of torchvision such as ``vgg16`` or ``alexnet``, an encoder of
             another package by its name, or ``module:function``.
-        weights: ``imagenet`` (torchvision's, downloaded once), ``random`` (the same everywhere) or
-            the path of a weights file.
-        relu: take the vector after its ReLU, as the network does; if false, before it (only for
-            networks whose vector comes from a ReLU: ``vgg16``, ``alexnet``, ``cnn_f``, ...).
-        precision: ``float32``, or ``bfloat16`` or ``float16`` on devices that are faster with it.
-        pooling: ``vector`` takes the input of the classifier, ``stages`` the statistics of the last
-            five stages (:mod:`ivr.features.stage_pooling`).
-        views: number of views whose vectors are averaged, out of the eight ways to turn and mirror
-            a picture: 1, 2, 4 or 8. Scenes from above have no upright.
-        size: side of the input, pixels; 0 for that of the network's own training.
+        weights: Weights of the encoder: ``imagenet`` (torchvision's, downloaded once), ``random``
+            (the same everywhere) or the path of a weights file.
+        relu: Take the vector after its ReLU, as the network does; if false, before it (only for
+            networks whose vector comes from a ReLU, such as ``vgg16``, ``alexnet`` and ``cnn_f``).
+        precision: Precision of the network: ``float32``, or ``bfloat16`` or ``float16`` on a device
+            that gains from it.
+        pooling: What the vector is: ``vector`` is the input of the classifier, ``stages`` the
+            statistics of the last five stages of the network (:mod:`ivr.features.stage_pooling`).
+        views: Number of turned and mirrored views of an image whose vectors are averaged; scenes
+            from above have no upright.
+        size: Side of the network's input in pixels; 0 takes the side that the network was trained
+            with.
     """
 
     encoder: str = "vgg16"

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
-import scipy.fft
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from ivr.config import config
@@ -32,17 +31,18 @@ class VoiceConfig:
     median length of 3.4 s, and 7 % of them are longer than 5 s.
 
     Attributes:
-        sample_rate: Hz; recordings at another rate are resampled.
-        window: analysis window (periodic Hann), samples (16 ms at 16 kHz).
-        hop: samples between frames (5 ms at 16 kHz).
-        fft: length of the Fourier transform, samples; the window stands in its middle.
-        mels: number of mel bands (Slaney's scale and area, 0 Hz to half the sample rate).
-        coefficients: cepstral coefficients kept, from the 0th.
-        frames: fixed length of the vectors, frames; shorter ones end in zeros.
-        delta_width: frames over which derivatives are fitted, odd.
-        top_db: dynamic range below the loudest band of the clip, dB; what is lower is raised.
-        backend: ``fast``, ``librosa`` (the reference) or ``torch``; ``auto`` takes torch where the
-            voices are extracted on a GPU, else fast.
+        sample_rate: Sample rate in Hz; recordings at another rate are resampled.
+        window: Length of the analysis window (periodic Hann) in samples; 256 are 16 ms at 16 kHz.
+        hop: Number of samples between frames; 80 are 5 ms at 16 kHz.
+        fft: Length of the Fourier transform in samples; the window stands in its middle.
+        mels: Number of mel bands (Slaney's scale and area, 0 Hz to half the sample rate).
+        coefficients: Number of cepstral coefficients kept, from the 0th.
+        frames: Fixed length of the vectors in frames; shorter ones end in zeros.
+        delta_width: Number of frames over which derivatives are fitted, odd.
+        top_db: Dynamic range below the loudest band of the clip in dB; lower values are raised to
+            it.
+        backend: Implementation: ``fast``, ``librosa`` (the reference) or ``torch``; ``auto`` takes
+            torch if the voices are extracted on a GPU, else fast.
     """
 
     sample_rate: PositiveInt = 16_000
@@ -133,6 +133,9 @@ def constants(config: VoiceConfig, dtype: str) -> Constants:
     phases = 2 * np.pi * np.arange(config.window) / config.window
     mel = mel_filters(config.sample_rate, config.fft, config.mels).astype(np.float32)
     groups = np.array_split(np.arange(config.mels), min(_MEL_GROUPS, config.mels))
+    # Here, so that the config and its help need no scipy.
+    import scipy.fft
+
     cosines = scipy.fft.dct(np.eye(config.mels), axis=0, norm="ortho")
     return Constants(
         window=(0.5 - 0.5 * np.cos(phases)).astype(dtype),

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 import soxr
 
 from ivr.errors import IvrError
@@ -266,6 +265,9 @@ def _envelope_cepstra(spectra: np.ndarray, kept: int) -> np.ndarray:
         shifting and envelope preservation", DAFx 2005 (true envelope); here in a fixed number of
         steps.
     """
+    # Here, so that names of changes can be checked without scipy.
+    import scipy.fft
+
     envelopes = spectra
     for _ in range(ENVELOPE_STEPS):
         cepstra = scipy.fft.irfft(np.maximum(spectra, envelopes), axis=0)

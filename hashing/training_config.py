@@ -14,18 +14,18 @@ class TrainConfig:
     """How a method is trained.
 
     Attributes:
-        epochs: passes over the training images; each pass draws one voice per image;
-            None takes the method's own number, 120 for divh and nested_codebook, 60 for the
-            others.
-        batch_size: pairs per batch, at least 3, so that no batch has a single pair.
-        optimiser: sgd (with momentum 0.9 and Nesterov's step) or adamw; None takes the method's
-            own, sgd for divh as in its paper, adamw for the others.
-        learning_rate: highest learning rate of the schedule; None takes the method's own with its
-            optimiser, else 0.5 for sgd, 0.003 for adamw.
-        weight_decay: decoupled weight decay for adamw, L2 penalty for sgd; None takes 0.01 for
-            adamw, 0.0005 for sgd.
-        warm_up: share of the steps in which the learning rate rises; then it falls as a cosine.
-        validate_every: number of epochs between validations; the last epoch is always validated.
+        epochs: Number of passes over the training images; each pass draws one voice per image. By
+            default the method's own number: 120 for divh and nested_codebook, 60 for the others.
+        batch_size: Number of pairs per batch, at least 3, so that no batch has a single pair.
+        optimiser: Optimiser: sgd (with momentum 0.9 and Nesterov's step) or adamw. By default the
+            method's own: sgd for divh as in its paper, adamw for the others.
+        learning_rate: Highest learning rate of the schedule. By default the method's own with its
+            optimiser, else 0.5 for sgd and 0.003 for adamw.
+        weight_decay: Weight decay: decoupled for adamw, an L2 penalty for sgd. By default 0.01 for
+            adamw and 0.0005 for sgd.
+        warm_up: Share of the steps over which the learning rate rises; after them it falls as a
+            cosine.
+        validate_every: Number of epochs between validations; the last epoch is always validated.
     """
 
     epochs: PositiveInt | None = None

@@ -68,7 +68,8 @@ def config(kind: type[Config]) -> type[Config]:
 def bare_type(hint: Any) -> Any:
     """Return ``hint`` without ``None`` and without limits: float for ``Share | None``."""
     if get_origin(hint) in (Union, UnionType):
-        (hint,) = (choice for choice in get_args(hint) if choice is not type(None))
+        kinds = [choice for choice in get_args(hint) if choice is not type(None)]
+        return bare_type(kinds[0]) if len(kinds) == 1 else hint
     return bare_type(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
 
 

@@ -44,6 +44,7 @@ class IvrError(ValueError):
             RunError             ivr.pipeline.runs.run_folder
             SpeechError          ivr.pipeline.demo.speech
             StoreError           ivr.features.store
+            StoredConfigError    ivr.pipeline.runtime.config_options
             TrainingError        ivr.hashing.trainer
             VerifyError          ivr.pipeline.runs.verify
             WeightsError         ivr.features.encoder_weights

@@ -612,7 +612,7 @@ def test_the_public_function_returns_the_table(features: Path, compared: Path) -
     [
         (("--methods", "dvih"), "no method 'dvih'; there are cca_itq"),
         (("--methods", "lsh,lsh"), "variants must be given, each once, got lsh, lsh"),
-        (("--bits", "16;32"), "'16;32' is not of the form 16,32,64"),
+        (("--bits", "16;32"), "bits must be of type int, got '16;32'"),
         (("--bits", "12"), "bits must be one of"),
         (("--streams", "mel"), "streams must be of mfcc, delta, delta-delta"),
         (("--voices", "two"), "voices must be one or all, got 'two'"),
@@ -627,7 +627,7 @@ def test_the_public_function_returns_the_table(features: Path, compared: Path) -
             "the preset divh-ablation compares variants of divh",
         ),
         (("--preset", "table-2"), "'table-2' is not one of"),
-        (("--seeds", "0"), "0 is not in the range"),
+        (("--seeds", "0"), "seeds must be at least 1, got 0"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error_before_anything_is_written(

@@ -213,12 +213,12 @@ def test_a_folder_in_use_and_a_full_name_are_exit_status_1(media_set: Path) -> N
         (["--voice-option", "frames=0"], "frames must be at least 1, got 0"),
         (["--stored", "float64"], "'float64' is not one of 'float32', 'float16'"),
         (["--precision", "int8"], "'int8' is not one of 'float32', 'bfloat16', 'float16'"),
-        (["--batch-size", "-1"], "-1 is not in the range x>=0"),
-        (["--gpu-memory-fraction", "0"], "0.0 is not in the range 0<x<=1"),
+        (["--batch-size", "-1"], "batch_size must be at least 0, got -1"),
+        (["--gpu-memory-fraction", "0"], "gpu_memory_fraction must be in (0, 1], got 0.0"),
         (["--shard", "2"], "--shard takes I/N, e.g. 2/8, or slurm, got '2'"),
         (["--shard", "3/2"], "tasks go from 1/N to N/N, got 3/2"),
         (["--shard", "slurm"], "neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set"),
-        (["--time-limit", "-1"], "-1.0 is not in the range x>=0"),
+        (["--time-limit", "-1"], "time_limit must be at least 0, got -1.0"),
         (["--time-limit", "nan"], "time_limit must be a finite number, got nan"),
         (["--speed"], "No such option"),
     ],
@@ -272,7 +272,7 @@ def test_what_a_net_cannot_do_ends_in_one_line(media_set: Path) -> None:
 def test_the_mfcc_settings_can_be_listed_without_a_manifest() -> None:
     result = run("extract", "--describe")
     assert result.exit_code == 0
-    assert "frames=1000\n    fixed length of the vectors, frames;" in result.stdout
+    assert "frames=1000\n    Fixed length of the vectors in frames;" in result.stdout
 
 
 def test_a_mistake_of_ours_keeps_its_traceback() -> None:

@@ -13,6 +13,7 @@ from ivr.hashing.networks import Sizes
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.runtime.config_options import (
     OptionError,
+    StoredConfigError,
     configured,
     describe,
     from_json,
@@ -192,12 +193,12 @@ def test_what_json_keeps_of_a_config_gives_the_config_back() -> None:
     ],
 )
 def test_json_that_is_no_config_is_refused(values: dict[str, Any], words: str) -> None:
-    with pytest.raises(OptionError, match=words):
+    with pytest.raises(StoredConfigError, match=words):
         from_json(Choices, values)
 
 
 def test_json_that_lacks_what_has_no_default_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"Sizes cannot be read: classes is missing"):
+    with pytest.raises(StoredConfigError, match=r"Sizes cannot be read: classes is missing"):
         from_json(Sizes, {"image_dim": 1, "voice_shape": [1, 1, 1], "bits": 8})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ivr.hashing.metrics import metric_of
-from ivr.pipeline.evaluation.per_query import DIRECTIONS
+from ivr.pipeline.evaluation.protocol import DIRECTIONS
 
 ARROWS = {"image_to_voice": "I→V", "voice_to_image": "V→I"}
 SIDE_BY_SIDE = 4

@@ -16,7 +16,7 @@ class CompareConfig:
         methods: Names of the methods to compare, or ``all``; by default those of the preset.
         bits: Lengths of the codes.
         seeds: Number of seeds, counted from ``first_seed``.
-        first_seed: First seed.
+        first_seed: First seed, so that several calls can divide the seeds.
         streams: Voice streams to compare, each ``mfcc``, ``delta``, ``delta-delta`` or several of
             them separated by commas; ``each`` stands for the three streams and their stack. By
             default those of the preset.
@@ -27,7 +27,7 @@ class CompareConfig:
             ``training.epochs=30``.
         epochs: Number of epochs of all methods that are trained in steps; short for the setting
             ``training.epochs``.
-        metrics: Metrics to show in the place of those of the preset, e.g. ``mAP``, ``H@1``.
+        metrics: Metrics to show, e.g. ``mAP``, ``H@1``; by default those of the preset.
         reference: Row that the others are compared with; by default the best one.
         jobs: Number of runs at once; 0 for one per core.
         threads: Threads of each run. Results depend on it in their last digits; they do not depend

@@ -3,12 +3,14 @@
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ivr.features.waveform_augmentation import parse_change
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.evaluation.protocol import Classes, Protocol
-from ivr.pipeline.extraction.feature_dataset import FeatureDataset
+
+if TYPE_CHECKING:
+    from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 
 SHARE = 0.25  # share of the classes that is left out
 NOISE = "noise="  # begins a change; the signal-to-noise ratio in dB follows
@@ -90,7 +92,7 @@ class Check:
 PLAIN_CHECK = Check()
 
 
-def checks_of(data: FeatureDataset) -> tuple[Check, ...]:
+def checks_of(data: "FeatureDataset") -> tuple[Check, ...]:
     """Return the checks that ``data`` allows.
 
     Raises:

@@ -16,7 +16,7 @@ from ivr.hashing.trainer import resolved
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import Cut, splits_of_cut
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
-from ivr.pipeline.extraction.feature_dataset import STREAMS
+from ivr.pipeline.extraction.streams import STREAMS
 from ivr.pipeline.runs.run_config import RunConfig, Voices
 from ivr.pipeline.runtime.config_options import OptionError, configured
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ivr.hashing.metrics import METRICS
-from ivr.pipeline.evaluation.per_query import DIRECTIONS
-from ivr.pipeline.extraction.feature_dataset import STREAMS
+from ivr.pipeline.evaluation.protocol import DIRECTIONS
+from ivr.pipeline.extraction.streams import STREAMS
 
 from .columns import Column, retrieval_columns
 from .variants import Variant

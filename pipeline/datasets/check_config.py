@@ -13,7 +13,7 @@ class CheckConfig:
 
     Attributes:
         split: Shares of the split that is drawn for items without a split in the manifest.
-        seed: Seed of that draw; training with the same seed draws the same split.
+        seed: Seed of the drawn split; training with the same seed draws the same split.
         jobs: Number of threads that read files; by default one per core.
     """
 

@@ -19,8 +19,8 @@ class Sources:
     Attributes:
         images: Folder of the images; its subfolders are searched too.
         voices: Folder of the voices; without it the manifest has images alone.
-        captions: Files ``*_caps.txt`` with five lines per image, in the order of
-            ``*_filename.txt`` beside it, or else of the images 1, 2, 3 and so on.
+        captions: File ``*_caps.txt`` with five lines per image, in the order of ``*_filename.txt``
+            beside it, or else of the images 1, 2, 3 and so on.
         class_lists: Folder of text files, one per class, with one image name per line.
         json: File ``dataset_*.json`` with splits and sentences.
         table: CSV file with the columns image and voice and any other column of a manifest; its

@@ -17,9 +17,9 @@ class PrepareConfig(Sources):
     Attributes:
         split: Shares of the split to draw; ``none`` keeps the splits of the layout, and training
             draws those that are missing.
-        seed: Seed of that draw.
+        seed: Seed of the drawn split.
         force: Overwrite an existing manifest.
-        dry_run: Read and prove everything, but write nothing.
+        dry_run: Read and check everything, but write nothing.
     """
 
     split: Cut | Literal["none"] = "none"

@@ -16,7 +16,7 @@ class DemoConfig:
     Attributes:
         images_per_class: Number of scenes per class.
         voices_per_image: Number of captions per scene; they differ in words and speaker.
-        classes: Number of classes, the first ones of :data:`ivr.pipeline.demo.scenes.SCENES`.
+        classes: Number of classes of scenes, from 2 to 8.
         seed: Seed of drawings, captions and speakers. Each image has a random stream of its own,
             so a larger set begins with the images of a smaller one.
     """

@@ -10,6 +10,8 @@ import numpy as np
 
 from ivr.features.store import StoreError, has_columns, open_table, text_column, write_table
 
+from .protocol import DIRECTIONS as DIRECTIONS
+
 KIND = "average precision of queries"
 COLUMNS = {
     "names": ("S", 1),
@@ -17,7 +19,6 @@ COLUMNS = {
     "directions": ("u", 1),
     "average_precision": ("f", 1),
 }
-DIRECTIONS = ("image_to_voice", "voice_to_image")
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,14 +13,15 @@ class ProbeConfig:
     """How features are probed.
 
     Attributes:
-        split: shares and seed of the split where the manifest leaves it open; None takes the
-            default shares with ``seed``, as training does.
-        seed: seed of the split, the folds and the classifier.
-        folds: number of parts that each modality is cut into; each part is classified by a
-            classifier that has learnt from the others.
-        segments: equal parts in time that a voice is summarised by, besides its whole.
-        rows: most rows per modality; of more, whole groups are drawn per class.
-        jobs: folds computed at once; None takes one per core. The result does not depend on it.
+        split: Shares and seed of the split that is drawn if the manifest has none; by default the
+            default shares with ``seed``, as in training.
+        seed: Seed of the split, the folds and the classifier.
+        folds: Number of parts for cross-validation; each part is classified by a classifier that
+            has learnt from the others.
+        segments: Number of equal parts in time that summarise a voice, besides its whole.
+        rows: Largest number of rows per modality; of more, whole groups are drawn per class.
+        jobs: Number of folds computed at once; by default one per core. The result does not depend
+            on it.
     """
 
     split: SplitConfig | None = None

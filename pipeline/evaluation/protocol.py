@@ -11,6 +11,8 @@ from ivr.config import config
 from ivr.hashing.distance_names import Distance
 
 Classes = Literal["all", "seen", "unseen", "unseen-among-all"]
+DIRECTIONS = ("image_to_voice", "voice_to_image")
+"""Directions of retrieval, in the order of every table."""
 
 
 @config
@@ -18,29 +20,31 @@ class Protocol:
     """Every choice that a retrieval metric depends on.
 
     Attributes:
-        relevance: class, an item is relevant if it has the query's class; or pair, if it belongs to
-            the query's image.
-        database: split that is searched: test, train (with validation), or all. Queries are always
+        relevance: What makes an item relevant: ``class``, the class of the query, or ``pair``, that
+            it belongs to the image of the query.
+        database: Split that is searched: test, train (with validation), or all. Queries are always
             of the test split.
-        voices: one takes one voice per image, drawn by ``seed``; all takes every voice; as queries
-            and in the database.
-        cutoff: average precision over the first places up to this one, None for the full list.
-        denominator: of average precision at a cut-off: all relevant items (relevant), min(cutoff,
-            relevant items) (min), or the relevant items among the first ``cutoff`` (hits).
-        ties: expectation, the mean over all orders of items at equal distance; or file-order, in
-            which items at equal distance keep the order of the manifest.
-        empty: a query without a relevant item counts as zero (zero), is left out (skip), or is an
-            error (error).
-        distance: distance to rank by: hamming, of the codes; or the method's own euclidean or
-            matching, of its outputs; None for the method's own.
-        bits: rank by the first bits of the codes, this many, None for all.
-        speaker: use only the voices of this speaker, None for all speakers.
-        without_speaker: use the voices of all known speakers but this one, None for all.
-        classes: all; seen or unseen, only items of classes that training saw or did not see, as
-            queries and in the database; unseen-among-all, queries of classes that training did not
-            see, searched for among all.
-        test: share of the images that the protocol tests on, None for any; only compared.
-        seed: seed for choosing one voice per image, None for that of the run.
+        voices: Voices on both sides: ``one`` per image, drawn by the seed, or ``all``.
+        cutoff: Number of first places over which average precision is computed; by default the full
+            list.
+        denominator: Denominator of average precision at a cut-off: ``relevant`` for all relevant
+            items, ``min`` for min(cut-off, relevant items), ``hits`` for the relevant items among
+            the first places.
+        ties: How to rank items at equal distance: ``expectation`` averages over all their orders,
+            ``file-order`` keeps the order of the manifest.
+        empty: How to score a query that has no relevant item: ``zero`` counts it as 0, ``skip``
+            leaves it out, ``error`` stops.
+        distance: Distance to rank by: ``hamming`` between the codes, or the method's own
+            ``euclidean`` or ``matching`` between its outputs; by default the method's own.
+        bits: Number of first bits of the codes to rank by, a multiple of 8; by default all.
+        speaker: Use the voices of this speaker only; by default those of all.
+        without_speaker: Use the voices of all known speakers except this one.
+        classes: Classes to evaluate: ``all``; ``seen`` or ``unseen``, only items of classes that
+            the run trained on, or that it did not train on; ``unseen-among-all``, queries of
+            classes that it did not train on, and all items are searched.
+        test: Share of the images that the protocol tests on; a different share in the data is
+            reported.
+        seed: Seed for choosing one voice per image; by default the run's.
     """
 
     relevance: Literal["class", "pair"] = "class"

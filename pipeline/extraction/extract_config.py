@@ -25,22 +25,28 @@ class ExtractConfig:
     """How features are made and how the work is divided.
 
     Attributes:
-        image: the image encoder.
-        voice: the MFCC.
-        augment: changes of the voices; each adds one row per voice
+        image: The image encoder.
+        voice: The MFCC settings.
+        augment: Change of the voices that adds one row per voice: ``speed=0.9``, ``tempo=0.9``,
+            ``pitch=2`` (semitones), ``tract=1.1`` (formants) or ``noise=10`` (dB)
             (:mod:`ivr.features.waveform_augmentation`).
-        stored: type of the stored vectors: float32, or float16 for half the disk and memory.
-        batch_size: images per forward pass, 0 for a size that suits the device; halved if it does
-            not fit the device's memory.
-        jobs: number of parallel readers, 0 for one per core.
-        device: auto, cpu, cuda or cuda:N; auto takes cuda if there is one.
-        gpu_memory_fraction: largest share of the GPU's memory that this process may take.
-        scheduler_address: address of a Dask cluster that reads the files, ``""`` for this machine.
-        shard: the task of a job array to do, e.g. ``2/8``; None for the whole manifest.
-        strict: stop at the first damaged file.
-        time_limit: seconds after which to stop in good order, 0 for no limit.
-        shard_rows: number of rows after which the finished rows are written to disk.
-        shard_seconds: number of seconds after which they are written at the latest.
+        stored: Type of the stored vectors; float16 takes half the disk space and memory.
+        batch_size: Number of images per forward pass, 0 for a size that suits the device; it is
+            halved if the memory of the device does not suffice.
+        jobs: Number of parallel readers, 0 for one per core.
+        device: Device that computes the vectors: auto, cpu, cuda or cuda:N; auto takes cuda if
+            there is one.
+        gpu_memory_fraction: Largest share of the GPU's memory that this process may take.
+        scheduler_address: Address of a Dask cluster whose workers read the files; without it this
+            machine reads them.
+        shard: Task of a job array to do: ``2/8`` is the second of eight, ``slurm`` the task that
+            SLURM's variables name, ``slurm/8`` the task SLURM_ARRAY_TASK_ID of eight; without it
+            the whole manifest is done.
+        strict: Stop at the first damaged file instead of skipping it.
+        time_limit: Stop in good order after this number of seconds (exit status 75); 0 sets no
+            limit.
+        shard_rows: Number of rows after which the finished rows are written to disk.
+        shard_seconds: Number of seconds after which the finished rows are written at the latest.
     """
 
     image: ImageConfig = field(default_factory=ImageConfig)

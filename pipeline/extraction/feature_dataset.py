@@ -15,8 +15,7 @@ from ivr.pipeline.datasets.manifest import Item, Manifest, read_manifest
 
 from .feature_schema import IMAGES, VOICES, checked
 from .job_array import FOLDER
-
-STREAMS = ("mfcc", "delta", "delta-delta")
+from .streams import STREAMS as STREAMS
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,7 @@ from ivr.config import Share, config
 from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import SplitConfig
-from ivr.pipeline.extraction.feature_dataset import STREAMS
+from ivr.pipeline.extraction.streams import STREAMS
 from ivr.pipeline.runtime.config_options import configured
 
 Voices = Literal["one", "all"]
@@ -21,22 +21,24 @@ class RunConfig:
     """What to train, and on which part of the data.
 
     Attributes:
-        method: a name of :func:`ivr.hashing.methods.method_names`, or ``module:Class``.
-        bits: length of the codes.
-        voices: train on one voice per image, drawn by the seed as in DIVH, or on all.
-        streams: streams that the voice encoder reads: mfcc, delta, delta-delta.
-        seed: seed of the split, of drawing voices, of the initial weights and of the batches.
-        split: shares and seed of the split, for items without a split in the manifest.
-        options: options of the method, ``name=value`` each.
-        training: how the method is trained.
-        without_speakers: speakers whose voices are left out of training and validation.
-        without_classes: classes that are left out of training and validation.
-        unseen_classes: share of the classes, in [0, 1), to leave out as well, drawn by the seed;
-            at least two classes, unless it is 0.
-        unseen_captions: leave out every voice whose sentence also occurs in the test split.
-        augmented: also train on the changed copies of the training voices that
-            ``ivr extract --augment`` made.
-        device: auto takes cuda if there is one.
+        method: Hashing method: a name of :func:`ivr.hashing.methods.method_names` or
+            ``module:Class``.
+        bits: Length of the codes: 8, 16, 24, 32, 48, 64, 96, 128, 256 or 512.
+        voices: Voices to train on: ``one`` per image, drawn by the seed as in DIVH, or ``all``.
+        streams: Parts of the voice features that the voice network reads: mfcc, delta, delta-delta,
+            or several of them.
+        seed: Seed of the split, the drawn voices, the initial weights and the batches.
+        split: Shares and seed of the split that is drawn if the manifest has none.
+        options: Options of the method, ``name=value`` each.
+        training: How the method is trained.
+        without_speakers: Speaker whose voices are neither trained on nor used to choose the model.
+        without_classes: Class that is neither trained on nor used to choose the model.
+        unseen_classes: Share of the classes, in [0, 1), that the seed draws and that are left out
+            of training as well; unless it is 0, at least two classes are drawn.
+        unseen_captions: Leave out of training every voice that speaks a sentence of the test split.
+        augmented: Train also on the changed rows of the training voices (see ivr extract
+            --augment).
+        device: Device to train on: auto, cpu, cuda or cuda:N; auto takes cuda if there is one.
     """
 
     method: str = "divh"

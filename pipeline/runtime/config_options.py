@@ -12,9 +12,14 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from ivr.config import OptionError, bare_type, choices_of, field_hints, one_line, suggestion
+from ivr.errors import IvrError
 
 __all__ = ["OptionError", "configured", "describe", "from_json", "with_options"]
 Config = TypeVar("Config")
+
+
+class StoredConfigError(IvrError):
+    """A config in a file that this version cannot read, in one line."""
 
 
 def configured(kind: type[Config], settings: Iterable[str]) -> Config:
@@ -27,6 +32,15 @@ def configured(kind: type[Config], settings: Iterable[str]) -> Config:
     Raises:
         OptionError: no such name, a value of another type, or one that ``kind`` refuses.
     """
+    return _checked(kind, _merged(kind(), parsed(kind, settings)))
+
+
+def parsed(kind: type[Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Return the values that ``settings`` give to options of ``kind``, nested as ``kind`` is.
+
+    Raises:
+        OptionError: no such name, or a text that is not of the form ``NAME=VALUE``.
+    """
     chosen: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -37,7 +51,7 @@ def configured(kind: type[Config], settings: Iterable[str]) -> Config:
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = _parse(_hint(kind, name.strip()), text.strip())
-    return _checked(kind, _merged(kind(), chosen))
+    return chosen
 
 
 def with_options(config: Config, options: Mapping[str, Any]) -> Config:
@@ -67,14 +81,14 @@ def from_json(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Return ``kind`` from the mapping that ``dataclasses.asdict`` gave, or its JSON did.
 
     Raises:
-        OptionError: names or values that ``kind`` does not have.
+        StoredConfigError: names or values that ``kind`` does not have.
     """
     if not isinstance(values, Mapping):
-        raise OptionError(f"{kind.__name__} must be a mapping, got {values!r}")
+        raise StoredConfigError(f"{kind.__name__} must be a mapping, got {values!r}")
     try:
         return _checked(kind, values)
     except OptionError as error:
-        raise OptionError(
+        raise StoredConfigError(
             f"{kind.__name__} cannot be read: {error} (written by another version of ivr?)"
         ) from error
 
@@ -85,10 +99,12 @@ def describe(kind: type[Any]) -> list[tuple[str, str, str]]:
 
 
 def attribute_texts(kind: type[Any]) -> dict[str, str]:
-    """Return the meaning of each field, from the ``Attributes`` section of the docstring."""
-    # From Python 3.13 on a docstring comes without its indent; cleandoc takes it away before.
-    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+    """Return the meaning of each field, from the ``Attributes`` sections of the docstrings."""
+    entries: list[tuple[str, str]] = []
+    for owner in reversed(kind.__mro__):
+        # From Python 3.13 on a docstring comes without its indent; cleandoc takes it away before.
+        _, _, section = inspect.cleandoc(owner.__doc__ or "").partition("Attributes:\n")
+        entries += re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text).strip() for name, text in entries}
 
 

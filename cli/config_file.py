@@ -1,0 +1,116 @@
+"""``--config FILE.yaml``: options of a command from a file, and the file that a command leaves."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ivr.config import suggestion
+
+from .options import ConfigOption, is_given
+
+PARAMETERS = "ivr.parameters"
+"""Key of the parsed parameters in the context, as click gave them."""
+_ONCE = {"config", "help", "describe", "dry-run", "plan", "resume", "overwrite", "force", "json"}
+"""Options that say what one call does, not what its result is: they are not written."""
+
+
+def config_option() -> click.Option:
+    """Return --config."""
+    return click.Option(
+        ["--config"],
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_read,
+        metavar="FILE.yaml",
+        help="Read options from this YAML file; options on the command line override it.",
+    )
+
+
+def write_choices(folder: Path) -> None:
+    """Write the options of the running command to ``folder/COMMAND.yaml``, for ``--config``."""
+    import yaml
+
+    from ivr.features.atomic_files import replaced
+
+    context = click.get_current_context()
+    text = yaml.safe_dump(_choices(context), sort_keys=False, allow_unicode=True)
+    with replaced(folder / f"{context.info_name}.yaml") as partial:
+        partial.write_text(f"# {context.command_path} --config FILE reads this\n{text}", "utf-8")
+
+
+def _read(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Make the options in the file at ``path`` the defaults of the command."""
+    if path is None:
+        return
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())
+        raise click.ClickException(f"{path}: not a YAML file: {line}") from error
+    if not isinstance(values, Mapping):
+        raise click.ClickException(f"{path}: must hold option names with their values")
+    parameters = {_name(parameter): parameter for parameter in context.command.params}
+    defaults = {}
+    for name, value in values.items():
+        parameter = parameters.get(str(name).replace("_", "-"))
+        if parameter is None or parameter.name in ("config", "help"):
+            near = suggestion(str(name), [known for known in parameters if known not in _ONCE])
+            raise click.UsageError(f"{path}: no option {str(name)!r}; {near}", context)
+        if value is not None:
+            defaults[parameter.name] = _given(parameter, value)
+    context.default_map = defaults
+
+
+def _name(parameter: click.Parameter) -> str:
+    """Return the name of a parameter in a file: that of --help without dashes in front."""
+    names = [name.lstrip("-") for name in parameter.opts if name.startswith("--")]
+    return names[0] if names else (parameter.name or "")
+
+
+def _given(parameter: click.Parameter, value: Any) -> Any:
+    """Return ``value`` of the file as click takes it."""
+    if not parameter.multiple and parameter.nargs == 1:
+        return value
+    if isinstance(value, Mapping):
+        return [f"{name}={text}" for name, text in _flat(value, "")]
+    return value if isinstance(value, list) else [value]
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _choices(context: click.Context) -> dict[str, Any]:
+    """Return the options of the running command by name, defaults among them."""
+    values = context.meta[PARAMETERS]
+    chosen = {}
+    for parameter in context.command.params:
+        name, value = _name(parameter), values.get(parameter.name)
+        if isinstance(parameter, ConfigOption) and not is_given(context, parameter):
+            value = parameter.unset()
+        if name not in _ONCE and value not in (None, "", ()):
+            chosen[name] = _plain(value)
+    return chosen
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, str | int | float | bool) else str(value)
