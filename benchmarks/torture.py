@@ -35,11 +35,13 @@ import soundfile
 from PIL import Image
 
 from ivr.cli import main as ivr
+from ivr.config import config
 from ivr.features.atomic_files import file_digest
 from ivr.features.shards import SHARD
 from ivr.features.store import StoreError, Table, open_table
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.extraction import extract_config
+from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 
 OPTIONS = (
@@ -223,6 +225,13 @@ def uninterrupted(manifest: Path, out: Path, jobs: int) -> Reference:
     return Reference(status, seconds, counted.stat().st_size, files, rows)
 
 
+@config
+class SmallShardsConfig(ExtractConfig):
+    """Shards of a few rows."""
+
+    shard_rows: int = SHARD_ROWS
+
+
 def begun(manifest: Path, out: Path, jobs: int, prepare: Callable[[], None] | None = None) -> int:
     """Fork a process group of its own that extracts, and return its number."""
     child = os.fork()
@@ -232,9 +241,7 @@ def begun(manifest: Path, out: Path, jobs: int, prepare: Callable[[], None] | No
     log = os.open(out.with_name("log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    extract_config.ExtractConfig = partial(  # type: ignore[misc,assignment]
-        extract_config.ExtractConfig, shard_rows=SHARD_ROWS
-    )
+    extract_config.ExtractConfig = SmallShardsConfig  # type: ignore[misc]
     status = 70
     try:
         if prepare:

@@ -10,16 +10,25 @@ import pytest
 from child_calls import Call, Outcome, outcomes
 from tiny_world import SHORT, TINY, World, tiny_nets
 
+from ivr.config import config
 from ivr.pipeline.extraction import extract_config
+from ivr.pipeline.extraction.extract_config import ExtractConfig
 
 # Below the size of the first shard, between a shard and the whole file, and just below that.
 LIMITS = (1_000, 3_000, 3_600, 9_000, 9_300)
 
 
+@config
+class FewRowsConfig(ExtractConfig):
+    """Shards of four rows."""
+
+    shard_rows: int = 4
+
+
 def few_rows() -> None:
     """Tiny nets, and shards of four rows."""
     tiny_nets()
-    extract_config.ExtractConfig = partial(extract_config.ExtractConfig, shard_rows=4)  # type: ignore[misc,assignment]
+    extract_config.ExtractConfig = FewRowsConfig  # type: ignore[misc]
 
 
 def no_file_above(size: int) -> None:

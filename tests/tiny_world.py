@@ -122,7 +122,7 @@ def write_world(world: World) -> None:
             rows.append(ManifestRow(f"{name}.png", f"{name}.wav", label))
     manifest = world.media / "manifest.csv"
     write_manifest(manifest, Manifest(tuple(rows)))
-    ivr("extract", manifest, "--out", world.features, *TINY)
+    ivr("extract", manifest, "--out", world.features, "--batch-size", "4", *TINY)
     stop_between(manifest, world)
     ivr("train-hash", world.features, "--out", world.run, *SHORT)
     write_weights(world.weights)
