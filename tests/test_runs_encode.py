@@ -197,6 +197,18 @@ def test_features_made_with_other_settings_are_refused(
     assert not (tmp_path / "codes.h5").exists()
 
 
+@pytest.mark.parametrize("backend", ["fast", "torch", "librosa"])
+def test_features_of_another_backend_are_encoded(
+    run: Path, features: Path, tmp_path: Path, backend: str
+) -> None:
+    """Earlier versions kept the backend in the settings; it does not decide the vectors."""
+    other = made_with(features, tmp_path / "other", "voice", backend=backend)
+    path = encode_run(run, features=other, out=tmp_path / "codes.h5")
+    np.testing.assert_array_equal(
+        read_codes(path).voices.codes, read_codes(run / "codes.h5").voices.codes
+    )
+
+
 def test_a_run_that_has_not_learnt_yet_says_how_to_finish_it(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     (copy / "model.safetensors").unlink()
