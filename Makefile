@@ -81,7 +81,7 @@ figures: $(STAMP)
 	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --methods all --set dvan.training.epochs=20 --reference nested_codebook
 	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --methods nested_codebook --voices all
 	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --methods nested_codebook,csq,ortho_hash --bits 16,32,128
-	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset honest-checks --seeds 3
+	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset generalisation --seeds 3
 	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset code-health --seeds 2
 	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-choices --set training.epochs=60 --seeds 1
 	$(BIN)/ivr compare $(FEATURES) --out $(RUNS) --preset divh-ablation

@@ -1,1 +1,1 @@
-"""Comparisons: many runs side by side, in the tables and figures of the papers."""
+"""Comparisons: many runs side by side, in the tables and pictures of papers."""

@@ -151,7 +151,7 @@ def chosen_config(
 def run_grid(
     features: Path, out: Path, grid: Grid, *, jobs: int = 1, threads: int = 1
 ) -> list[Outcome]:
-    """Train and evaluate the runs of ``grid`` that are missing, and return what became of them.
+    """Train and evaluate the runs of ``grid`` that are missing, and return their outcomes.
 
     Args:
         features: folder of the features.

@@ -144,7 +144,7 @@ PRESETS = {
         variants=PARAMETERS,
         published=None,
         picture="grid",
-        notes=("Choose weights by the validation split; the figure shows the test split.",),
+        notes=("Choose weights by the validation split; the picture shows the test split.",),
     ),
     "divh-curves": Preset(
         "DIVH, Figs. 5-12: precision over retrieved items",

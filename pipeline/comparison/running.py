@@ -39,7 +39,7 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task.
+    """The outcome of a task.
 
     Attributes:
         name: name of the run.

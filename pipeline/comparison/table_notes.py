@@ -72,7 +72,7 @@ def gap_notes(names: Mapping[int, str]) -> list[str]:
         f"Differences are those of mAP from {references}, in points, with the 95 % interval and "
         f"the two-sided p of a paired bootstrap of {RESAMPLES} resamples: a query is paired with "
         "itself in the same seed, and all queries of one image are drawn together. The interval "
-        "covers other queries of the same kind; for other trainings, see in how many seeds a row "
-        "is ahead. "
+        "covers other queries of the same kind; for other trainings, see the number of seeds in "
+        "which a row is ahead. "
         "p is not corrected for the number of comparisons."
     ]

@@ -1,1 +1,1 @@
-"""What is there: manifests, splits, public data set layouts, pairing, audit, published results."""
+"""Data sets: manifests, splits, layouts of public data sets, pairing, audit, published results."""

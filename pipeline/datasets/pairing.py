@@ -146,7 +146,7 @@ def merge(
     Args:
         files: every image gets a row, with or without a voice.
         labels: image -> class.
-        pairs: of the voices that the table does not mention.
+        pairs: pairs of the voices that the table does not mention.
         captions: voice -> sentence, where known.
         splits: image -> split, where known.
     """

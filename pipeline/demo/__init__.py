@@ -1,1 +1,1 @@
-"""A small image-voice set that is drawn and spoken on the spot, and the main job on it."""
+"""Demonstration: a small set of drawn images and synthetic voices, and a whole run on it."""

@@ -1,6 +1,7 @@
-"""The main job on the demonstration set: what a person does with data of their own, in one call."""
+"""``ivr demo``: draw, speak, extract, train and evaluate in one call."""
 
 from pathlib import Path
+from typing import Any
 
 from ivr.features.image_config import ImageConfig
 from ivr.hashing.training_config import TrainConfig
@@ -9,25 +10,33 @@ from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.train import remove_run, train_run
+from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import say
 
 from .demo_config import DemoConfig
 from .demo_set import write_demo_set
 
-# Random weights need no network, and drawings differ enough for them: a demonstration of the work,
-# not of the retrieval that weights trained on ImageNet give.
+# Random weights need no download, and drawings differ enough for them. The result shows that the
+# commands work, not how well weights trained on ImageNet retrieve.
 ENCODER = ImageConfig("alexnet", "random")
 TRAINING = TrainConfig(epochs=120, batch_size=32, validate_every=10)
 
 
-def run_demo(folder: Path, config: DemoConfig) -> str:
+def run_demo(folder: str | Path, config: DemoConfig | None = None, **options: Any) -> str:
     """Draw, speak, extract, train and evaluate below ``folder``; return the table of metrics.
 
-    A second call draws and extracts nothing again, but trains anew.
+    A second call uses the present drawings, voices and features, and trains again.
+
+    Args:
+        folder: folder of the set, its features and its run.
+        config: size and seed of the set; None for the defaults.
+        options: fields of :class:`DemoConfig`, which override ``config``.
 
     Raises:
         DemoError, SpeechError, ExtractError, RunError: see their modules.
+        OptionError: no such option, or a value that is not possible.
     """
+    folder, config = Path(folder), with_options(config or DemoConfig(), options)
     say(f"drawing and speaking {config.classes} classes of {config.images_per_class} images")
     manifest = write_demo_set(folder / "set", config)
     say("extracting features: AlexNet with random weights (nothing is downloaded), and MFCC")

@@ -1,4 +1,4 @@
-"""Drawn overhead scenes: the images of the demonstration set, one function a class.
+"""Drawn overhead scenes: the images of the demonstration set, one function per class.
 
 They are drawings: good enough to see the whole pipeline work on something that a person recognises,
 no measure of it. What a scene always shows is what :mod:`ivr.pipeline.demo.captions` says of it.

@@ -1,9 +1,9 @@
-"""Sentences to sound with espeak-ng, offline: the voices of the demonstration set.
+"""Speech from text with espeak-ng, offline: the voices of the demonstration set.
 
 The library and its voices come in the `espeakng-loader` wheel (extra ``demo``) and are called
 through ctypes. espeak-ng keeps its state in the process: one language, one voice, one callback at a
-time. Part of that state cannot be set back: most voices have a flutter in pitch that goes on from
-sentence to sentence, so that a sentence sounds different the second time. :data:`SPEAKERS` are
+time. Part of that state cannot be reset: most voices have a flutter in pitch that continues from
+sentence to sentence, so a sentence sounds different the second time. :data:`SPEAKERS` are
 voices without flutter and breath noise: the samples depend on the sentence and the speaker alone,
 whatever was spoken before in the same process.
 """
@@ -33,7 +33,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class SpeechError(IvrError):
-    """Speech that cannot be made, in one line that says what to do."""
+    """Speech that cannot be made; the message says what to do."""
 
 
 @config
@@ -82,7 +82,7 @@ def speak(sentence: str, speaker: Speaker) -> Voice:
     """Return ``sentence`` as spoken by ``speaker``; the same arguments give the same samples.
 
     Raises:
-        ValueError: nothing to say.
+        ValueError: an empty sentence.
         SpeechError: espeak-ng is missing, does not start, or has no such voice.
     """
     if not sentence.strip():
@@ -148,7 +148,7 @@ def _start(library: ctypes.CDLL, data: Path) -> int:
 
 def _set_speaker(engine: _Engine, speaker: Speaker) -> None:
     _, _, variant = speaker.voice.partition("+")
-    # espeak-ng answers "done" for an unknown variant and speaks with the plain voice.
+    # espeak-ng accepts an unknown variant and speaks with the plain voice.
     known = not variant or (engine.data / "voices" / "!v" / variant).is_file()
     if not known or engine.library.espeak_SetVoiceByName(speaker.voice.encode()):
         raise SpeechError(f"espeak-ng has no voice {speaker.voice!r}")
