@@ -1,4 +1,4 @@
-"""``ivr demo``: the main job on a set that is drawn and spoken on the spot."""
+"""``ivr demo``: a whole run on a set of drawn images and synthetic voices."""
 
 from pathlib import Path
 from typing import Any
