@@ -19,6 +19,7 @@ from .options import Shown, config_options
 from .paths import FOLDER
 
 _TRAINING = "training."
+_CUT = next(iter(CUTS))
 
 
 def _describe(context: click.Context, parameter: click.Parameter, method: str | None) -> None:
@@ -45,7 +46,9 @@ def _describe(context: click.Context, parameter: click.Parameter, method: str | 
     RunConfig,
     {
         "method": Shown(
-            help=f"Hashing method: {', '.join(method_names())}, or module:Class.", metavar="NAME"
+            help=f"Hashing method: {', '.join(method_names())}, or module:Class "
+            "for a method of your own.",
+            metavar="NAME",
         ),
         "streams": Shown(metavar="NAME,..."),
         "split": None,
@@ -59,7 +62,7 @@ def _describe(context: click.Context, parameter: click.Parameter, method: str | 
     "--split",
     "cut",
     type=click.Choice(list(CUTS)),
-    help="Shares of the split that is drawn if the manifest has none  [default: 80/20].",
+    help=f"Shares of the split that is drawn if the manifest has none  [default: {_CUT}].",
 )
 @click.option(
     "--split-seed",
@@ -119,7 +122,7 @@ def train_hash(
     options = _with_settings(options, settings)
     if cut or split_seed is not None or "seed" in options:
         seed = options.get("seed", RunConfig.seed) if split_seed is None else split_seed
-        options["split"] = splits_of_cut(cut or "80/20", seed)
+        options["split"] = splits_of_cut(cut or _CUT, seed)
     if dry_run:
         from ivr.pipeline.runs.train import describe_run
         from ivr.pipeline.runtime.config_options import with_options

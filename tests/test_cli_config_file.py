@@ -145,3 +145,18 @@ def test_extract_leaves_its_options_beside_the_features(
     left = yaml.safe_load((out / "extract.yaml").read_text())
     assert (left["jobs"], left["voice-option"], left["out"]) == (1, ["frames=40"], str(out))
     assert "0 of them new" in succeeded(ivr("extract", "--config", out / "extract.yaml")).stdout
+
+
+def test_a_run_and_its_evaluation_can_be_repeated_from_the_files_they_leave(
+    features: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    succeeded(ivr("train-hash", features, "--out", run, "--method", "lsh", "--bits", 16,
+                  "--seed", 3, "--device", "cpu"))  # fmt: skip
+    told = succeeded(ivr("train-hash", "--config", run / "train-hash.yaml", "--dry-run")).stdout
+    asked = ("--method", "lsh", "--bits", 16, "--seed", 3, "--out", run, "--device", "cpu")
+    assert told == succeeded(ivr("train-hash", features, *asked, "--dry-run")).stdout
+
+    first = succeeded(ivr("evaluate", run, "--ties", "file-order", "--json")).stdout
+    again = succeeded(ivr("evaluate", "--config", run / "evaluate.yaml", "--json")).stdout
+    assert again == first

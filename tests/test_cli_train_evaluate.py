@@ -144,8 +144,8 @@ def test_describe_prints_every_option_of_the_method_without_any_features() -> No
 
 
 def test_every_method_is_named_in_the_help_and_described() -> None:
-    (option,) = (p for p in train_command.params if p.name == "method")
-    *named, own = option.help.split(", ")  # type: ignore[attr-defined]
+    (option,) = (p for p in train_command.params if "--method" in p.opts)
+    *named, own = option.help.removeprefix("Hashing method: ").split(", ")  # type: ignore[attr-defined]
     assert (tuple(named), own) == (method_names(), "or module:Class for a method of your own.")
     for name in named:
         entry = method_entry(name)
@@ -462,7 +462,7 @@ def test_every_setting_of_the_loop_can_be_set(features: Path, tmp_path: Path) ->
         (("--method", "dvih"), "no method 'dvih'; there are cca_itq"),
         (("--describe", "dvih"), "no method 'dvih'; there are cca_itq"),
         (("--streams", "mel"), "streams must be of mfcc, delta, delta-delta"),
-        (("--split", "70/30"), "no cut '70/30'; there are"),
+        (("--split", "70/30"), "'70/30' is not one of '80/20', '80/10/10'"),
         (("--set", "gama=1"), "no option 'gama'; did you mean gamma"),
         (("--set", "gamma"), "'gamma' is not of the form NAME=VALUE"),
         (("--set", "gamma=much"), "gamma must be of type float, got 'much'"),
@@ -472,10 +472,10 @@ def test_every_setting_of_the_loop_can_be_set(features: Path, tmp_path: Path) ->
         (("--batch-size", "2"), "batch_size must be at least 3, got 2"),
         (("--learning-rate", "-1"), "learning_rate must be above 0, got -1.0"),
         (("--weight-decay", "-1"), "weight_decay must be at least 0, got -1.0"),
-        (("--seed", "-1"), "-1 is not in the range"),
+        (("--seed", "-1"), "seed must be at least 0, got -1"),
         (("--unseen-classes", "1"), "unseen_classes must be in [0, 1), got 1.0"),
         (("--voices", "two"), "'two' is not one of 'one', 'all'"),
-        (("--resume", "--overwrite"), "--resume goes on with a run, --overwrite removes it"),
+        (("--resume", "--overwrite"), "--resume continues a run, --overwrite removes it"),
     ],
 )
 def test_a_wrong_option_of_train_hash_is_a_usage_error_before_anything_is_written(
@@ -493,7 +493,7 @@ def test_a_wrong_option_of_train_hash_is_a_usage_error_before_anything_is_writte
         (("--protocol", "dtbh"), "'dtbh' is not one of"),
         (("--ties", "random"), "'random' is not one of"),
         (("--distance", "cosine"), "'cosine' is not one of"),
-        (("--seed", "-1"), "-1 is not in the range"),
+        (("--seed", "-1"), "seed must be at least 0, got -1"),
     ],
 )
 def test_a_wrong_option_of_evaluate_is_a_usage_error(
