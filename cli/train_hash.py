@@ -9,7 +9,7 @@ from ivr.errors import IvrError
 from ivr.hashing.methods import method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import CUTS, splits_of_cut
-from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runs.run_config import RunConfig, with_run_options
 from ivr.pipeline.runtime.config_options import parsed
 
 from .command import command
@@ -120,14 +120,13 @@ def train_hash(
     import ivr
 
     options = _with_settings(options, settings)
-    if cut or split_seed is not None or "seed" in options:
+    if cut or split_seed is not None:
         seed = options.get("seed", RunConfig.seed) if split_seed is None else split_seed
         options["split"] = splits_of_cut(cut or _CUT, seed)
     if dry_run:
         from ivr.pipeline.runs.train import describe_run
-        from ivr.pipeline.runtime.config_options import with_options
 
-        click.echo(describe_run(features, with_options(RunConfig(), options)))
+        click.echo(describe_run(features, with_run_options(None, options)))
         return
     ivr.train(features, out, resume=resume, overwrite=overwrite, **options)
     if not resume:

@@ -16,7 +16,7 @@ from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
-from ivr.pipeline.runtime.config_options import from_json, with_options
+from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import forget_digests, record_digests
 from ivr.pipeline.runtime.lock import LOCK, only_writer
@@ -33,7 +33,7 @@ from .choices import (
 )
 from .encode import encode_run
 from .learning import learn
-from .run_config import RunConfig
+from .run_config import RunConfig, with_run_options
 from .run_folder import (
     CHECKPOINT,
     CODES,
@@ -114,7 +114,8 @@ def train(
         resume: continue the run in ``out`` after its last checkpoint. With neither a config nor an
             option (``device`` apart) its own choices hold; otherwise they must be the same.
         overwrite: remove the run in ``out`` first.
-        options: fields of :class:`RunConfig` that replace those of ``config``.
+        options: fields of :class:`RunConfig` that replace those of ``config``; ``seed`` is also the
+            seed of the split, unless ``split`` is given.
 
     Raises:
         RunError: ``out`` holds something already, or is not a run that can be continued.
@@ -124,7 +125,7 @@ def train(
     if resume and overwrite:
         raise RunError("resume continues a run and overwrite removes it; give one of them")
     given = config is not None or bool(set(options) - {"device"})
-    config = with_options(config or RunConfig(), options)
+    config = with_run_options(config, options)
     if resume:
         expected = config if given else None
         resume_run(out, features=features, device=config.device, expected=expected)
