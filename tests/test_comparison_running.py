@@ -1,59 +1,38 @@
 """Tasks that fail, run out of memory or lose their process end no other task."""
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import ivr
+from killed_attempts import attempt
 
 import ivr.pipeline.comparison.running as running
 from ivr.pipeline.comparison.compare import compare
-from ivr.pipeline.comparison.grid import Grid
-from ivr.pipeline.comparison.running import Outcome, outcomes
-from ivr.pipeline.comparison.tasks import Task, tasks
-from ivr.pipeline.comparison.variants import Variant
+from ivr.pipeline.comparison.running import outcomes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.train import train_run
 
-NAMES = [f"lsh-64-stack-one-{seed}" for seed in range(4)]
+NAMES = ["a", "b", "c", "d"]
 
 
-def made_up_tasks(out: Path) -> list[Task]:
-    """Four tasks, whose runs are named as in ``NAMES``."""
-    return tasks(Grid((Variant("lsh", "lsh"),), seeds=(0, 1, 2, 3)), out)
-
-
-def attempt(features: Path, task: Task, threads: int, begun: Path) -> Outcome:
-    """Stand in for a training: a file NAME.kill in ``features`` has lines, one kill for each."""
-    del threads
-    marker = begun / task.run.name
-    if not (features / "early").exists():
-        marker.touch()
-    kills = features / f"{task.run.name}.kill"
-    if kills.exists() and (left := kills.read_text()):
-        kills.write_text(left[1:])
-        os.kill(os.getpid(), signal.SIGKILL)
-    marker.unlink(missing_ok=True)
-    return Outcome(task.run.name, mean_average_precision=(50.0, 50.0))
-
-
-def outcomes_with_kills(folder: Path, kills: dict[str, int], at_once: int) -> dict[str, Outcome]:
+def failures_with_kills(folder: Path, kills: dict[str, int]) -> dict[str, str]:
+    """Failure of each of four tasks, run two at once; the named ones kill their process."""
     for name, count in kills.items():
         (folder / f"{name}.kill").write_text("k" * count)
-    found = list(outcomes(folder, made_up_tasks(folder / "out"), at_once, 1))
+    made_up = [SimpleNamespace(run=folder / "out" / name) for name in NAMES]
+    found = list(outcomes(folder, made_up, 2, 1))  # type: ignore[arg-type]
     assert sorted(outcome.name for outcome in found) == NAMES
-    return {outcome.name: outcome for outcome in found}
+    return {outcome.name: outcome.failure for outcome in found}
 
 
 def test_a_task_whose_process_is_killed_once_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "_attempt", attempt)
-    found = outcomes_with_kills(tmp_path, {NAMES[1]: 1}, at_once=2)
-    assert not any(outcome.failure for outcome in found.values())
+    assert not any(failures_with_kills(tmp_path, {"b": 1}).values())
 
 
 @pytest.mark.parametrize("early", [False, True])
@@ -63,10 +42,10 @@ def test_a_task_that_kills_its_process_twice_fails_alone(
     monkeypatch.setattr(running, "_attempt", attempt)
     if early:  # killed before the task says that it has begun
         (tmp_path / "early").touch()
-    found = outcomes_with_kills(tmp_path, {NAMES[0]: 9, NAMES[2]: 9}, at_once=2)
-    assert [name for name in NAMES if found[name].failure] == [NAMES[0], NAMES[2]]
-    assert found[NAMES[0]].failure.startswith("its process was killed twice")
-    assert "killed twice" in (tmp_path / "out" / "runs" / NAMES[0] / "log.txt").read_text()
+    found = failures_with_kills(tmp_path, {"a": 9, "c": 9})
+    assert [name for name in NAMES if found[name]] == ["a", "c"]
+    assert found["a"].startswith("its process was killed twice")
+    assert "killed twice" in (tmp_path / "out" / "a" / "log.txt").read_text()
 
 
 def allocator_full() -> Exception:
