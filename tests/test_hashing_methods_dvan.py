@@ -117,8 +117,8 @@ def test_a_hidden_layer_shorter_than_the_code_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"hidden": 0}, "hidden and audio must be at least 1, got 0 and 1024"),
-        ({"length": 100}, "length must be a multiple of 64, got 100"),
+        ({"hidden": 0}, "hidden must be at least 1, got 0"),
+        ({"length": 100}, "length must be a multiple of 64"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
     ],
 )
