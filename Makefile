@@ -45,7 +45,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=10
 
 # The wheel in an environment of its own, which borrows only the libraries; tried from elsewhere.
 wheel: $(STAMP)

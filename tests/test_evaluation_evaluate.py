@@ -804,7 +804,7 @@ def test_the_first_bits_of_codes_are_codes(run: Path, tmp_path: Path) -> None:
     assert title[0] == "divh, the first 8 of 16 bits, ranked by Hamming distance of the codes"
     with pytest.raises(EvaluateError, match="the codes have 16 bits, not 24"):
         evaluate_codes(codes, replace(protocol, bits=24))
-    with pytest.raises(ValueError, match="bits must be a multiple of 8, got 12"):
+    with pytest.raises(ValueError, match="bits must be a multiple of 8 and at least 8, got 12"):
         replace(protocol, bits=12)
 
 

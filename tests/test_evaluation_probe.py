@@ -304,6 +304,7 @@ def test_the_command_prints_accuracies_ceiling_and_advice(
         "confusion_images.csv",
         "confusion_voices.csv",
         "probe.json",
+        "probe.yaml",
     ]
     with (out / "confusion_images.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [

@@ -142,7 +142,9 @@ def test_the_command_merges_and_counts_what_could_not_be_used(
         result = CliRunner().invoke(main, ["extract", *arguments, "--shard", "slurm"])
         assert result.exit_code == (0 if task == 0 else 3)
     first = CliRunner().invoke(main, ["extract", *arguments, "--shard", "1/2"])
-    assert first.stdout.endswith(f"next: when all 2 tasks are done, ivr merge {tmp_path}/out\n")
+    assert first.stdout.endswith(
+        f"next: when all tasks of the job array are done, ivr merge {tmp_path}/out\n"
+    )
     result = CliRunner().invoke(main, ["merge", str(tmp_path / "out")])
     assert result.exit_code == 3
     assert result.stdout == f"{tmp_path}/out/images.h5: 5 rows, 1 files skipped\n"
