@@ -5,11 +5,22 @@ no measure of it. What a scene always shows is what :mod:`ivr.pipeline.demo.capt
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 
-from .canvas import REACH, Canvas, Colour, Shape, scaled, varied
+from .canvas import REACH, Canvas, Colour, scaled, varied
+from .scene_objects import (
+    WHITE,
+    boat,
+    box,
+    car,
+    grown,
+    house,
+    plane,
+    runway_markings,
+    shed,
+    tank,
+)
 
 _CROPS = (
     (98, 128, 62),
@@ -22,51 +33,10 @@ _CROPS = (
     (116, 146, 74),
     (176, 176, 96),
 )
-_ROOFS = (
-    (168, 92, 70),
-    (186, 112, 84),
-    (146, 78, 64),
-    (130, 122, 116),
-    (160, 150, 140),
-    (112, 98, 90),
-)
-_CARS = (
-    (240, 240, 240),
-    (190, 192, 196),
-    (40, 42, 48),
-    (176, 32, 34),
-    (36, 70, 150),
-    (92, 96, 100),
-    (226, 186, 60),
-    (40, 110, 80),
-)
-_DECKS = ((196, 168, 124), (70, 100, 150), (180, 184, 188), (150, 60, 56))
-_TAILS = ((180, 40, 44), (40, 70, 150), (226, 160, 50), (60, 120, 90))
-_TANKS = ((232, 230, 224), (206, 206, 204), (222, 212, 190))
 _GRASS = ((104, 126, 70), (134, 134, 84), (86, 116, 66))
 _WATER = ((44, 82, 98), (56, 96, 98), (42, 68, 90))
 _SOIL = ((188, 166, 130), (170, 156, 136), (196, 182, 154))
 _MUD = ((66, 96, 96), (92, 104, 84), (54, 84, 100))
-_WHITE = (236, 236, 230)
-
-# Outlines from -1 to 1 with the bow, and of length 1 with the nose, towards +u.
-_HULL = np.array([(-1, -0.8), (0.3, -1), (0.75, -0.6), (1, 0), (0.75, 0.6), (0.3, 1), (-1, 0.8)])
-_BODY = np.array(
-    [(1, -0.5), (1, 0.5), (0.85, 1), (-0.9, 1), (-1, 0.7), (-1, -0.7), (-0.9, -1), (0.85, -1)]
-)
-_WING = np.array([(0.12, 0.04), (-0.12, 0.5), (-0.2, 0.5), (-0.1, 0.04)])
-_TAILPLANE = np.array([(-0.36, 0.0), (-0.46, 0.19), (-0.52, 0.19), (-0.48, 0.0)])
-_FUSELAGE = np.array(
-    [
-        (0.5, 0),
-        (0.44, 0.05),
-        (-0.3, 0.05),
-        (-0.5, 0.02),
-        (-0.5, -0.02),
-        (-0.3, -0.05),
-        (0.44, -0.05),
-    ]
-)
 
 
 def draw_scene(label: str, rng: np.random.Generator) -> np.ndarray:
@@ -111,12 +81,12 @@ def runway(rng: np.random.Generator) -> np.ndarray:
     light = scaled(asphalt, 1.08)
     canvas.shapes(
         [
-            (_box(start - 60, -half - 7, REACH, half + 7), scaled(asphalt, 0.86)),
-            (_box(start - 60, taxi - 15, REACH, taxi + 15), light),
-            *((_box(x, min(0, taxi), x + 28, max(0, taxi)), light) for x in links),
-            (_box(start, -half, REACH, half), asphalt),
-            *_runway_markings(start, half),
-            (_box(start - 50, taxi - 1, REACH, taxi + 1), (214, 184, 70)),
+            (box(start - 60, -half - 7, REACH, half + 7), scaled(asphalt, 0.86)),
+            (box(start - 60, taxi - 15, REACH, taxi + 15), light),
+            *((box(x, min(0, taxi), x + 28, max(0, taxi)), light) for x in links),
+            (box(start, -half, REACH, half), asphalt),
+            *runway_markings(start, half),
+            (box(start - 50, taxi - 1, REACH, taxi + 1), (214, 184, 70)),
         ]
     )
     u, v = canvas.coordinates(wobble=0.0)
@@ -126,7 +96,7 @@ def runway(rng: np.random.Generator) -> np.ndarray:
     waiting = start + np.array([20.0, 165.0, 330.0])[rng.random(3) < 0.6]
     planes = [(x + rng.uniform(0, 60), taxi) for x in waiting]
     planes.append((start + rng.uniform(100, 260), rng.uniform(-3, 3)))
-    canvas.raised([part for x, y in planes for part in _plane(rng, x, y)], 9)
+    canvas.raised([part for x, y in planes for part in plane(rng, x, y)], 9)
     return canvas.developed()
 
 
@@ -136,19 +106,19 @@ def harbour(rng: np.random.Generator) -> np.ndarray:
     canvas.ground(varied(rng, rng.choice(_WATER), 8), 0.1, 0.06, 48)
     quay, length, spacing = rng.uniform(-170, -120), rng.uniform(200, 240), rng.uniform(96, 124)
     concrete, road = varied(rng, (172, 168, 158), 10), (112, 112, 114)
-    canvas.raised([(_box(-REACH, -REACH, REACH, quay), concrete)], 5)
-    canvas.shapes([(_box(-REACH, quay - 46, REACH, quay - 26), road)])
+    canvas.raised([(box(-REACH, -REACH, REACH, quay), concrete)], 5)
+    canvas.shapes([(box(-REACH, quay - 46, REACH, quay - 26), road)])
     canvas.texture(0.03)
     sheds = np.arange(-REACH + rng.uniform(0, 140), REACH, 140)
-    canvas.raised([part for x in sheds for part in _shed(canvas, x, quay - 94)], 16)
+    canvas.raised([part for x in sheds for part in shed(canvas, x, quay - 94)], 16)
     planks = varied(rng, (186, 174, 150), 12)
     piers = np.arange(-REACH + rng.uniform(0, spacing), REACH, spacing)
-    canvas.raised([(_box(x - 6, quay, x + 6, quay + length), planks) for x in piers], 4)
+    canvas.raised([(box(x - 6, quay, x + 6, quay + length), planks) for x in piers], 4)
     x, y = rng.uniform(-60, 60), quay + length + rng.uniform(25, 45)
     canvas.blend(*_wake(canvas, x, y))
-    boats = [_boat(rng, x, y, rng.uniform(32, 42), 0.0)]
+    boats = [boat(rng, x, y, rng.uniform(32, 42), 0.0)]
     boats += [
-        _boat(rng, pier + side * (9 + size / 2), berth, size, 0.0 if side > 0 else np.pi)
+        boat(rng, pier + side * (9 + size / 2), berth, size, 0.0 if side > 0 else np.pi)
         for pier in piers
         for berth in np.arange(quay + 18, quay + length - 4, rng.uniform(17, 22))
         for side in (-1, 1)
@@ -166,8 +136,8 @@ def dense_housing(rng: np.random.Generator) -> np.ndarray:
     block = rng.uniform(118, 140)
     streets = np.arange(-REACH + rng.uniform(0, block), REACH, block)
     crossings = np.arange(-REACH + rng.uniform(0, 300), REACH, rng.uniform(280, 380))
-    roads = [_box(-REACH, y - 11, REACH, y + 11) for y in streets]
-    roads += [_box(x - 11, -REACH, x + 11, REACH) for x in crossings]
+    roads = [box(-REACH, y - 11, REACH, y + 11) for y in streets]
+    roads += [box(x - 11, -REACH, x + 11, REACH) for x in crossings]
     places = [
         (x, y, y + side * rng.uniform(31, 36))
         for y in streets
@@ -175,17 +145,17 @@ def dense_housing(rng: np.random.Generator) -> np.ndarray:
         for x in _lots(rng, crossings)
     ]
     pavement, asphalt = (180, 175, 164), varied(rng, (124, 123, 122), 10)
-    drives = [_box(x + 10, min(y, street), x + 16, max(y, street)) for x, street, y in places]
-    canvas.shapes([(_grown(road, 4), pavement) for road in roads])
+    drives = [box(x + 10, min(y, street), x + 16, max(y, street)) for x, street, y in places]
+    canvas.shapes([(grown(road, 4), pavement) for road in roads])
     canvas.shapes([*((drive, pavement) for drive in drives), *((road, asphalt) for road in roads)])
     canvas.texture(0.05)
-    canvas.raised([part for x, _, y in places for part in _house(canvas, x, y)], 13)
+    canvas.raised([part for x, _, y in places for part in house(canvas, x, y)], 13)
     gardens = [(x, y) for y in streets + block / 2 for x in _steps(rng, 14, 44)]
     canvas.trees(
         np.array(gardens) + rng.normal(0, 5, (len(gardens), 2)), rng.uniform(5, 11, len(gardens))
     )
     cars = [
-        _car(rng, x, y + 6.5 * _sign(rng), 0.0, 14) for y in streets for x in _steps(rng, 30, 150)
+        car(rng, x, y + 6.5 * _sign(rng), 0.0, 14) for y in streets for x in _steps(rng, 30, 150)
     ]
     canvas.raised([part for car in cars for part in car], 3)
     return canvas.developed()
@@ -226,15 +196,15 @@ def storage_tanks(rng: np.random.Generator) -> np.ndarray:
     places = [(x, y) for x in grid if x != road for y in grid]
     half = pitch / 2 - 4
     wall, floor = varied(rng, (150, 130, 102), 8), varied(rng, (176, 158, 128), 10)
-    canvas.raised([(_box(x - half, y - half, x + half, y + half), wall) for x, y in places], 4)
+    canvas.raised([(box(x - half, y - half, x + half, y + half), wall) for x, y in places], 4)
     half -= 5
-    canvas.shapes([(_box(x - half, y - half, x + half, y + half), floor) for x, y in places])
-    canvas.shapes([(_box(road - 16, -REACH, road + 16, REACH), varied(rng, (124, 121, 118), 8))])
+    canvas.shapes([(box(x - half, y - half, x + half, y + half), floor) for x, y in places])
+    canvas.shapes([(box(road - 16, -REACH, road + 16, REACH), varied(rng, (124, 121, 118), 8))])
     canvas.texture(0.06)
-    pipes = [_box(-REACH, y - 2, REACH, y + 2) for y in grid + pitch / 2]
+    pipes = [box(-REACH, y - 2, REACH, y + 2) for y in grid + pitch / 2]
     canvas.raised([(pipe, (206, 206, 204)) for pipe in pipes], 4)
     standing = [(x, y, radius * rng.uniform(0.72, 1)) for x, y in places if rng.random() < 0.88]
-    tanks = [part for place in standing for part in _tank(canvas, *place)]
+    tanks = [part for place in standing for part in tank(canvas, *place)]
     canvas.raised(tanks, radius * rng.uniform(0.5, 0.8))
     return canvas.developed()
 
@@ -258,20 +228,20 @@ def parking_lot(rng: np.random.Generator) -> np.ndarray:
     rows = np.arange(-REACH + rng.uniform(0, 100), REACH, 2 * depth + aisle)
     bays = np.arange(-REACH, REACH, bay)
     islands = bays[rng.integers(0, 4) :: int(rng.integers(11, 16))]
-    lines = [_box(x - 0.9, y - depth, x + 0.9, y + depth) for y in rows for x in bays]
-    lines += [_box(-REACH, y - 0.9, REACH, y + 0.9) for y in rows]
-    beds = [_box(x + 1, y - depth, x + bay - 1, y + depth) for y in rows for x in islands]
+    lines = [box(x - 0.9, y - depth, x + 0.9, y + depth) for y in rows for x in bays]
+    lines += [box(-REACH, y - 0.9, REACH, y + 0.9) for y in rows]
+    beds = [box(x + 1, y - depth, x + bay - 1, y + depth) for y in rows for x in islands]
     grass = varied(rng, (104, 126, 74), 8)
-    canvas.shapes([*((line, _WHITE) for line in lines), *((bed, grass) for bed in beds)])
+    canvas.shapes([*((line, WHITE) for line in lines), *((bed, grass) for bed in beds)])
     full = rng.uniform(0.55, 0.95)
     cars = [
-        _car(rng, x + bay / 2, y + side * depth / 2 + rng.normal(0, 1.2), side * np.pi / 2, 29)
+        car(rng, x + bay / 2, y + side * depth / 2 + rng.normal(0, 1.2), side * np.pi / 2, 29)
         for y in rows
         for x in np.setdiff1d(bays, islands)
         for side in (-1, 1)
         if rng.random() < full
     ]
-    cars += [_car(rng, rng.uniform(-250, 250), y + depth + aisle / 3, 0.0, 29) for y in rows]
+    cars += [car(rng, rng.uniform(-250, 250), y + depth + aisle / 3, 0.0, 29) for y in rows]
     canvas.raised([part for car in cars for part in car], 6)
     trees = [(x + bay / 2, y + s * depth / 2) for y in rows for x in islands for s in (-1, 1)]
     canvas.trees(np.array(trees), rng.uniform(8, 12, len(trees)))
@@ -325,104 +295,6 @@ def _wake(canvas: Canvas, x: float, y: float) -> tuple[np.ndarray, Colour]:
     return 0.7 * foam, (214, 226, 226)
 
 
-def _runway_markings(start: float, half: float) -> list[Shape]:
-    """Return threshold bars, aiming points, centre and edge lines of a runway along +u."""
-    boxes = [_box(start + 8, y - 2, start + 52, y + 2) for y in np.linspace(6 - half, half - 6, 8)]
-    boxes += [_box(x, -1.2, x + 30, 1.2) for x in np.arange(start + 70, REACH, 50)]
-    for side in (-1, 1):
-        edge = side * (half - 2)
-        boxes.append(_box(start + 150, side * 14 - 4, start + 186, side * 14 + 4))
-        boxes.append(_box(start, edge - 0.9, REACH, edge + 0.9))
-    return [(box, _WHITE) for box in boxes]
-
-
-def _plane(rng: np.random.Generator, x: float, y: float) -> list[Shape]:
-    """Return an aeroplane that goes along u, the one way or the other."""
-    length, turn = rng.uniform(42, 56), rng.choice([0.0, np.pi])
-    white = varied(rng, (238, 238, 238), 8)
-    mirror = np.array([1, -1])
-    parts = [(part, white) for half in (_WING, _TAILPLANE) for part in (half, half * mirror)]
-    parts += [
-        (_box(0.0, side - 0.02, 0.12, side + 0.02), scaled(white, 0.7)) for side in (-0.2, 0.2)
-    ]
-    parts += [(_FUSELAGE, white), (_box(-0.5, -0.012, -0.34, 0.012), rng.choice(_TAILS))]
-    return [(_placed(part * length, x, y, turn), colour) for part, colour in parts]
-
-
-def _boat(rng: np.random.Generator, x: float, y: float, length: float, turn: float) -> list[Shape]:
-    """Return a white boat with a coloured deck, its bow towards ``turn``."""
-    hull = _HULL * (length / 2, length * 0.17)
-    cabin = _box(-length * 0.1, -length * 0.08, length * 0.1, length * 0.08)
-    parts = [
-        (hull, varied(rng, _WHITE, 10)),
-        (hull * 0.62 - (length * 0.06, 0), varied(rng, rng.choice(_DECKS), 10)),
-        (cabin, _WHITE),
-    ]
-    return [(_placed(part, x, y, turn), colour) for part, colour in parts]
-
-
-def _car(rng: np.random.Generator, x: float, y: float, turn: float, length: float) -> list[Shape]:
-    """Return a car: body, glass and roof, its front towards ``turn``."""
-    paint = varied(rng, rng.choice(_CARS), 6)
-    glass = _box(-length * 0.28, -length * 0.17, length * 0.2, length * 0.17)
-    roof = _box(-length * 0.18, -length * 0.165, length * 0.08, length * 0.165)
-    parts = [
-        (_BODY * (length / 2, length * 0.21), paint),
-        (glass, (44, 50, 58)),
-        (roof, scaled(paint, 1.06)),
-    ]
-    return [(_placed(part, x, y, turn), colour) for part, colour in parts]
-
-
-def _house(canvas: Canvas, x: float, y: float) -> list[Shape]:
-    """Return a gabled roof with its ridge along u; the slope that faces the sun is brighter."""
-    rng = canvas.rng
-    w, h = rng.uniform(13, 17), rng.uniform(10, 14)
-    tiles = varied(rng, rng.choice(_ROOFS), 12)
-    lit = 0.22 * canvas.light_on(0, -1)
-    chimney = x + rng.uniform(-9, 9)
-    return [
-        (_box(x - w, y - h, x + w, y), scaled(tiles, 1 + lit)),
-        (_box(x - w, y, x + w, y + h), scaled(tiles, 1 - lit)),
-        (_box(x - w, y - 0.7, x + w, y + 0.7), scaled(tiles, 1.2)),
-        (_box(chimney - 1.8, y + 4, chimney + 1.8, y + 7.6), (90, 80, 76)),
-    ]
-
-
-def _shed(canvas: Canvas, x: float, y: float) -> list[Shape]:
-    """Return a long gabled shed with roof lights."""
-    rng = canvas.rng
-    w, h = rng.uniform(36, 58), rng.uniform(28, 36)
-    sheet = varied(rng, rng.choice(_ROOFS), 10)
-    lit = 0.12 * canvas.light_on(0, -1)
-    lights = np.arange(x - w + 10, x + w - 6, 18)
-    return [
-        (_box(x - w, y - h, x + w, y), scaled(sheet, 1 + lit)),
-        (_box(x - w, y, x + w, y + h), scaled(sheet, 1 - lit)),
-        *((_box(at, y - 0.7 * h, at + 4, y - 0.3 * h), scaled(sheet, 1.25)) for at in lights),
-    ]
-
-
-def _tank(canvas: Canvas, x: float, y: float, radius: float) -> list[Shape]:
-    """Return a round tank: rim, a shallow cone of plates lit by the sun, a stair and a vent."""
-    rng = canvas.rng
-    paint = varied(rng, rng.choice(_TANKS), 8)
-    turns = np.linspace(0, 2 * np.pi, 25)
-    rim = np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    plates = [
-        (np.array([(0.0, 0.0), first, second]) * 0.93, canvas.light_on(*(first + second) / 2))
-        for first, second in pairwise(rim)
-    ]
-    stair = _placed(_box(0, -0.03, 0.95, 0.03), 0, 0, rng.uniform(0, 2 * np.pi))
-    parts = [
-        (rim, scaled(paint, 0.8)),
-        *((plate, scaled(paint, 1 + 0.1 * lit)) for plate, lit in plates),
-        (stair, scaled(paint, 0.66)),
-        (rim * 0.09, scaled(paint, 0.72)),
-    ]
-    return [(part * radius + (x, y), colour) for part, colour in parts]
-
-
 def _within(distance: np.ndarray, limit: np.ndarray, edge: float) -> np.ndarray:
     """Return 1 where ``distance`` is below ``limit``, 0 where above, passing over in ``edge``."""
     return np.asarray(np.clip((limit - distance) / edge + 0.5, 0, 1))
@@ -456,18 +328,3 @@ def _distance_to_cuts(cuts: np.ndarray, position: np.ndarray) -> np.ndarray:
 
 def _sign(rng: np.random.Generator) -> int:
     return 1 if rng.random() < 0.5 else -1
-
-
-def _box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    """Return the corners [4, 2] of a rectangle along the axes."""
-    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], dtype=float)
-
-
-def _grown(box: np.ndarray, margin: float) -> np.ndarray:
-    return np.asarray(box + margin * np.sign(box - box.mean(axis=0)))
-
-
-def _placed(shape: np.ndarray, x: float, y: float, turn: float) -> np.ndarray:
-    """Return ``shape`` [n, 2] turned by ``turn`` radians and moved to (x, y)."""
-    cos, sin = np.cos(turn), np.sin(turn)
-    return np.asarray(shape @ np.array([[cos, sin], [-sin, cos]]) + (x, y))
