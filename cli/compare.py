@@ -13,7 +13,7 @@ from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from .command import Command, command
 from .config_file import write_choices
 from .errors import CALL_AGAIN, SKIPPED, settings
-from .options import CommaList, Shown, config_options
+from .options import CommaList, Shown, config_options, on_command_line
 from .paths import FOLDER
 
 
@@ -83,6 +83,9 @@ def compare(
     from ivr.pipeline.comparison.table_formats import as_text
     from ivr.pipeline.runtime.progress import say, warn
 
+    given = any(text.startswith("training.epochs=") for text in options.get("set", ()))
+    if given and on_command_line("set") and not on_command_line("epochs"):
+        options.pop("epochs", None)  # it comes from a file
     with settings():
         config = chosen_config(None, options)
     if only_plan:

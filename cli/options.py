@@ -24,7 +24,7 @@ class Shown:
     """How an option departs from what its field says.
 
     Attributes:
-        names: of the option; ``--`` and the name of the field if empty.
+        names: Names of the option; ``--`` and the name of the field if empty.
         help: text in place of the field's.
         default: text in place of the field's default.
         metavar: placeholder of the value in the help.
@@ -42,6 +42,22 @@ class Shown:
     settings: bool = False
 
 
+def on_command_line(name: str) -> bool:
+    """Return whether the user gave a value on the command line, not in a file.
+
+    Args:
+        name: Name of a parameter, or the fields that lead to an option of a config, with dots.
+    """
+    context = click.get_current_context()
+    command = click.core.ParameterSource.COMMANDLINE
+    return any(
+        context.get_parameter_source(parameter.name or "") is command
+        for parameter in context.command.params
+        if name
+        == (".".join(parameter.path) if isinstance(parameter, ConfigOption) else parameter.name)
+    )
+
+
 class CommaList(click.ParamType):  # type: ignore[type-arg]
     """Values with commas between them; a list in a config file."""
 
@@ -52,6 +68,8 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]
     ) -> tuple[str, ...]:
         """Return the values."""
         values = value.split(",") if isinstance(value, str) else value
+        if not isinstance(values, list | tuple):  # one value in a config file
+            values = (values,)
         return tuple(str(part).strip() for part in values)
 
 

@@ -15,7 +15,7 @@ from ivr.pipeline.runtime.config_options import parsed
 from .command import command
 from .config_file import write_choices
 from .errors import describe
-from .options import Shown, config_options
+from .options import Shown, config_options, on_command_line
 from .paths import FOLDER
 
 _TRAINING = "training."
@@ -135,10 +135,20 @@ def train_hash(
 
 
 def _with_settings(options: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
-    """Return ``options`` with those of ``--set``; an option of its own name goes before them."""
+    """Return ``options`` with those of ``--set``.
+
+    An option of its own name goes before ``--set``, unless it comes from a file and ``--set`` from
+    the command line.
+    """
     training = [text.removeprefix(_TRAINING) for text in settings if text.startswith(_TRAINING)]
     method = tuple(text for text in settings if not text.startswith(_TRAINING))
     found = dict(options)
     if training:
-        found["training"] = parsed(TrainConfig, training) | found.get("training", {})
+        beats_files = on_command_line("settings")
+        own = {
+            name: value
+            for name, value in found.get("training", {}).items()
+            if on_command_line(f"{_TRAINING}{name}") or not beats_files
+        }
+        found["training"] = found.get("training", {}) | parsed(TrainConfig, training) | own
     return found | ({"options": method} if method else {})

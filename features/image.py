@@ -161,6 +161,11 @@ def _provenance(
 def _leave_out_relu(blueprint: Blueprint, name: str) -> None:
     """Replace the ReLU whose output enters the classifier by the identity."""
     net = blueprint.net
+    if not blueprint.classifier:
+        raise EncoderError(
+            f"the network of {name} has no classifier, so no ReLU before one can be left out: "
+            "take the vector after its ReLU"
+        )
     owner, _, key = blueprint.classifier.rpartition(".")
     parts = list(net.get_submodule(owner).named_children())
     before = parts[: [child for child, _ in parts].index(key)]

@@ -31,7 +31,7 @@ class ImageConfig:
             networks whose vector comes from a ReLU, such as ``vgg16``, ``alexnet`` and ``cnn_f``).
         precision: Precision of the network: ``float32``, or ``bfloat16`` or ``float16`` on a device
             that gains from it.
-        pooling: What the vector is: ``vector`` is the input of the classifier, ``stages`` the
+        pooling: Vector that is taken: ``vector`` is the input of the classifier, ``stages`` the
             statistics of the last five stages of the network (:mod:`ivr.features.stage_pooling`).
         views: Number of turned and mirrored views of an image whose vectors are averaged; scenes
             from above have no upright.

@@ -96,7 +96,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
         assert owner_in(tmp_path)["process"] == os.getpid()
 
 
-@pytest.mark.parametrize("process", [0, -1, 1, os.getpid(), 2**70])
+@pytest.mark.parametrize("process", [0, -1, 1, pytest.param(os.getpid(), id="own"), 2**70])
 def test_process_numbers_decide_nothing(tmp_path: Path, process: int) -> None:
     """A recycled number, one of another namespace, or one that no machine has."""
     path = left_behind(tmp_path, boot=lock._boot())

@@ -196,7 +196,7 @@ def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -
         streams += EACH_STREAM if text == "each" else (tuple(text.split(",")),)
     epochs = () if chosen.epochs is None else (f"{TRAINING}.epochs={chosen.epochs}",)
     return Grid(
-        with_settings(variants, (*epochs, *chosen.set)),
+        with_settings(variants, (*chosen.set, *epochs)),
         tuple(chosen.bits),
         tuple(streams) or preset.streams,
         tuple(chosen.voices),

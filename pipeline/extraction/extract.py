@@ -89,8 +89,9 @@ def extract(
                 _extract(images, config, stop) if images else None,
                 _extract(voices, config, stop) if voices else None,
             )
-        if result.finished and not _same_file(path, folder / "manifest.csv"):
-            write_manifest(folder / "manifest.csv", content)
+        if result.finished:
+            if not _same_file(path, folder / "manifest.csv"):
+                write_manifest(folder / "manifest.csv", content)
             record_digests(folder, ["manifest.csv"])
         return result
 

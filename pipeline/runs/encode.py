@@ -27,7 +27,7 @@ from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.extraction.feature_schema import different_setting
 from ivr.pipeline.runtime.device import choose_device
-from ivr.pipeline.runtime.digests import record_digests
+from ivr.pipeline.runtime.digests import forget_digests, record_digests
 from ivr.pipeline.runtime.progress import progress, warn
 from ivr.pipeline.runtime.results import Result
 
@@ -180,10 +180,15 @@ def encode_run(
     """
     config = read_config(run)
     folder = Path(config["features"]["folder"])
+    if not config["features"]["folder"] and (features is None or out is None):
+        raise RunError(
+            f"{run}: was fitted on arrays, not on a folder of features; say which features to "
+            "encode with --features and where to write with --out"
+        )
     data = open_features(features or folder)
     _require_same_settings(config, data)
     began_with = config["features"]
-    own = (
+    own = bool(config["features"]["folder"]) and (
         data.folder.resolve() == folder.resolve()
         or data.digests(began_with.get("changes", ())) == began_with["sha256"]
     )
@@ -222,6 +227,8 @@ def encode_run(
         "change": change,
         QUANTISATION: errors,
     }
+    if target.parent.resolve() == run.resolve():
+        forget_digests(run, [target.name])
     write_table(target, KIND, contents, columns)
     if target.parent.resolve() == run.resolve():
         record_digests(run, [target.name])

@@ -1,7 +1,7 @@
 """A trained method in memory: fitted on arrays, or loaded from a run folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from .run_folder import (
     holds_something,
     load_model,
     read_config,
+    read_json,
     read_tensors,
     write_json,
     write_tensors,
@@ -63,6 +64,7 @@ class Model:
         history: the epochs of its training.
         epoch: the epoch whose weights were kept.
         source: names the model in messages: its run folder, or ``this model``.
+        splits: split of every item by name, as the run drew it; empty for a model of :func:`fit`.
     """
 
     network: Method
@@ -70,6 +72,7 @@ class Model:
     history: tuple[Epoch, ...]
     epoch: int
     source: str = "this model"
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -169,7 +172,7 @@ class Model:
             raise RunError(f"{folder}: exists already; give another folder")
         with only_writer(folder):
             write_json(folder / CONFIG, self.config)
-            write_json(folder / SPLITS, {})
+            write_json(folder / SPLITS, self.splits)
             write_tensors(folder / MODEL, self.network.state_dict(), {"epoch": str(self.epoch)})
             for epoch in self.history:
                 write_history(folder / HISTORY, epoch)
@@ -195,7 +198,8 @@ def load(run: str | Path, *, device: str = "auto") -> Model:
     config = read_config(run)
     network = load_model(run, config, choose_device(device)).eval()
     epoch = int(read_tensors(run / MODEL)[1].get("epoch", 0))
-    return Model(network, config, read_history(run / HISTORY), epoch, str(run))
+    splits = read_json(run / SPLITS)
+    return Model(network, config, read_history(run / HISTORY), epoch, str(run), splits)
 
 
 def fit(

@@ -82,7 +82,8 @@ class RunConfig:
 def with_run_options(config: RunConfig | None, options: Mapping[str, Any]) -> RunConfig:
     """Return ``config``, or the defaults, with ``options`` in place of its values.
 
-    A ``seed`` among the options is also that of the split, unless they name the split.
+    A ``seed`` among the options is also that of the split, unless they name the split. The seed of
+    a ``config`` that is given as it is does not reach its split, which has its own.
 
     Raises:
         OptionError: there is no such option, or its value is refused.

@@ -102,7 +102,7 @@ def _locked(path: Path) -> tuple[int, bool]:
             owner = _read(handle)
             os.close(handle)
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise _busy(path, owner, here=True) from error
+                raise _busy(path, owner) from error
             if error.errno in NO_LOCKS:
                 return _opened(path), False
             raise
@@ -150,14 +150,14 @@ def _taken(path: Path, handle: int, *, by_kernel: bool) -> Owner:
     unseen = not by_kernel or (before is not None and before.boot != mine.boot)
     empty = os.fstat(handle).st_size == 0
     if not empty and (before is None or (unseen and before.held)) and not _stale(path, handle):
-        raise _busy(path, before, here=False)
+        raise _busy(path, before)
     _write(handle, mine)
     if unseen:
         # Another process may have read the same: the last to write holds the folder.
         time.sleep(SETTLE_SECONDS)
         now = _read(handle)
         if now != mine:
-            raise _busy(path, now, here=False)
+            raise _busy(path, now)
     return mine
 
 
@@ -176,9 +176,9 @@ def _stale(path: Path, handle: int) -> bool:
     return abs(now - os.fstat(handle).st_mtime) > STALE_SECONDS
 
 
-def _busy(path: Path, owner: Owner | None, *, here: bool) -> BusyError:
+def _busy(path: Path, owner: Owner | None) -> BusyError:
     who = "another process" if owner is None else f"process {owner.process}"
-    if here:
+    if owner is not None and owner.host == socket.gethostname():
         return BusyError(f"{path.parent}: {who} on this machine is writing here; wait for it")
     host = owner.host if owner else "an unknown machine"
     return BusyError(
