@@ -44,6 +44,7 @@ from ivr.pipeline.extraction.extract_result import ExtractedModality
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 from ivr.pipeline.extraction.parallel_readers import LostReadersError
 from ivr.pipeline.extraction.worker_tasks import SkippedFile, listen
+from ivr.pipeline.runs.verify import verify
 from ivr.pipeline.runtime.device import DeviceError, choose_device
 from ivr.pipeline.runtime.lock import BusyError, only_writer
 
@@ -853,3 +854,13 @@ def test_a_file_replaced_by_an_unreadable_one_loses_its_row(tmp_path: Path) -> N
     assert "2.wav" not in open_table(voices.path, VOICES).text("names")
     again = extract(manifest, tmp_path / "out", CONFIG).voices
     assert (again.rows, again.skipped) == (4, ("2.wav",))
+
+
+def test_a_manifest_that_is_extracted_where_it_lies_has_its_new_digest(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract(made(tmp_path, 0, 1), out, CONFIG)
+    copy = out / "manifest.csv"
+    copy.write_text(copy.read_text() + "\n")
+    assert not verify(out).whole
+    extract(copy, out, CONFIG, root=tmp_path)
+    assert verify(out).whole

@@ -137,3 +137,18 @@ def test_digests_of_other_files_stay(tmp_path: Path) -> None:
     # sha256 of the letter a, as sha256sum prints it.
     digest = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
     assert read_digests(tmp_path) == {"a": digest}
+
+
+def test_an_interrupted_evaluation_leaves_no_digest_of_an_earlier_file(
+    evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ivr.pipeline.evaluation.report.draw_curves", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, "pair")
+    assert {"queries.h5", "results.json"}.isdisjoint(read_digests(run))
+    assert verify(run).whole

@@ -204,3 +204,26 @@ def test_an_image_without_a_voice_is_left_out(given: dict[str, Any]) -> None:
     np.testing.assert_array_equal(
         ours.encode_images(given["images"]), theirs.encode_images(given["images"])
     )
+
+
+def test_a_run_that_is_loaded_and_saved_again_encodes_the_same_codes(
+    features: Path, tmp_path: Path
+) -> None:
+    train(features, tmp_path / "run", RunConfig(method="lsh", bits=16, device="cpu"))
+    copy = load(tmp_path / "run").save(tmp_path / "copy")
+    succeeded(ivr("encode", copy))
+    ours, theirs = (read_codes(tmp_path / name / "codes.h5") for name in ("run", "copy"))
+    assert ours.images.splits == theirs.images.splits
+    assert np.array_equal(ours.images.codes, theirs.images.codes)
+    assert np.array_equal(ours.voices.codes, theirs.voices.codes)
+
+
+def test_a_model_of_arrays_does_not_take_the_working_folder_for_its_features(
+    model: Model, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = model.save(tmp_path / "saved")
+    monkeypatch.chdir(features)
+    assert_one_line(ivr("encode", saved), "was fitted on arrays")
+    out = tmp_path / "codes.h5"
+    succeeded(ivr("encode", saved, "--features", features, "--out", out))
+    assert len(read_codes(out).images.names) == len(open_features(features).image_items())
