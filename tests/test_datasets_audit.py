@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from ivr.pipeline.datasets.audit import Audit, check
-from ivr.pipeline.datasets.audit_text import SHOWN
+from ivr.pipeline.datasets.audit_result import SHOWN
 from ivr.pipeline.datasets.chance import expected_map
 from ivr.pipeline.datasets.check_config import CheckConfig
 from ivr.pipeline.datasets.findings import original_stem

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ import numpy as np
 
 from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline.runtime.config_options import with_options
-from ivr.pipeline.runtime.results import Result
 
-from .audit_text import audit_text
+from .audit_result import Audit, Durations
 from .audited_files import items_by_digest, read_image_files, read_voice_files
-from .chance import Chance, chance_of_test_split
+from .chance import chance_of_test_split
 from .check_config import CheckConfig
 from .findings import (
     Finding,
@@ -29,66 +28,6 @@ from .findings import (
 from .manifest import SPLITS, Item, Manifest, ManifestError, read_manifest
 from .published import known_dataset
 from .splits import complete_splits, splits_of_cut
-
-
-@dataclass(frozen=True)
-class Durations:
-    """Lengths of the readable voices, seconds.
-
-    Attributes:
-        minimum: shortest length.
-        median: half of the voices are shorter.
-        percentile_95: 95 % of the voices are shorter.
-        maximum: longest length.
-        limit: length that ``ivr extract`` keeps by default; longer voices are cut.
-        longer: number of voices longer than the limit.
-    """
-
-    minimum: float
-    median: float
-    percentile_95: float
-    maximum: float
-    limit: float
-    longer: int
-
-
-@dataclass(frozen=True, repr=False)
-class Audit(Result):
-    """Contents of a manifest and its files, and the findings; its repr is the printed report.
-
-    Attributes:
-        images: number of images.
-        voices: number of voices.
-        images_by_class: class -> number of images (of voices, if there are no images).
-        dataset: ``ucm``, ``sydney`` or ``rsicd`` if the classes are its own, else ``None``.
-        durations: lengths of the voices, ``None`` if no voice is readable.
-        chance: mAP of a random order, ``None`` if there is no test split.
-        split: which split is audited, in words.
-        images_by_split: split -> number of images, in the split that is audited.
-        findings: problems first.
-    """
-
-    images: int
-    voices: int
-    images_by_class: dict[str, int]
-    dataset: str | None
-    durations: Durations | None
-    chance: Chance | None
-    split: str
-    images_by_split: dict[str, int]
-    findings: tuple[Finding, ...]
-
-    def problems(self) -> tuple[Finding, ...]:
-        """Return the findings that are certainly wrong."""
-        return tuple(one for one in self.findings if one.severity == "problem")
-
-    def warnings(self) -> tuple[Finding, ...]:
-        """Return the findings that may be intended."""
-        return tuple(one for one in self.findings if one.severity == "warning")
-
-    def __repr__(self) -> str:
-        """Return the lines that ``ivr check`` prints."""
-        return audit_text(self)
 
 
 def check(

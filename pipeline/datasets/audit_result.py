@@ -1,21 +1,79 @@
-"""The report of an audit as lines of text."""
-
-from __future__ import annotations
+"""The result of an audit, and its report as lines of text."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from ivr.pipeline.runtime.results import Result
+
+from .chance import Chance
 from .findings import Finding
-
-if TYPE_CHECKING:
-    from .audit import Audit, Durations
 
 SHOWN = 20
 """Findings of one kind that the text names; ``Audit.findings`` has all of them."""
 
 BAR = 40
 """Width of the bar of the largest class, characters."""
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Lengths of the readable voices, seconds.
+
+    Attributes:
+        minimum: shortest length.
+        median: half of the voices are shorter.
+        percentile_95: 95 % of the voices are shorter.
+        maximum: longest length.
+        limit: length that ``ivr extract`` keeps by default; longer voices are cut.
+        longer: number of voices longer than the limit.
+    """
+
+    minimum: float
+    median: float
+    percentile_95: float
+    maximum: float
+    limit: float
+    longer: int
+
+
+@dataclass(frozen=True, repr=False)
+class Audit(Result):
+    """Contents of a manifest and its files, and the findings; its repr is the printed report.
+
+    Attributes:
+        images: number of images.
+        voices: number of voices.
+        images_by_class: class -> number of images (of voices, if there are no images).
+        dataset: ``ucm``, ``sydney`` or ``rsicd`` if the classes are its own, else ``None``.
+        durations: lengths of the voices, ``None`` if no voice is readable.
+        chance: mAP of a random order, ``None`` if there is no test split.
+        split: which split is audited, in words.
+        images_by_split: split -> number of images, in the split that is audited.
+        findings: problems first.
+    """
+
+    images: int
+    voices: int
+    images_by_class: dict[str, int]
+    dataset: str | None
+    durations: Durations | None
+    chance: Chance | None
+    split: str
+    images_by_split: dict[str, int]
+    findings: tuple[Finding, ...]
+
+    def problems(self) -> tuple[Finding, ...]:
+        """Return the findings that are certainly wrong."""
+        return tuple(one for one in self.findings if one.severity == "problem")
+
+    def warnings(self) -> tuple[Finding, ...]:
+        """Return the findings that may be intended."""
+        return tuple(one for one in self.findings if one.severity == "warning")
+
+    def __repr__(self) -> str:
+        """Return the lines that ``ivr check`` prints."""
+        return audit_text(self)
 
 
 def audit_text(audit: Audit) -> str:
