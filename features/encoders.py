@@ -25,7 +25,7 @@ def require_encoder(name: str) -> None:
     """Refuse the name of an encoder that does not exist; imports no other package.
 
     Raises:
-        EncoderError: with the nearest names.
+        EncoderError: there is no such encoder; the message has the nearest names.
     """
     names = encoder_names()
     if name not in names and not is_reference(name):
@@ -38,8 +38,8 @@ def encoder_blueprint(name: str, size: int = 0) -> Blueprint:
     """Return the blueprint of the encoder ``name``; its random weights are always the same.
 
     Args:
-        name: of an encoder, or ``module:function``.
-        size: side of the input, pixels; 0 for that of the network's own training.
+        name: name of an encoder, or ``module:function``.
+        size: side of the input, pixels; 0 for the side that the network was trained with.
 
     Raises:
         EncoderError: there is no such encoder, or it does not take images of this size.

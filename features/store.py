@@ -37,11 +37,11 @@ from .atomic_files import replaced
 from .digest import THREADS, ColumnDigest, chunks
 from .hdf5_buffer import Hdf5Buffer
 
-FLUSH_BYTES = 1 << 25  # written before the disk is asked to hold them
+FLUSH_BYTES = 1 << 25  # least number of bytes between two flushes to the disk
 FORMAT = "2"
 USER_BLOCK = 512  # bytes before those of HDF5
 MOST_BESIDE = 1 << 20  # bytes beside the columns that a file of this project may have
-MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with what describes it
+MAX_CONFIG_BYTES = 60_000  # an attribute of HDF5 holds 64 KiB with its header
 
 
 class StoreError(IvrError):
@@ -53,9 +53,9 @@ class Column:
     """Place of a column in its file.
 
     Attributes:
-        dtype: of the entries; text is ``S`` bytes.
-        shape: rows first.
-        offset: of the first byte in the file.
+        dtype: type of the entries; text is ``S`` bytes.
+        shape: lengths of the axes, rows first.
+        offset: position of the first byte in the file.
     """
 
     dtype: np.dtype[Any]
@@ -65,14 +65,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """An open HDF5 file of the shape above; its columns are read when they are asked for.
+    """An open HDF5 file in the format above; its columns are read on demand.
 
     Attributes:
         path: the file.
         kind: kind of table, e.g. ``"image features"``.
         config: everything that decided the values.
-        sha256: digest of kind, config and columns as it was written.
-        columns: by name.
+        sha256: digest of kind, config and columns, recorded when the file was written.
+        columns: places of the columns by name.
         identity: device, inode, size and time of change of the file when it was opened.
     """
 
@@ -119,10 +119,10 @@ class Table:
             raise StoreError(f"{self.path}: damaged, column {name} is not UTF-8") from error
 
     def verify(self) -> None:
-        """Read every byte and compare with the digest.
+        """Read every byte and compare the content with the digest.
 
         Raises:
-            StoreError: a column is not as it was written.
+            StoreError: the content does not match the digest.
         """
         with ThreadPoolExecutor(THREADS) as pool:
             digests = {name: self._digest(name, pool) for name in self.columns}
@@ -199,7 +199,7 @@ def write_table_blocks(
         kind: kind of table.
         config: JSON values that decided the rows.
         shapes: dtype and whole shape of each column.
-        blocks: for each column, consecutive rows of it.
+        blocks: blocks of consecutive rows for each column.
     """
     if len(canonical_json(config).encode()) > MAX_CONFIG_BYTES:
         raise StoreError(f"{path}: its config has more than {MAX_CONFIG_BYTES} bytes")
@@ -314,9 +314,9 @@ def table_sha256(
     """Return the sha256 of a table.
 
     Args:
-        kind: of the table.
-        config: of the table.
-        columns: their types and shapes.
+        kind: kind of table.
+        config: config of the table.
+        columns: types and shapes of the columns.
         digests: sha256 of each column.
     """
     parts = {

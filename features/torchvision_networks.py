@@ -42,7 +42,7 @@ def classifier_of(net: nn.Module, size: int, name: str) -> str:
     Args:
         net: a classification network.
         size: side of its input, pixels.
-        name: of the network, for the error.
+        name: name of the network, for the error message.
 
     Raises:
         EncoderError: there is no such layer.

@@ -51,7 +51,8 @@ def voice_vectors(
 
     Args:
         samples: float32 or float64 [samples]; this is also the precision of the computation.
-        sample_rate: of ``samples``, Hz; resampled by soxr HQ to the rate of ``config``.
+        sample_rate: sample rate of ``samples``, Hz; soxr HQ resamples them to the rate of
+            ``config``.
         config: the MFCC.
 
     Returns:

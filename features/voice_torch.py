@@ -148,13 +148,14 @@ def _derivative(cepstra: Tensor, slope: Tensor, first: Tensor, end: Tensor) -> T
     """Return the derivative of ``cepstra`` [frames, coefficients] along the frames of a recording.
 
     Args:
-        cepstra: of all recordings.
+        cepstra: [frames, coefficients] of all recordings, one after the other.
         slope: weights [delta_width].
-        first: of each frame, the first frame of its recording.
-        end: of each frame, one past the last frame of its recording.
+        first: [frames] number of the first frame of each frame's recording.
+        end: [frames] number one past the last frame of each frame's recording.
 
     Returns:
-        The same shape. At either end the value of the last whole window, as in
+        The derivative, in the same shape. Frames at either end of a recording take the value of
+        the nearest whole window, as in
         :func:`ivr.features.voice._derivative`.
     """
     half = len(slope) // 2

@@ -38,7 +38,7 @@ class Change:
     """One change of a voice.
 
     Attributes:
-        kind: of :data:`CHANGES`.
+        kind: kind of change, a key of :data:`CHANGES`.
         value: amount, in the unit of its kind.
     """
 
@@ -92,11 +92,11 @@ def canonical_changes(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def changed_name(voice: str, change: str) -> str:
-    """Return the name of the row of ``voice`` after ``change``, of the row as recorded for ``""``.
+    """Return the name of the row of ``voice`` after ``change``; ``""`` is the recording itself.
 
     Args:
         voice: its name in the manifest.
-        change: in its canonical spelling.
+        change: the change in its canonical spelling.
     """
     return f"{voice}{SEPARATOR}{change}" if change else voice
 
@@ -122,7 +122,7 @@ def changed_voice(samples: np.ndarray, sample_rate: int, name: str) -> np.ndarra
     Args:
         samples: the voice as recorded, float32 or float64 [samples].
         sample_rate: Hz.
-        name: of the row; it names the change and seeds its random numbers.
+        name: name of the row; it contains the change and seeds its random numbers.
 
     Raises:
         MediaError: this voice cannot be changed in this way.
@@ -233,7 +233,7 @@ def with_noise(
         samples: [samples].
         sample_rate: Hz.
         decibels: the signal-to-noise ratio.
-        rng: of the noise.
+        rng: random generator for the noise.
 
     Raises:
         MediaError: the recording is silent, so the ratio does not exist.
@@ -313,11 +313,12 @@ class Kind:
     """A kind of change.
 
     Attributes:
-        apply: returns the changed samples for samples, their rate, the value and a generator.
+        apply: function of samples, their rate, the value and a generator; it returns the changed
+            samples.
         least: smallest value.
         most: largest value.
         neutral: the value that changes nothing, None if there is none.
-        unit: of the value, in words.
+        unit: unit of the value, in words.
     """
 
     apply: Apply

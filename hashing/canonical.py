@@ -31,15 +31,16 @@ class Canonical:
 
 
 def voice_summary(voices: Tensor, frames: Tensor, segments: int) -> Tensor:
-    """Return a vector of fixed length a voice [m, (segments + 1) x 2 x streams x coefficients].
+    """Return one vector per voice [m, (segments + 1) x 2 x streams x coefficients].
 
-    Mean and deviation of every coefficient of every stream, over all true frames and over each of
-    ``segments`` equal parts of them; a part of no frames, in a voice of very few, is zero.
+    It holds the mean and deviation of every coefficient of every stream, over all true frames and
+    over each of ``segments`` equal parts of them. A voice of very few frames has parts without
+    frames; their entries are zero.
 
     Args:
         voices: [m, streams, coefficients, frames], padded with anything.
         frames: [m] number of frames that each voice really has.
-        segments: parts in time.
+        segments: number of parts in time.
     """
     length = voices.shape[-1]
     count = frames.clamp(1, length)
@@ -89,8 +90,8 @@ def itq_rotation(
 
     Args:
         variates: V [n, rank].
-        rotation: R [rank, bits] to begin with, orthonormal rows.
-        iterations: of both steps.
+        rotation: initial R [rank, bits], with orthonormal rows.
+        iterations: number of iterations; each computes B, then R.
     """
     objective = []
     for _ in range(iterations):

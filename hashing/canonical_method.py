@@ -20,10 +20,10 @@ class CanonicalConfig:
     """The choices of the training-free methods.
 
     Attributes:
-        segments: equal parts in time of which a voice is summarised, beside the whole.
+        segments: number of equal parts in time; a voice is summarised as a whole and by part.
         regularisation: share of the mean variance added to every variance before whitening.
-        scale_power: power of its correlation that each variate is multiplied with; 0 leaves all
-            variates as large as the first.
+        scale_power: exponent p; each variate is multiplied by its correlation to the power p. With
+            0 all variates are as large as the first.
     """
 
     segments: PositiveInt = 4
@@ -59,12 +59,13 @@ class CanonicalMethod(ClosedFormMethod):
         """Return the linear map [rank, bits] from variates to outputs.
 
         Args:
-            variates: of images and voices [2n, rank], float64, scaled, best correlated first.
-            generator: of what is drawn.
+            variates: canonical variates of images and voices [2n, rank], float64, scaled, best
+                correlated first.
+            generator: generator for the random draws.
         """
 
     def fit(self, training: Pairs, generator: torch.Generator) -> None:
-        """Correlate the training pairs and fold all linear steps into one map a side."""
+        """Correlate the training pairs and fold all linear steps into one map per modality."""
         # Voices of a file stay where they are, frames may be on a GPU.
         chunks = [
             self.pool(voices, frames.to(voices.device))[0]

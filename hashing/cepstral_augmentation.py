@@ -19,17 +19,19 @@ UNWARPED = 0.2  # share of the voices that keep their vocal tract
 def warped(values: Tensor, largest: float, mels: int, sample_rate: int) -> Tensor:
     """Return cepstra as of speakers with longer or shorter vocal tracts.
 
-    Frequencies are multiplied by a factor drawn for each voice, evenly in its logarithm; a fifth
-    of the voices keep theirs. The mel bands that the cepstra came from are resampled: with the
-    cosine transform D and the resampling S that is the matrix D S D^T, a map of the coefficients.
+    Frequencies are multiplied by one factor per voice, whose logarithm is drawn evenly; a fifth of
+    the voices keep their frequencies. The mel bands that the cepstra were computed from are
+    resampled: with the cosine transform D and the resampling S this is the matrix D S D^T, a map of
+    the coefficients.
 
     Reference:
         Jaitly and Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech recognition",
-        ICML workshop 2013; here on the cepstra, up to what the coefficients left out held.
+        ICML workshop 2013. Here it is applied to the cepstra, without the detail that the omitted
+        coefficients held.
 
     Args:
         values: [m, streams, coefficients, frames], zero where a voice has no frame.
-        largest: of the logarithm of the factor; 0 changes nothing.
+        largest: largest absolute logarithm of the factor; 0 changes nothing.
         mels: number of mel bands.
         sample_rate: Hz.
     """
@@ -43,13 +45,13 @@ def warped(values: Tensor, largest: float, mels: int, sample_rate: int) -> Tenso
 
 
 def stretched(values: Tensor, frames: Tensor, largest: float) -> tuple[Tensor, Tensor]:
-    """Return voices that speak faster or more slowly, and how many frames they have now.
+    """Return voices that speak faster or more slowly, and their new numbers of frames.
 
     Args:
         values: [m, streams, coefficients, frames].
         frames: [m] number of frames that each voice really has.
-        largest: of the logarithm of the factor, drawn for each voice; 0 changes nothing. What gets
-            longer than the array is cut.
+        largest: largest absolute logarithm of the factor, which is drawn for each voice; 0 changes
+            nothing. Frames beyond the length of the array are cut.
     """
     if not largest:
         return values, frames
@@ -66,11 +68,12 @@ def stretched(values: Tensor, frames: Tensor, largest: float) -> tuple[Tensor, T
 
 
 def tilted(values: Tensor, deviation: float) -> Tensor:
-    """Return cepstra whose coefficients are louder or softer, each by a factor a voice.
+    """Return cepstra multiplied by random factors, one per voice and coefficient.
 
     Args:
         values: [m, streams, coefficients, frames].
-        deviation: of the logarithm of the factor, normally distributed; 0 changes nothing.
+        deviation: standard deviation of the logarithm of the factor, which is normally distributed;
+            0 changes nothing.
     """
     if not deviation:
         return values
@@ -115,7 +118,7 @@ def _taken(values: Tensor, index: Tensor) -> Tensor:
 
 
 def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.device) -> Tensor:
-    """Return booleans [count, length]: one random run a row, at most ``share`` of its extent."""
+    """Return booleans [count, length]: one random run per row, at most ``share`` of its extent."""
     width = (torch.rand(count, device=device) * (share * extent + 1)).floor()
     start = (torch.rand(count, device=device) * (extent - width + 1)).floor()
     position = torch.arange(length, device=device)

@@ -21,8 +21,9 @@ class DualEncoder(TrainedMethod):
 
         Args:
             config: the method's choices.
-            sizes: of the data and the code.
-            encoder_width: of each encoder, where layers follow; the number of bits without it.
+            sizes: sizes of the data and the code.
+            encoder_width: output width of each encoder if layers follow; by default the number of
+                bits.
         """
         super().__init__(config, sizes)
         width = encoder_width or sizes.bits

@@ -83,11 +83,13 @@ class Scores:
 
     Attributes:
         at: cut-off of average precision, ``None`` for the full list.
-        denominator: of average precision at a cut-off: ``relevant``, ``min`` or ``hits``.
-        empty: what a query without a relevant item counts: ``zero``, ``skip`` or ``error``.
+        denominator: denominator of average precision at a cut-off: ``relevant``, ``min`` or
+            ``hits``.
+        empty: how a query without a relevant item is scored: ``zero``, ``skip`` or ``error``.
         empty_queries: number of queries without a relevant item.
-        names: by metric, the name of each column of its values.
-        values: by metric, [q] for a metric without cut-offs, [q, cut-offs] for one that has them.
+        names: names of the columns of the values, by metric.
+        values: values by metric, [q] for a metric without cut-offs, [q, cut-offs] for one that has
+            them.
     """
 
     at: int | None
@@ -155,7 +157,8 @@ def scores(
         hist: histograms [q, buckets].
         cutoffs: values of K in place of those of the table, for metrics of the order.
         at: cut-off of average precision, ``None`` for the full list.
-        denominator: of average precision at a cut-off: ``relevant``, ``min`` or ``hits``.
+        denominator: denominator of average precision at a cut-off: ``relevant``, ``min`` or
+            ``hits``.
         empty: a query without a relevant item counts as 0 (``zero``), is left out (``skip``) or
             is refused (``error``).
         hamming: histograms of the same queries with bucket d for Hamming distance d; without them,

@@ -23,15 +23,15 @@ from .network_config import Activation, NetworkConfig
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the data and the user decide about a model.
+    """The sizes of a model that follow from the data and the user's choices.
 
     Attributes:
         image_dim: length of an image vector.
         voice_shape: streams (MFCC, delta, delta-delta), coefficients and frames of a voice.
         bits: length of the code.
         classes: number of classes in the training split.
-        mels: mel bands that the MFCC were made of.
-        sample_rate: of the voices, Hz.
+        mels: number of mel bands that the MFCC were computed from.
+        sample_rate: sample rate of the voices, Hz.
     """
 
     image_dim: int
@@ -120,7 +120,7 @@ class VoiceRefinement(nn.Module):
         """Return outputs [m, width].
 
         Args:
-            voices: what :meth:`pool` returned, [m, streams, coefficients, runs].
+            voices: voices that :meth:`pool` returned, [m, streams, coefficients, runs].
             frames: [m] number of runs that each voice really has.
         """
         count = frames
@@ -156,7 +156,7 @@ class VoiceRefinement(nn.Module):
         return pooled, count
 
     def fit_inputs(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Take mean and deviation a coefficient from what the training voices are pooled to."""
+        """Compute mean and deviation per coefficient of the pooled training voices."""
         self.standardise.set(*frame_statistics(self.pool(*chunk) for chunk in chunks))
 
     def _changed(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:

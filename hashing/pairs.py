@@ -97,12 +97,12 @@ class Pairs:
             yield self.voices_of(rows)
 
     def pooled_by(self, pool: Pool, room: float) -> "Pairs":
-        """Return the pairs with what ``pool`` makes of the voices, in memory; one pass.
+        """Return the pairs with pooled voices in memory; reads the voices once.
 
         Args:
-            pool: of a method, see :meth:`ivr.hashing.methods.Method.pool`.
-            room: bytes that the result may take; the pairs are returned as they are where it would
-                take more, or is there already.
+            pool: pooling function of a method, see :meth:`ivr.hashing.methods.Method.pool`.
+            room: largest number of bytes of the pooled voices. The pairs are returned unchanged if
+                the pooled voices need more, or if the voices are pooled already.
         """
         if self.pooled:
             return self

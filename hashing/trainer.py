@@ -60,9 +60,9 @@ class Epoch:
     """Losses, validation and time of one epoch.
 
     Attributes:
-        number: from 1.
-        losses: mean over the batches of each term, and their sum as ``loss``.
-        learning_rate: of the last step.
+        number: number of the epoch, from 1.
+        losses: mean of each term over the batches, and the sum of these as ``loss``.
+        learning_rate: learning rate of the last step.
         image_to_voice: validation mAP in [0, 1], None if the epoch was not validated.
         voice_to_image: validation mAP in [0, 1], None if the epoch was not validated.
         seconds: wall time of the training steps and the validation.
@@ -128,12 +128,12 @@ def train(
     """Train ``model`` in place and yield every epoch.
 
     Args:
-        model: with :meth:`TrainedMethod.fit_inputs` called, or loaded from a checkpoint.
-        optimiser: of :func:`make_optimiser`, or loaded from a checkpoint.
+        model: a model after :meth:`TrainedMethod.fit_inputs`, or loaded from a checkpoint.
+        optimiser: the result of :func:`make_optimiser`, or loaded from a checkpoint.
         training: pairs to learn from, on the device of the model; pooled by the model, where
             there is room for that.
         validation: pairs to choose the best epoch on.
-        config: how to train.
+        config: options of the training.
         seed: decides batches, drawn voices, dropout and masks.
         start: epochs already done.
 

@@ -15,7 +15,7 @@ def semi_hard_negative(positive: Tensor, distance: Tensor, negative: Tensor) -> 
 
     Args:
         positive: [n] distance of each anchor to its positive.
-        distance: [n, m] to all items.
+        distance: [n, m] distances to all items.
         negative: booleans [n, m], at least one per row.
 
     Returns:
@@ -32,9 +32,9 @@ def hard_negatives(positive: Tensor, distance: Tensor, negative: Tensor, margin:
 
     Args:
         positive: [n] distance of each anchor to its positive.
-        distance: [n, m] to all items.
+        distance: [n, m] distances to all items.
         negative: booleans [n, m], at least one per row.
-        margin: of distances.
+        margin: a negative is hard if its distance is below that of the positive plus this margin.
     """
     hard = negative & (distance < positive[:, None] + margin)
     among = distance.masked_fill(~negative, torch.inf)

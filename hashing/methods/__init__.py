@@ -44,11 +44,12 @@ def method_entry(name: str) -> "MethodEntry":
     """Return how to configure and build the method ``name``; imports it.
 
     Args:
-        name: of this package, of an entry point of ``ivr.methods``, or ``module:Class``.
+        name: name of a method of this package, of an entry point of ``ivr.methods``, or
+            ``module:Class``.
 
     Raises:
-        MethodError: no such method, or an object that is not one.
-        ExtensionError: a method outside this package that cannot be imported.
+        MethodError: there is no such method, or the object is not a method.
+        ExtensionError: the method is outside this package and cannot be imported.
     """
     if name in own_method_names():
         entry: MethodEntry = import_module(f"{__name__}.{name}").METHOD

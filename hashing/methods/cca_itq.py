@@ -17,13 +17,14 @@ from ivr.hashing.method import MethodEntry
 
 @config
 class CCAITQConfig(CanonicalConfig):
-    """The choices of CCA-ITQ, those of CCA among them.
+    """The choices of CCA-ITQ, which include those of CCA.
 
     Attributes:
-        segments: equal parts in time of which a voice is summarised, beside the whole.
+        segments: number of equal parts in time; a voice is summarised as a whole and by part.
         regularisation: share of the mean variance added to every variance before whitening.
-        scale_power: power of its correlation that each variate is multiplied with.
-        iterations: of ITQ, 50 in the paper.
+        scale_power: exponent p; each variate is multiplied by its correlation to the power p. With
+            0 all variates are as large as the first.
+        iterations: number of iterations of ITQ, 50 in the paper.
     """
 
     iterations: PositiveInt = 50

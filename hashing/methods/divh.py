@@ -33,13 +33,13 @@ class DIVHConfig:
     """The choices of DIVH that the paper makes, and those that it leaves open.
 
     Attributes:
-        gamma: weight of the quantisation term L2 (eq. 9). The paper's 1 is a weight of sums over a
-            batch of unstated size; of means, 1 outweighs the likelihood.
+        gamma: weight of the quantisation term L2 (eq. 9). The paper's 1 weights sums over a batch
+            of unstated size; with means, 1 outweighs the likelihood.
         eta: weight of the bit balance term L3 (eq. 10); see gamma. With ``network.output_norm`` the
             bits are balanced already.
-        theta_scale: factor of X V^T; 1 as in eq. 8, 0.5 as in eq. 7. With 64 bits either saturates
-            the likelihood before the codes of the classes have come apart.
-        activation: of the hash layer, tanh or linear; Theta is taken on its outputs.
+        theta_scale: factor of X V^T; 1 as in eq. 8, 0.5 as in eq. 7. With 64 bits both saturate
+            the likelihood before the codes of the classes separate.
+        activation: activation of the hash layer, tanh or linear; Theta uses its outputs.
         reduction: mean makes every term a mean (over pairs, over entries, over bits), so that gamma
             and eta keep their meaning at any batch size; sum is eq. 8-11 to the letter.
         pair_weights: balanced gives pairs of one class and pairs of two classes the same total
@@ -47,8 +47,8 @@ class DIVHConfig:
         balance: joint adds the means of both encoders inside one absolute value as in eq. 10,
             separate takes one absolute value per encoder, so that opposite imbalances cannot
             cancel.
-        balance_on: outputs takes L3 on the real outputs, straight-through on their signs with the
-            gradient of the outputs.
+        balance_on: outputs computes L3 on the real outputs; straight-through computes it on their
+            signs, with the gradient of the outputs.
         network: sizes of the two encoders.
     """
 

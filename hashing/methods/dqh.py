@@ -28,11 +28,12 @@ class DQHConfig:
     """The choices of the reconstruction.
 
     Attributes:
-        code_margin: by which half of the inner product with the positive must win, as a share of
-            the bits.
-        feature_margin: of squared distances between features of unit length.
-        feature_weight: of the triplets of features.
-        class_weight: of the cross-entropy of one linear classifier on the outputs of both encoders.
+        code_margin: margin of half the inner product with the positive over half of that with the
+            negative, as a share of the bits.
+        feature_margin: margin of squared distances between features of unit length.
+        feature_weight: weight of the triplets of features.
+        class_weight: weight of the cross-entropy of one linear classifier on the outputs of both
+            encoders.
         quantisation: weight of the distance of the outputs to codes.
         features: length of the features before the hash layer.
         network: sizes of the two encoders.
@@ -48,9 +49,9 @@ class DQHConfig:
 
 
 class DQH(DualEncoderFeatures):
-    """Triplets both ways, of hard items drawn from the batch, and a classifier.
+    """Triplets in both directions, with hard items drawn from the batch, and a classifier.
 
-    The hardest items of a batch instead of drawn ones do not train: all outputs fall together.
+    With the hardest items of a batch instead of drawn ones, training fails: all outputs collapse.
     """
 
     source = "DQH, IEEE TGRS 2022"
@@ -95,12 +96,13 @@ class DQH(DualEncoderFeatures):
 
 
 def hard_triplets(distance: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return anchors, a positive and a hard negative of each, both drawn at random, [t] each.
+    """Return anchors [t], and a positive [t] and a hard negative [t] drawn for each.
 
     Args:
-        distance: [n, n] of anchors to items of the other modality.
-        labels: [n], of the rows and of the columns; an anchor needs an item of another class.
-        margin: of distances, within which a negative is hard.
+        distance: [n, n] distances of anchors to items of the other modality.
+        labels: [n] classes of the rows, which are also those of the columns. Rows without an item
+            of another class are no anchors.
+        margin: a negative is hard if its distance is below that of the positive plus this margin.
     """
     same = same_class(labels, labels)
     rows = (~same).any(1).nonzero()[:, 0]

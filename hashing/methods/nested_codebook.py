@@ -33,10 +33,10 @@ class NestedCodebookConfig:
     """The choices of nested codebook hashing; the defaults were measured (docs/results.md).
 
     Attributes:
-        bit_weight: of the term of each bit.
-        cosine_weight: of the term of each length.
-        scale: s, of the cosines.
-        margin: m, taken from the cosine of the right class.
+        bit_weight: weight of the term of each bit.
+        cosine_weight: weight of the term of each length.
+        scale: scale s of the cosines.
+        margin: margin m, subtracted from the cosine of the right class.
         network: sizes of the two encoders; voices are changed more than in other methods, to
             generalise to unknown speakers.
     """

@@ -26,7 +26,7 @@ class SCRLConfig:
     """The choices of the reconstruction.
 
     Attributes:
-        temperature: of the softmax over cosines.
+        temperature: temperature of the softmax over cosines.
         paired: weight of an image and its own voice.
         intra: weight of two images, or two voices, of one class.
         inter: weight of an image and a voice of one class that are no pair.

@@ -44,12 +44,13 @@ def report(
     scored: Scored,
     quantisation_errors: Mapping[str, float | None] | None,
 ) -> Report:
-    """Return what is written and shown of an evaluation.
+    """Return the results of an evaluation that are written and shown.
 
     Args:
         selection: queries and galleries.
         scored: their scores.
-        quantisation_errors: of images and voices, 0 to 1; None for codes of an older version.
+        quantisation_errors: quantisation errors of images and voices, 0 to 1; None for codes of an
+            older version.
     """
     protocol = selection.protocol
     health = code_health(

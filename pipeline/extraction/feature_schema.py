@@ -94,12 +94,12 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def joint_config(tables: Iterable[Table], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of a file that has rows of all ``tables``.
 
-    Of a note that differs between tables, e.g. the backend after a move to another machine, all
+    A note can differ between tables, e.g. the backend after a move to another machine. All its
     values are kept, joined by ``and``.
 
     Args:
-        tables: made with the same settings.
-        settings: of the file.
+        tables: tables made with the same settings.
+        settings: settings of the file.
     """
     found: dict[str, list[str]] = {}
     kept: dict[str, Any] = {}

@@ -30,10 +30,10 @@ class Target:
     """A feature file to make.
 
     Attributes:
-        kind: of the table.
+        kind: kind of table.
         path: the feature file.
         root: folder that names are relative to.
-        names: of the rows to make: the items, then the changed voices.
+        names: names of the rows to make: the items, then the changed voices.
         config: ``settings`` and ``made_with`` of the file, see
             :mod:`ivr.pipeline.extraction.feature_schema`.
         dim: length of a vector.

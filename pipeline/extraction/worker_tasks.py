@@ -37,10 +37,10 @@ class FeatureRow:
     """One row of a feature file.
 
     Attributes:
-        name: of the item; for a changed voice with its change.
+        name: name of the item; that of a changed voice includes its change.
         vector: [dim], float32; from a reader the pixels, samples or MFCC that become the vector.
         frames: true number of frames of a voice, 0 for an image.
-        stamp: of the file that the row was made from, see :func:`file_stamp`.
+        stamp: stamp of the file that the row was made from, see :func:`file_stamp`.
     """
 
     name: str
@@ -77,7 +77,7 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRo
     making them.
 
     Args:
-        name: of the row: a voice below ``root``, and its change.
+        name: name of the row: a voice below ``root``, and its change.
         root: folder that names are relative to.
         config: the MFCC.
         caller: number of the process that wants the row, which may be another one.

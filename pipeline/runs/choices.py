@@ -174,7 +174,7 @@ def _require_trainable(
 
     Args:
         data: the features.
-        config: of the run.
+        config: options of the run.
         remaining: the classes to train on, None where no class is left out.
     """
     if remaining is not None and len(remaining) < 2:

@@ -58,9 +58,9 @@ class CodedItems:
         labels: class names, ``""`` where unknown.
         splits: train, val, test or ``""``.
         images: the image that each item is or belongs to.
-        speakers: of voices, ``""`` where unknown.
-        captions: of voices, ``""`` where unknown.
-        outputs: real [n, width], float32, of a method that ranks by them; None of the others.
+        speakers: speakers of voices, ``""`` where unknown.
+        captions: captions of voices, ``""`` where unknown.
+        outputs: real outputs [n, width], float32, if the method ranks by them; else None.
     """
 
     names: tuple[str, ...]
@@ -259,14 +259,15 @@ def known_quantisation_error(codes: Codes, bits: int | None) -> dict[str, float 
 
     Args:
         codes: content of a codes file.
-        bits: of the first so many bits, None for all.
+        bits: length of the codes, which are cut to their first bits; None for all bits.
 
     Returns:
-        None of codes that an earlier version made, which are without; a value of None where there
-        was nothing to test on, or no output but 0.
+        The error per modality. It is None if the test split has no items of the modality, or if all
+        their outputs are 0. The result is None for codes of an earlier version, which does not
+        record the error.
 
     Raises:
-        StoreError: not what ``ivr encode`` writes.
+        StoreError: the recorded error is not what ``ivr encode`` writes.
     """
     if QUANTISATION not in codes.config:
         return None

@@ -60,7 +60,7 @@ class Model:
 
     Attributes:
         network: the method with its best weights.
-        config: what it was trained with, as in the ``config.json`` of a run.
+        config: data and options of its training, as in the ``config.json`` of a run.
         history: the epochs of its training.
         epoch: the epoch whose weights were kept.
         source: names the model in messages: its run folder, or ``this model``.
@@ -114,14 +114,16 @@ class Model:
 
         Args:
             images: CNN vectors [n, image_dim], or paths of image files (one or many).
-            packed: eight bits to a byte, most significant first; otherwise entries -1 and +1.
-            weights: of the image encoder for paths, by default from where the features had them.
+            packed: pack eight bits per byte, most significant first; otherwise entries are -1 and
+                +1.
+            weights: weights of the image encoder for paths, by default those of the features;
+                required if the features were made with a weights file.
 
         Returns:
             [n, bits / 8], uint8; with ``packed=False`` [n, bits], int8.
 
         Raises:
-            FitError: vectors of another length.
+            FitError: the vectors have another length.
             RunError: paths, and the model was fitted on arrays.
         """
         device = self.network.device
@@ -236,15 +238,16 @@ def fit(
         seed: decides split, initial weights and batches.
         validation: share of the images of each class on which the best epoch is chosen, or
             booleans [n] that mark these images.
-        training: how to train; the defaults of the method without it.
+        training: options of the training; by default those of the method.
         streams: names of the streams, the first of MFCC, delta and delta-delta by default.
         mels: mel bands that the MFCC were computed from; they decide how voices are warped.
-        sample_rate: of the recordings, Hz; see ``mels``.
+        sample_rate: sample rate of the recordings, Hz; see ``mels``.
         device: auto takes cuda if there is one.
-        options: of the training (``epochs=20``), else of the method (``gamma=0.5``).
+        options: options of the training (``epochs=20``); all other names are options of the method
+            (``gamma=0.5``).
 
     Raises:
-        FitError: arrays that do not belong together or cannot be split.
+        FitError: the arrays do not belong together or cannot be split.
         MethodError, OptionError, TrainingError, DeviceError: see their modules.
     """
     loop = {name: options.pop(name) for name in _names(TrainConfig) & set(options)}

@@ -39,8 +39,9 @@ class QueryVectors:
 
         Args:
             config: content of the ``config.json`` of a run.
-            source: names it in messages.
-            weights: of the image encoder, by default from where the features had them.
+            source: name of the run in messages.
+            weights: weights of the image encoder, by default those of the features; required if the
+                features were made with a weights file.
         """
         self.config, self.source, self.weights = config, source, weights
         self._encoder: Encoder | None = None
@@ -70,7 +71,7 @@ class QueryVectors:
         """Return the vectors [n, image_dim] of image files.
 
         Raises:
-            RunError: the run was trained on arrays, or the weights of the encoder are others.
+            RunError: the run was trained on arrays, or the encoder has other weights.
             WeightsError: the weights of the encoder cannot be loaded.
             MediaError: an image cannot be used.
         """

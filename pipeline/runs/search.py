@@ -24,10 +24,10 @@ class Hit:
     """One item found.
 
     Attributes:
-        name: of the item.
+        name: name of the item.
         distance: Hamming distance to the query, bits.
         label: class name, ``""`` where unknown.
-        caption: of a voice, ``""`` where unknown.
+        caption: caption of a voice, ``""`` where unknown.
     """
 
     name: str
@@ -71,11 +71,12 @@ def search(
         image: image file to find voices with.
         count: number of hits.
         codes: codes file of the same run, ``RUN/codes.h5`` by default.
-        weights: of the image encoder, by default from where the features had them.
+        weights: weights of the image encoder, by default those of the features; required if the
+            features were made with a weights file.
         device: auto takes cuda if there is one.
 
     Raises:
-        RunError: not exactly one query, or a run that cannot encode it.
+        RunError: there is not exactly one query, or the run cannot encode it.
         StoreError, WeightsError, MediaError: see their modules.
     """
     archive = None if codes is None else Path(codes)

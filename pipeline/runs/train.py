@@ -79,14 +79,14 @@ class TrainResult(Result):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run trains on, read and checked.
+    """The checked inputs of a training run.
 
     Attributes:
         data: the features.
-        splits: of every item by name.
+        splits: split of every item by name.
         chosen: the content of ``config.json``.
-        pairs: to learn from, and to choose the best epoch on.
-        device: to train on.
+        pairs: pairs to learn from, and pairs to choose the best epoch on.
+        device: device to train on.
     """
 
     data: FeatureDataset

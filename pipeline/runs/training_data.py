@@ -28,11 +28,11 @@ def training_and_validation(
 
     Args:
         data: the features.
-        splits: of every item by name.
+        splits: split of every item by name.
         chosen: the content of ``config.json``.
 
     Raises:
-        RunError: a split without pairs, or voices that cannot be left out as the config says.
+        RunError: a split has no pairs, or voices cannot be left out as the config says.
     """
     voices = kept_voices(data, splits, chosen.get("left_out", {}))
     if chosen["voices"] == "one":
@@ -66,12 +66,12 @@ def kept_voices(
 
     Args:
         data: the features.
-        splits: of every item by name.
+        splits: split of every item by name.
         left_out: the entry of the config: classes, speakers, and whether the sentences of the test
             split are left out.
 
     Raises:
-        RunError: an unknown speaker, or no captions by which to recognise sentences.
+        RunError: a speaker is unknown, or there are no captions to recognise sentences by.
     """
     voices = data.voice_items()
     speakers = set(left_out.get("speakers", ()))
@@ -104,11 +104,11 @@ def make_pairs(
 
     Args:
         data: the features.
-        splits: of every item by name.
+        splits: split of every item by name.
         split: train, val or test.
         names: class names; the number of a class is its place.
         voices: the voices to use.
-        streams: of MFCC, delta and delta-delta.
+        streams: names of streams, out of MFCC, delta and delta-delta.
 
     Raises:
         RunError: there is no such pair.

@@ -32,9 +32,9 @@ class VerifiedFile:
     """One file and what its checksum says.
 
     Attributes:
-        path: of the file.
-        state: whole; changed, where the bytes do not match; missing; or no digest, for a file of
-            which none was recorded (folders of earlier versions).
+        path: path of the file.
+        state: whole; changed, if the bytes do not match; missing; or no digest, if no checksum is
+            recorded (folders of earlier versions).
         problem: what is wrong, ``""`` for a whole file.
     """
 
@@ -48,8 +48,8 @@ class VerifyResult(TableResult):
     """The files of a folder.
 
     Attributes:
-        folder: that was verified.
-        files: in alphabetical order.
+        folder: the folder that was verified.
+        files: its files in alphabetical order.
     """
 
     folder: Path

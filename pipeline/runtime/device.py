@@ -13,7 +13,7 @@ def choose_device(name: str, memory_fraction: float = 1.0) -> torch.device:
     """Return the device ``name``: auto (cuda when there is one), cpu, cuda or cuda:N.
 
     Args:
-        name: of the device.
+        name: name of the device.
         memory_fraction: share of a GPU's memory that this process may take.
 
     Raises:

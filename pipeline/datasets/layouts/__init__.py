@@ -50,11 +50,12 @@ def layout(name: str) -> Layout:
     """Return the layout ``name``.
 
     Args:
-        name: of this package, of an entry point of ``ivr.layouts``, or ``module:function``.
+        name: name of a layout of this package, of an entry point of ``ivr.layouts``, or
+            ``module:function``.
 
     Raises:
-        LayoutError: no such layout, or an object that is not one.
-        ExtensionError: a layout outside this package that cannot be imported.
+        LayoutError: there is no such layout, or the object is not a layout.
+        ExtensionError: the layout is outside this package and cannot be imported.
     """
     if name in own_layout_names():
         found: Layout = import_module(f"{__name__}.{name}").LAYOUT
