@@ -6,6 +6,7 @@ called, prints an option without a default as ``Sentinel.UNSET`` and joins the l
 """
 
 import base64
+import dataclasses
 import inspect
 import json
 import logging
@@ -247,7 +248,23 @@ def name_page(name: str) -> str:
         LOG.warning("%s is public and has no docstring", lacking)
     path = item.__name__ if inspect.ismodule(item) else f"{item.__module__}.{item.__qualname__}"
     options = f"    options:\n      heading: ivr.{name}\n      heading_level: 1\n"
-    return f"---\ntitle: ivr.{name}\n---\n\n::: {path}\n{options}"
+    page = f"---\ntitle: ivr.{name}\n---\n\n::: {path}\n{options}"
+    # The signature that mkdocstrings shows of a class lacks the fields of a pydantic dataclass.
+    return page + defaults_table(item) if hasattr(item, "__pydantic_validator__") else page
+
+
+def defaults_table(config: type[Any]) -> str:
+    """Return the default of every field of a config as a section of its page."""
+    lines = ["", "## Defaults", "", "| field | default |", "|---|---|"]
+    for field in dataclasses.fields(config):
+        if field.default_factory is not dataclasses.MISSING:
+            text = f"{type(field.default_factory()).__name__}()"
+        elif field.default is dataclasses.MISSING:
+            text = "required"
+        else:
+            text = repr(field.default)
+        lines.append(f"| `{field.name}` | {text if text == 'required' else f'`{text}`'} |")
+    return "\n".join(lines)
 
 
 def undocumented(name: str, item: Any) -> Iterator[str]:
@@ -277,10 +294,12 @@ def _code(text: str) -> str:
 def options_page() -> str:
     """Return the page of all options that are set by NAME=VALUE, from the docstrings of configs."""
     from ivr.features.mfcc import VoiceConfig
-    from ivr.hashing.methods import method_entry, method_text, own_method_names
+    from ivr.hashing.methods import own_method_names
+    from ivr.hashing.network_config import NetworkConfig
     from ivr.hashing.training_config import TrainConfig
     from ivr.pipeline.runtime.config_options import describe
 
+    network = describe(NetworkConfig)
     lines = [
         "# Options of extraction, training and methods",
         "",
@@ -295,13 +314,33 @@ def options_page() -> str:
         "",
         *_options_table(describe(TrainConfig)),
         "",
+        "## Networks: `ivr train-hash --set network.NAME=VALUE` {#networks}",
+        "",
+        "Most methods have these options. Where a method has another default, its section says so.",
+        "",
+        *_options_table(network),
+        "",
         "## Methods: `ivr train-hash --method METHOD --set NAME=VALUE`",
     ]
+    shared = {(f"network.{name}", default) for name, default, _ in network}
     for name in own_method_names():
-        source = [line.removeprefix("# ") for line in method_text(name).splitlines()]
-        lines += ["", f"### `{name}`", "", *(f"- {_cell(line)}" for line in source), ""]
-        lines += _options_table(describe(method_entry(name).config))
+        lines += _method_options(name, shared)
     return "\n".join(lines)
+
+
+def _method_options(name: str, shared: set[tuple[str, str]]) -> Iterator[str]:
+    """Yield the section of a method, without the options and defaults that it shares."""
+    from ivr.hashing.methods import method_entry, method_text
+    from ivr.pipeline.runtime.config_options import describe
+
+    rows = describe(method_entry(name).config)
+    source = [line.removeprefix("# ") for line in method_text(name).splitlines()]
+    yield from ("", f"### `{name}`", "")
+    yield from (f"- {_cell(line.removeprefix(f'{name}: '))}" for line in source)
+    yield ""
+    yield from _options_table([row for row in rows if row[:2] not in shared])
+    if any(row[:2] in shared for row in rows):
+        yield from ("", "Other options: those of the [networks](#networks).")
 
 
 def _options_table(rows: list[tuple[str, str, str]]) -> Iterator[str]:

@@ -141,7 +141,7 @@ def shown_commands() -> Iterator[tuple[str, str]]:
         spans = re.findall(r"(?<!`)`(ivr [^`]+)`", text.replace("\n", " "))
         for line in [*lines, *spans]:
             command = re.sub(r"^.*?\bivr (?=[a-z])", "ivr ", line.split(" #")[0].strip())
-            if re.match(r"\$? ?(srun .* )?(\.venv/bin/)?ivr [a-z]", line.strip()):
+            if re.match(r"\$? ?(srun .* |\w+=\S+ )?(\.venv/bin/)?ivr [a-z]", line.strip()):
                 yield path.name, command.removesuffix(" &")
 
 
@@ -155,6 +155,18 @@ def test_a_command_that_the_docs_show_exists_with_its_options(page: str, text: s
     options |= {"-h", "--help"}
     used = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
     assert used <= options, f"{page}: {text}"
+
+
+def test_every_public_name_that_a_python_example_uses_exists() -> None:
+    used = {
+        (page.name, name)
+        for page in PAGES
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
+        for name in re.findall(r"(?<!from )(?<!import )\bivr\.(\w+)", block)
+        if not re.search(rf"from ivr\.{name}\b", block)
+    }
+    assert used
+    assert {(page, name) for page, name in used if name not in ivr.__all__} == set()
 
 
 def example(page: str, folder: Path, name: str) -> None:
