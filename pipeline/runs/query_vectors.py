@@ -53,7 +53,7 @@ class QueryVectors:
             RunError: the run was trained on arrays, or its settings are damaged.
             MediaError: a recording cannot be used.
         """
-        settings = self._settings("voices", "how its voices were made; give arrays of streams")
+        settings = self._settings("voices", "no settings of the voices; give arrays of streams")
         names = compared_settings(VoiceConfig.__dataclass_fields__)
         config = from_json(VoiceConfig, self._chosen(settings, names))
         chosen = stream_rows(self.config["streams"])
