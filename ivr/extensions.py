@@ -6,8 +6,11 @@ Another distribution offers them as entry points of the groups ``ivr.methods``, 
 can all use it.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
+from pkgutil import iter_modules
 from typing import Any
 
 from ivr.errors import IvrError
@@ -50,3 +53,44 @@ def load_extension(group: str, name: str) -> Any:
         f"{name}: no entry point of the group {group} has this name, "
         "and it is not of the form module:Object"
     )
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Objects of one kind by name: one per file of a package of ``ivr``, and those from outside.
+
+    Attributes:
+        package: Name of the package whose files hold the objects.
+        path: ``__path__`` of that package.
+        attribute: Name of the object in each file.
+        group: Group of the entry points of other distributions.
+    """
+
+    package: str
+    path: tuple[str, ...]
+    attribute: str
+    group: str
+
+    @cached_property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the files of the package, sorted; imports none of them."""
+        return tuple(sorted(module.name for module in iter_modules(self.path)))
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the package, then those of entry points; imports none of them."""
+        own = self.own_names
+        return own + tuple(name for name in extension_names(self.group) if name not in own)
+
+    def knows(self, name: str) -> bool:
+        """Return whether ``name`` is one of the names or has the form ``module:Object``."""
+        return is_reference(name) or name in self.names()
+
+    def load(self, name: str) -> Any:
+        """Return the object ``name``; a file of the package goes before an entry point.
+
+        Raises:
+            ExtensionError: an object outside the package that cannot be loaded.
+        """
+        if name in self.own_names:
+            return getattr(import_module(f"{self.package}.{name}"), self.attribute)
+        return load_extension(self.group, name)

@@ -9,35 +9,30 @@ the methods: a new file here is known to the command line, comparisons, docs and
 The methods are imported only when they are asked for; listing their names needs no torch.
 """
 
-from functools import cache
-from importlib import import_module
 from inspect import isclass
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ivr.errors import IvrError
-from ivr.extensions import extension_names, is_reference, load_extension
+from ivr.extensions import Registry
 
 if TYPE_CHECKING:
     from ivr.hashing.method import MethodEntry
 
-GROUP = "ivr.methods"
+REGISTRY = Registry(__name__, tuple(__path__), "METHOD", "ivr.methods")
 
 
 class MethodError(IvrError):
     """A method that does not exist or cannot be used, in one line."""
 
 
-@cache
 def own_method_names() -> tuple[str, ...]:
     """Return the names of the methods of this package, sorted; imports none of them."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return REGISTRY.own_names
 
 
 def method_names() -> tuple[str, ...]:
     """Return the names of all methods: those of this package, then those of installed packages."""
-    own = own_method_names()
-    return own + tuple(name for name in extension_names(GROUP) if name not in own)
+    return REGISTRY.names()
 
 
 def method_entry(name: str) -> "MethodEntry":
@@ -51,12 +46,9 @@ def method_entry(name: str) -> "MethodEntry":
         MethodError: there is no such method, or the object is not a method.
         ExtensionError: the method is outside this package and cannot be imported.
     """
-    if name in own_method_names():
-        entry: MethodEntry = import_module(f"{__name__}.{name}").METHOD
-        return entry
-    if not is_reference(name) and name not in extension_names(GROUP):
+    if not REGISTRY.knows(name):
         raise MethodError(f"no method {name!r}; there are {', '.join(method_names())}")
-    return _outside_entry(name, load_extension(GROUP, name))
+    return _entry(name, REGISTRY.load(name))
 
 
 def method_text(name: str) -> str:
@@ -81,7 +73,7 @@ def method_text(name: str) -> str:
     return "\n".join(f"# {line}" for line in lines)
 
 
-def _outside_entry(name: str, found: Any) -> "MethodEntry":
+def _entry(name: str, found: Any) -> "MethodEntry":
     """Return the entry that ``found``, loaded as the method ``name``, is or describes."""
     from ivr.hashing.method import Method, MethodEntry
 

@@ -12,38 +12,28 @@ names, numbers and lists that agree with each other. If they do not agree, it st
 and asks for a table that says what belongs together.
 """
 
-from functools import cache
-from importlib import import_module
 from inspect import getdoc
-from pkgutil import iter_modules
 from typing import Any
 
-from ivr.extensions import extension_names, is_reference, load_extension
+from ivr.extensions import Registry
 from ivr.pipeline.datasets.layout import OPTIONAL, Layout, Sources
 from ivr.pipeline.datasets.manifest import Manifest, ManifestError
 
-GROUP = "ivr.layouts"
+REGISTRY = Registry(__name__, tuple(__path__), "LAYOUT", "ivr.layouts")
 
 
 class LayoutError(ManifestError):
     """A layout that does not exist or cannot be used, in one line."""
 
 
-@cache
-def own_layout_names() -> tuple[str, ...]:
-    """Return the names of the layouts of this package, sorted."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
-
-
 def layout_names() -> tuple[str, ...]:
     """Return the names of all layouts: those of this package, then those of installed packages."""
-    own = own_layout_names()
-    return own + tuple(name for name in extension_names(GROUP) if name not in own)
+    return REGISTRY.names()
 
 
 def layout_texts() -> dict[str, str]:
     """Return the line of help of each layout of this package by its name."""
-    return {name: layout(name).text for name in own_layout_names()}
+    return {name: layout(name).text for name in REGISTRY.own_names}
 
 
 def layout(name: str) -> Layout:
@@ -57,14 +47,11 @@ def layout(name: str) -> Layout:
         LayoutError: there is no such layout, or the object is not a layout.
         ExtensionError: the layout is outside this package and cannot be imported.
     """
-    if name in own_layout_names():
-        found: Layout = import_module(f"{__name__}.{name}").LAYOUT
-        return found
-    if not is_reference(name) and name not in extension_names(GROUP):
+    if not REGISTRY.knows(name):
         raise LayoutError(
             f"no layout {name!r}; there are {', '.join(layout_names())}, or give module:function"
         )
-    return _outside_layout(name, load_extension(GROUP, name))
+    return _layout(name, REGISTRY.load(name))
 
 
 def read_layout(name: str, sources: Sources) -> Manifest:
@@ -84,7 +71,7 @@ def read_layout(name: str, sources: Sources) -> Manifest:
     return manifest
 
 
-def _outside_layout(name: str, found: Any) -> Layout:
+def _layout(name: str, found: Any) -> Layout:
     """Return the layout that ``found``, loaded as the layout ``name``, is or describes."""
     if isinstance(found, Layout):
         return found
