@@ -11,7 +11,7 @@ from ivr.features.atomic_files import replaced
 from ivr.pipeline.evaluation.curves import read_retrieved
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.runs.run_folder import CURVES
-from ivr.pipeline.runtime.digests import record_digests
+from ivr.pipeline.runtime.digests import rewriting
 
 from .columns import ARROWS
 from .evaluated_runs import ComparisonRow
@@ -23,7 +23,11 @@ COLOURS = 10
 
 def write_retrieved(path: Path, rows: Sequence[ComparisonRow]) -> Path:
     """Write mean precision over retrieved items of every row to the CSV file ``path``."""
-    with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with (
+        rewriting(path.parent, [path.name]),
+        replaced(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
             ["method", "bits", "direction", "retrieved", "precision", "deviation", "seeds"]
@@ -43,7 +47,6 @@ def write_retrieved(path: Path, rows: Sequence[ComparisonRow]) -> Path:
                             len(values),
                         ]
                     )
-    record_digests(path.parent, [path.name])
     return path
 
 
@@ -84,9 +87,8 @@ def draw_retrieved(path: Path, rows: Sequence[ComparisonRow], title: str) -> Pat
         axes.grid(alpha=0.3)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     figure.suptitle(title)
-    with replaced(path) as partial:
+    with rewriting(path.parent, [path.name]), replaced(path) as partial:
         figure.savefig(partial, dpi=120, format="png")
-    record_digests(path.parent, [path.name])
     return path
 
 
@@ -123,7 +125,6 @@ def draw_grid(
         axes.set(xlabel=names[1], ylabel=names[0])
         axes.set_title(f"mAP {ARROWS[direction]}, %", fontsize=10)
     figure.suptitle(table.title)
-    with replaced(path) as partial:
+    with rewriting(path.parent, [path.name]), replaced(path) as partial:
         figure.savefig(partial, dpi=120, format="png")
-    record_digests(path.parent, [path.name])
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ivr.features.atomic_files import replaced
-from ivr.pipeline.runtime.digests import record_digests
+from ivr.pipeline.runtime.digests import rewriting
 
 from .columns import Column
 from .table import Spread, Table, TableRow
@@ -131,10 +131,10 @@ def write_table_files(folder: Path, name: str, table: Table) -> list[Path]:
         "json": json.dumps(as_json(table), indent=2, ensure_ascii=False) + "\n",
     }
     paths = [folder / f"{name}.{ending}" for ending in formats]
-    for path, text in zip(paths, formats.values(), strict=True):
-        with replaced(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    record_digests(folder, [path.name for path in paths])
+    with rewriting(folder, [path.name for path in paths]):
+        for path, text in zip(paths, formats.values(), strict=True):
+            with replaced(path) as partial:
+                partial.write_text(text, encoding="utf-8")
     return paths
 
 

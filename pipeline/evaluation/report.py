@@ -11,7 +11,7 @@ from ivr.hashing.metrics import Scores, class_average_precision
 from ivr.pipeline.datasets.published import known_dataset
 from ivr.pipeline.runs.encode import CodedItems
 from ivr.pipeline.runs.run_folder import CURVES, QUERIES, RESULTS, write_json
-from ivr.pipeline.runtime.digests import forget_digests, record_digests
+from ivr.pipeline.runtime.digests import rewriting
 
 from .code_health import Health, code_health, direction_health, draw_health
 from .curves import Curves, draw_curves, write_curves
@@ -92,13 +92,12 @@ def write_report(folder: Path, found: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     title = run_title(found.results)
     files = (QUERIES, CURVES, "curves.png", "health.png", RESULTS)
-    forget_digests(folder, files)
-    write_queries(folder / QUERIES, {"protocol": found.results["protocol"]}, found.queries)
-    write_curves(folder / CURVES, found.curves)
-    draw_curves(folder / "curves.png", found.curves, title)
-    draw_health(folder / "health.png", found.health, title)
-    write_json(folder / RESULTS, found.results)
-    record_digests(folder, files)
+    with rewriting(folder, files):
+        write_queries(folder / QUERIES, {"protocol": found.results["protocol"]}, found.queries)
+        write_curves(folder / CURVES, found.curves)
+        draw_curves(folder / "curves.png", found.curves, title)
+        draw_health(folder / "health.png", found.health, title)
+        write_json(folder / RESULTS, found.results)
 
 
 def _direction_results(

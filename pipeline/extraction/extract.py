@@ -14,7 +14,7 @@ from ivr.features.encoders import require_encoder
 from ivr.features.waveform_augmentation import change_of, file_of
 from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manifest
 from ivr.pipeline.runtime.config_options import with_options
-from ivr.pipeline.runtime.digests import record_digests
+from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.stop import Stop
 
@@ -90,9 +90,9 @@ def extract(
                 _extract(voices, config, stop) if voices else None,
             )
         if result.finished:
-            if not _same_file(path, folder / "manifest.csv"):
-                write_manifest(folder / "manifest.csv", content)
-            record_digests(folder, ["manifest.csv"])
+            with rewriting(folder, ["manifest.csv"]):
+                if not _same_file(path, folder / "manifest.csv"):
+                    write_manifest(folder / "manifest.csv", content)
         return result
 
 

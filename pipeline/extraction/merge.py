@@ -9,7 +9,7 @@ from ivr.features.shards import assemble
 from ivr.features.store import Table, open_table
 from ivr.features.waveform_augmentation import changed_name, changes_of, file_of
 from ivr.pipeline.datasets.manifest import Item, read_manifest, write_manifest
-from ivr.pipeline.runtime.digests import record_digests
+from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import progress, warn
 
@@ -65,8 +65,8 @@ def merge(out: str | Path, folders: Sequence[str | Path] = ()) -> MergeResult:
             for name, kind in FILES.items()
             if items[name]
         }
-        write_manifest(out / "manifest.csv", manifest)
-        record_digests(out, ["manifest.csv"])
+        with rewriting(out, ["manifest.csv"]):
+            write_manifest(out / "manifest.csv", manifest)
     return MergeResult(merged.get("images.h5"), merged.get("voices.h5"))
 
 

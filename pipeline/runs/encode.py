@@ -1,6 +1,7 @@
 """Stage: features to packed codes with the model of a run."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -27,7 +28,7 @@ from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.extraction.feature_schema import different_setting
 from ivr.pipeline.runtime.device import choose_device
-from ivr.pipeline.runtime.digests import forget_digests, record_digests
+from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.progress import progress, warn
 from ivr.pipeline.runtime.results import Result
 
@@ -227,11 +228,9 @@ def encode_run(
         "change": change,
         QUANTISATION: errors,
     }
-    if target.parent.resolve() == run.resolve():
-        forget_digests(run, [target.name])
-    write_table(target, KIND, contents, columns)
-    if target.parent.resolve() == run.resolve():
-        record_digests(run, [target.name])
+    of_the_run = target.parent.resolve() == run.resolve()
+    with rewriting(run, [target.name]) if of_the_run else nullcontext():
+        write_table(target, KIND, contents, columns)
     return target
 
 

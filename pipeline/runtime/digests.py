@@ -1,12 +1,12 @@
 """The sha256 of the files of a folder in ``digests.json``, so that any changed byte is found later.
 
-Every stage calls :func:`record_digests` when its files are written, last of all.
+Every stage writes its files inside :func:`rewriting`, or calls :func:`record_digests` last of all.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,17 @@ DIGESTS = "digests.json"
 
 class DigestsError(IvrError):
     """A list of digests that cannot be read, in one line."""
+
+
+@contextmanager
+def rewriting(folder: Path, names: Sequence[str]) -> Iterator[None]:
+    """Drop the digests of the files ``names``, let the block write them, and record the new ones.
+
+    A block that is interrupted leaves these files without a digest, never with an older one.
+    """
+    forget_digests(folder, names)
+    yield
+    record_digests(folder, names)
 
 
 def record_digests(folder: Path, names: Iterable[str]) -> None:
