@@ -33,12 +33,12 @@ def write_choices(folder: Path) -> None:
     """Write the options of the running command to ``folder/COMMAND.yaml``, for ``--config``."""
     import yaml
 
-    from ivr.features.atomic_files import replaced
+    from ivr.features.atomic_files import replaced_text
 
     context = click.get_current_context()
     text = yaml.safe_dump(_choices(context), sort_keys=False, allow_unicode=True)
-    with replaced(folder / f"{context.info_name}.yaml") as partial:
-        partial.write_text(f"# {context.command_path} --config FILE reads this\n{text}", "utf-8")
+    with replaced_text(folder / f"{context.info_name}.yaml") as file:
+        file.write(f"# {context.command_path} --config FILE reads this\n{text}")
 
 
 def _read(context: click.Context, _: click.Parameter, path: Path | None) -> None:

@@ -1,29 +1,149 @@
-"""Files that are whole or absent: writing beside the target and renaming, and file digests."""
+"""Files that are whole or absent: the one place that creates files, and file digests.
+
+Every file of the project is written inside :func:`replaced`, or appended to with :func:`appended`.
+"""
 
 import hashlib
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from ivr.errors import IvrError
+
+HEAD = 4096
+"""Bytes at the start of a file that tell its kind."""
+PARTIAL = re.compile(r"\.(.+\.)?([0-9]+|[0-9a-f]{16}|[0-9a-f]{32})\.partial")
+"""Names of files that are being written, by this version and by earlier ones."""
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class InTheWayError(IvrError):
+    """Something that is not replaced lies where a file is to be written."""
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What a file of the project is, as its first bytes tell.
+
+    Attributes:
+        name: name in messages, e.g. ``a PNG picture``.
+        matches: returns whether a file that begins with these bytes, at most :data:`HEAD`, is one.
+    """
+
+    name: str
+    matches: Callable[[bytes], bool]
+
+
+def is_text(head: bytes) -> bool:
+    """Return whether ``head``, the first bytes of a file, is UTF-8 without a zero byte."""
+    try:
+        head[:-4].decode() if len(head) == HEAD else head.decode()
+    except UnicodeDecodeError as error:
+        return len(head) == HEAD and error.start >= HEAD - 8  # a character that was cut
+    return b"\0" not in head
+
+
+HDF5 = FileKind("an HDF5 file of ivr", lambda head: head[512:520] == b"\x89HDF\r\n\x1a\n")
+JPEG = FileKind("a JPEG picture", lambda head: head.startswith(b"\xff\xd8\xff"))
+PNG = FileKind("a PNG picture", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"))
+SAFETENSORS = FileKind("a safetensors file", lambda head: head[8:9] == b"{" and b"\0" in head[:8])
+TEXT = FileKind("a text file", is_text)
+WAV = FileKind("a WAV recording", lambda head: head.startswith(b"RIFF"))
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to, then rename the written file to ``path``.
+def replaced(path: Path, kind: FileKind) -> Iterator[BinaryIO]:
+    """Yield a new file to write to, then rename it to ``path``.
 
     What was written is on the disk before it is renamed: whatever ends the writing early, ``path``
     stays as it was. Processes and threads that write to the same ``path`` do not disturb each
-    other; the last one to finish wins.
+    other; the last one to finish wins. The new file has a random name, is never one that exists,
+    and no link is followed.
+
+    Args:
+        path: the file.
+        kind: what is written; a file of another kind is not replaced.
+
+    Raises:
+        InTheWayError: ``path`` is something else than a regular file of that kind.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    require_replaceable(path, kind)
+    partial = path.with_name(f".{secrets.token_hex(16)}.partial")
+    handle = os.open(partial, _NEW, 0o666)
     try:
-        yield partial
-        flush(partial)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
         flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_text(path: Path, kind: FileKind = TEXT) -> Iterator[TextIO]:
+    """Yield a new file of UTF-8 text, whose lines end as they are written; see :func:`replaced`.
+
+    Raises:
+        InTheWayError: ``path`` is something else than a regular file of that kind.
+    """
+    with replaced(path, kind) as file:
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            yield text
+        finally:
+            text.detach()  # flushes; the file is closed by replaced()
+
+
+def require_replaceable(path: Path, kind: FileKind) -> None:
+    """Refuse to replace what is not a regular file of ``kind``; an empty file is of any kind.
+
+    Raises:
+        InTheWayError: ``path`` is a link, a folder, a device or a file of another kind.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise InTheWayError(
+            f"{path}: {_what(mode)} lies where {kind.name} is to be written; "
+            "remove it, or write elsewhere"
+        )
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        head = file.read(HEAD)
+    if head and not kind.matches(head):
+        raise InTheWayError(
+            f"{path}: holds something else than {kind.name}, which is to be written there; "
+            "remove it, or write elsewhere"
+        )
+
+
+def appended(path: Path) -> BinaryIO:
+    """Return ``path`` opened to append to, made where it is missing; no link is followed.
+
+    Raises:
+        InTheWayError: something else than a regular file lies there.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        mode = path.lstat().st_mode
+        raise InTheWayError(f"{path}: {_what(mode)} lies where a file is to be written; remove it")
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
+def is_partial(name: str) -> bool:
+    """Return whether a file of this name is being written, or was when its writer was killed."""
+    return PARTIAL.fullmatch(name) is not None
 
 
 def flush(path: Path) -> None:
@@ -39,3 +159,8 @@ def file_digest(path: Path) -> str:
     """Return the sha256 of the bytes of ``path``."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _what(mode: int) -> str:
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
+    return kinds.get(stat.S_IFMT(mode), "something else than a file")

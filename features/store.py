@@ -33,7 +33,7 @@ import numpy as np
 
 from ivr.errors import IvrError
 
-from .atomic_files import replaced
+from .atomic_files import HDF5, InTheWayError, replaced, require_replaceable
 from .digest import THREADS, ColumnDigest, chunks
 from .hdf5_buffer import Hdf5Buffer
 
@@ -200,14 +200,14 @@ def write_table_blocks(
         config: JSON values that decided the rows.
         shapes: dtype and whole shape of each column.
         blocks: blocks of consecutive rows for each column.
+
+    Raises:
+        InTheWayError: ``path`` is something else than a table of this kind.
     """
     if len(canonical_json(config).encode()) > MAX_CONFIG_BYTES:
         raise StoreError(f"{path}: its config has more than {MAX_CONFIG_BYTES} bytes")
-    with (
-        replaced(path) as partial,
-        partial.open("wb") as target,
-        ThreadPoolExecutor(THREADS) as pool,
-    ):
+    require_place(path, kind)
+    with replaced(path, HDF5) as target, ThreadPoolExecutor(THREADS) as pool:
         frame = Hdf5Buffer()
         with h5py.File(frame, "w", userblock_size=USER_BLOCK) as file:
             layout = {name: _allocated(file, name, *shapes[name]) for name in shapes}
@@ -228,8 +228,7 @@ def write_table_blocks(
                 file.attrs[name] = np.bytes_(text.encode())
         frame.write_to(target)
         target.flush()
-        with partial.open("rb") as written_file:
-            block = _user_block(written_file, layout)
+        block = _user_block(target, layout)
         target.seek(0)
         target.write(block)
 
@@ -260,6 +259,27 @@ def open_table(path: Path, kind: str) -> Table:
     if len({column.shape[:1] for column in columns.values()}) != 1:
         raise StoreError(f"{path}: its columns differ in length")
     return Table(path, found, _config(path, config), digest, columns, identity)
+
+
+def require_place(path: Path, kind: str) -> None:
+    """Refuse to write a table of ``kind`` to ``path`` where something else lies.
+
+    Raises:
+        InTheWayError: ``path`` is something else than a table of this kind.
+    """
+    require_replaceable(path, HDF5)
+    found = _kind_in(path)
+    if found not in ("", kind):
+        raise InTheWayError(f"{path}: holds {found[:40]!r}, not {kind!r}; write elsewhere")
+
+
+def _kind_in(path: Path) -> str:
+    """Return the kind of the table in ``path``, ``""`` where there is none or it is damaged."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _attribute(path, file, "kind")
+    except (StoreError, OSError, RuntimeError, KeyError, TypeError, ValueError):
+        return ""
 
 
 def canonical_json(config: Mapping[str, Any]) -> str:

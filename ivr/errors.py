@@ -25,6 +25,7 @@ class IvrError(ValueError):
             ExtractError         ivr.pipeline.extraction.row_shards
             FitError             ivr.pipeline.runs.arrays
             HealthError          ivr.hashing.health
+            InTheWayError        ivr.features.atomic_files
             JobArrayError        ivr.pipeline.extraction.job_array
             ManifestError        ivr.pipeline.datasets.manifest
                 LayoutError      ivr.pipeline.datasets.layouts

@@ -86,6 +86,28 @@ def test_only_some_files_import(package: str) -> None:
     assert [path for path in sorted(importers) if not re.fullmatch(ONLY_IN[package], path)] == []
 
 
+WRITES = re.compile(
+    r"\.write_text\(|\.write_bytes\(|\bnp\.save|\bsave_file\(|\bos\.open\(|\.touch\("
+    r"|\bopen\([^)]*[\"'][rwxab+]*[wxa][rwxab+]*[\"']"
+    r"|\.(?:savefig|save)\((?:path|folder|target)\b|soundfile\.write\((?:path|folder|target)\b"
+)
+"""Ways to create a file, or to open one for writing, by its path."""
+CREATORS = {
+    "features/atomic_files.py",
+    "pipeline/runtime/lock.py",  # the lock is a file that stays, and is written in place
+    "pipeline/runtime/digests.py",  # opens a folder to lock it
+    "pipeline/comparison/running.py",  # empty marks in a temporary folder of its own
+}
+
+
+def test_only_one_module_creates_files() -> None:
+    found = {
+        module.shown for module in MODULES if WRITES.search(module.path.read_text(encoding="utf-8"))
+    }
+
+    assert found == CREATORS
+
+
 def test_every_package_says_in_its_first_line_what_it_is_for() -> None:
     for module in MODULES:
         if module.path.name == "__init__.py":

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ivr.features.atomic_files import file_digest
+from ivr.features.atomic_files import InTheWayError, file_digest
 from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing.codes import unpack
 from ivr.hashing.training_config import TrainConfig
@@ -249,3 +249,17 @@ def test_selected_items_keep_their_columns_together() -> None:
         ("c", "a"), ("z", "x"), ("test", "train"), ("k", "i"),
     ]  # fmt: skip
     assert (chosen.speakers, chosen.captions) == (("r", "p"), ("u", "s"))
+
+
+@pytest.mark.parametrize("place", ["model.safetensors", "config.json", "images.h5", "link.h5"])
+def test_codes_replace_nothing_but_codes(
+    features: Path, run: Path, tmp_path: Path, place: str
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    shutil.copy(features / "images.h5", copy / "images.h5")
+    (copy / "link.h5").symlink_to(copy / "codes.h5")
+    before = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
+    with pytest.raises(InTheWayError, match=f"{place}: "):
+        encode_run(copy, out=copy / place, device="cpu")
+    assert before == {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
+    encode_run(copy, out=copy / "codes.h5", device="cpu")

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from ivr.features.atomic_files import replaced
+from ivr.features.atomic_files import PNG, replaced, replaced_text
 from ivr.pipeline.evaluation.curves import read_retrieved
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.runs.run_folder import CURVES
@@ -23,11 +23,7 @@ COLOURS = 10
 
 def write_retrieved(path: Path, rows: Sequence[ComparisonRow]) -> Path:
     """Write mean precision over retrieved items of every row to the CSV file ``path``."""
-    with (
-        rewriting(path.parent, [path.name]),
-        replaced(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
+    with rewriting(path.parent, [path.name]), replaced_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
             ["method", "bits", "direction", "retrieved", "precision", "deviation", "seeds"]
@@ -87,8 +83,8 @@ def draw_retrieved(path: Path, rows: Sequence[ComparisonRow], title: str) -> Pat
         axes.grid(alpha=0.3)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     figure.suptitle(title)
-    with rewriting(path.parent, [path.name]), replaced(path) as partial:
-        figure.savefig(partial, dpi=120, format="png")
+    with rewriting(path.parent, [path.name]), replaced(path, PNG) as file:
+        figure.savefig(file, dpi=120, format="png")
     return path
 
 
@@ -125,6 +121,6 @@ def draw_grid(
         axes.set(xlabel=names[1], ylabel=names[0])
         axes.set_title(f"mAP {ARROWS[direction]}, %", fontsize=10)
     figure.suptitle(table.title)
-    with rewriting(path.parent, [path.name]), replaced(path) as partial:
-        figure.savefig(partial, dpi=120, format="png")
+    with rewriting(path.parent, [path.name]), replaced(path, PNG) as file:
+        figure.savefig(file, dpi=120, format="png")
     return path

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing, contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -19,6 +20,7 @@ import joblib
 import torch
 
 from ivr.errors import IvrError
+from ivr.features.atomic_files import appended
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_folder import CODES, LOG, RESULTS, read_json
@@ -151,7 +153,7 @@ def _attempt(features: Path, task: Task, threads: int, begun: Path) -> Outcome:
     task.run.mkdir(parents=True, exist_ok=True)
     precision, log = None, task.run / LOG
     with (
-        log.open("a", encoding="utf-8", buffering=1) as file,
+        TextIOWrapper(appended(log), encoding="utf-8", line_buffering=True) as file,
         redirect_stderr(file),
         logging_to(log),
         torch_threads(threads),

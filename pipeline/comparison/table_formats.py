@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ivr.features.atomic_files import replaced
+from ivr.features.atomic_files import replaced_text
 from ivr.pipeline.runtime.digests import rewriting
 
 from .columns import Column
@@ -133,8 +133,8 @@ def write_table_files(folder: Path, name: str, table: Table) -> list[Path]:
     paths = [folder / f"{name}.{ending}" for ending in formats]
     with rewriting(folder, [path.name for path in paths]):
         for path, text in zip(paths, formats.values(), strict=True):
-            with replaced(path) as partial:
-                partial.write_text(text, encoding="utf-8")
+            with replaced_text(path) as file:
+                file.write(text)
     return paths
 
 

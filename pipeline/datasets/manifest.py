@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 
 from ivr.errors import IvrError
-from ivr.features.atomic_files import replaced
+from ivr.features.atomic_files import FileKind, is_text, replaced_text
 
 SPLITS = ("train", "val", "test")
 
@@ -135,14 +135,26 @@ def read_manifest(path: str | Path, required: Sequence[str] = REQUIRED) -> Manif
         raise ManifestError(f"{path}: {error}") from error
 
 
+def _is_manifest(head: bytes) -> bool:
+    columns = head.split(b"\n", 1)[0].strip().split(b",")
+    return is_text(head) and {name.encode() for name in REQUIRED} <= set(columns)
+
+
+MANIFEST = FileKind("a manifest", _is_manifest)
+
+
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write ``manifest`` to ``path``; optional columns without a value are left out."""
+    """Write ``manifest`` to ``path``; optional columns without a value are left out.
+
+    Raises:
+        InTheWayError: ``path`` is something else than a manifest.
+    """
     used = [
         name
         for name in COLUMNS
         if name in REQUIRED or any(getattr(row, name) for row in manifest.rows)
     ]
-    with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with replaced_text(path, MANIFEST) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(used)
         writer.writerows([getattr(row, name) for name in used] for row in manifest.rows)

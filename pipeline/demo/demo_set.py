@@ -10,6 +10,7 @@ import soundfile
 from PIL import Image
 
 from ivr.errors import IvrError
+from ivr.features.atomic_files import JPEG, WAV, replaced, replaced_text
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 
 from .captions import draw_captions
@@ -57,7 +58,8 @@ def _claim(folder: Path, config: DemoConfig) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise DemoError(f"{folder} holds files that are not a demonstration set; name another")
     folder.mkdir(parents=True, exist_ok=True)
-    stored.write_text(text, encoding="utf-8")
+    with replaced_text(stored) as file:
+        file.write(text)
 
 
 def _make(folder: Path, config: DemoConfig) -> Iterator[ManifestRow]:
@@ -69,13 +71,16 @@ def _make(folder: Path, config: DemoConfig) -> Iterator[ManifestRow]:
             rng = np.random.default_rng([config.seed, number, index])
             name = f"{label}/{label}_{index:02d}"
             image = f"images/{name}.jpg"
-            Image.fromarray(draw_scene(label, rng)).save(folder / image, quality=92)
+            with replaced(folder / image, JPEG) as file:
+                Image.fromarray(draw_scene(label, rng)).save(file, "JPEG", quality=92)
             spoken = draw_captions(label, config.voices_per_image, rng)
             speakers = _draw_speakers(config.voices_per_image, rng)
             for take, (caption, speaker) in enumerate(zip(spoken, speakers, strict=True)):
                 voice = f"voices/{name}_{take}.wav"
                 sound = speak(caption, speaker)
-                soundfile.write(folder / voice, sound.samples, sound.sample_rate, subtype="PCM_16")
+                with replaced(folder / voice, WAV) as file:
+                    rate = sound.sample_rate
+                    soundfile.write(file, sound.samples, rate, subtype="PCM_16", format="WAV")
                 yield ManifestRow(image, voice, label, speaker=speaker.voice, caption=caption)
 
 

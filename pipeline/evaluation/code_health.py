@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivr.features.atomic_files import PNG, replaced
 from ivr.hashing.health import (
     BitCounts,
     PairDistances,
@@ -180,7 +181,8 @@ def draw_health(path: Path, health: Health, title: str) -> None:
     with warnings.catch_warnings():
         # The font may lack a character of a class name; it is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        figure.savefig(path, dpi=110)
+        with replaced(path, PNG) as file:
+            figure.savefig(file, dpi=110, format="png")
 
 
 def _draw_balance(axes: "Axes", section: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ivr.errors import IvrError
+from ivr.features.atomic_files import PNG, replaced, replaced_text
 from ivr.hashing.retrieval_curves import PrecisionRecall
 
 
@@ -38,7 +39,7 @@ class Curves:
 
 def write_curves(path: Path, curves: Mapping[str, Curves]) -> None:
     """Write the points of ``curves`` to the CSV file ``path``, in percent."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replaced_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["direction", "curve", "at", "precision", "recall"])
         for direction, curve in curves.items():
@@ -104,4 +105,5 @@ def draw_curves(path: Path, curves: Mapping[str, Curves], title: str) -> None:
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    with replaced(path, PNG) as file:
+        figure.savefig(file, dpi=120, format="png")

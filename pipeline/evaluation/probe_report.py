@@ -5,7 +5,7 @@ import json
 import warnings
 from pathlib import Path
 
-from ivr.features.atomic_files import replaced
+from ivr.features.atomic_files import PNG, replaced, replaced_text
 
 from .confusion_picture import NAMED, draw_confusion
 from .probe_result import ModalityProbe, ProbeResult
@@ -57,18 +57,14 @@ def write_probe(folder: Path, result: ProbeResult) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, found in result.modalities.items():
-        with (
-            replaced(folder / f"confusion_{name}.csv") as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
+        with replaced_text(folder / f"confusion_{name}.csv") as file:
             writer = csv.writer(file)
             writer.writerow(["class", *found.classes])
             for label, counts in zip(found.classes, found.confusion.tolist(), strict=True):
                 writer.writerow([label, *counts])
     _draw(folder / "confusion.png", result)
-    with replaced(folder / "probe.json") as partial:
-        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    with replaced_text(folder / "probe.json") as file:
+        file.write(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
 def _confused_lines(found: ModalityProbe) -> list[str]:
@@ -97,5 +93,5 @@ def _draw(path: Path, result: ProbeResult) -> None:
     with warnings.catch_warnings():
         # A character that the font lacks becomes an empty box; that needs no warning.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        with replaced(path) as partial:
-            figure.savefig(partial, dpi=110, format="png")
+        with replaced(path, PNG) as picture_file:
+            figure.savefig(picture_file, dpi=110, format="png")

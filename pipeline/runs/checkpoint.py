@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from ivr.features.atomic_files import TEXT, appended, replaced
 from ivr.hashing.method import Method, TrainedMethod
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import Epoch, make_optimiser
@@ -82,8 +83,8 @@ class FolderRecorder(Recorder):
 
 def write_history(path: Path, epoch: Epoch) -> None:
     """Append ``epoch`` to the history, one JSON object per line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(epoch)) + "\n")
+    with appended(path) as file:
+        file.write((json.dumps(asdict(epoch)) + "\n").encode())
 
 
 def read_history(path: Path) -> tuple[Epoch, ...]:
@@ -140,4 +141,5 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _cut_history(path: Path, epochs: int) -> None:
     """Drop the lines that a killed run wrote after its last checkpoint."""
     lines = path.read_bytes().splitlines() if path.exists() else []
-    path.write_bytes(b"".join(line + b"\n" for line in lines[:epochs]))
+    with replaced(path, TEXT) as file:
+        file.write(b"".join(line + b"\n" for line in lines[:epochs]))

@@ -16,6 +16,7 @@ from ivr.features.store import (
     Table,
     has_columns,
     open_table,
+    require_place,
     text_column,
     write_table,
 )
@@ -177,6 +178,7 @@ def encode_run(
     Raises:
         RunError: no model, features made with other settings than those of the run, or without
             voices so changed; or changed voices in the place of the run's own codes.
+        InTheWayError: ``out`` is something else than codes.
         ChangeError, StoreError, ManifestError: see their modules.
     """
     config = read_config(run)
@@ -207,6 +209,7 @@ def encode_run(
     splits = read_splits(run, (item.name for item in items)) if own else {}
     model = load_model(run, config, choose_device(device))
     target = out or run / CODES
+    require_place(target, KIND)
     target.parent.mkdir(parents=True, exist_ok=True)
     outputs = (
         _image_outputs(model, data, images),

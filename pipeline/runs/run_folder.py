@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ivr.errors import IvrError
-from ivr.features.atomic_files import replaced
+from ivr.features.atomic_files import SAFETENSORS, replaced, replaced_text
 from ivr.hashing.method import Method, MethodEntry
 from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
@@ -163,8 +163,8 @@ def _require(path: Path, values: Mapping[str, Any], kinds: Mapping[str, type]) -
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``values`` to ``path``; an interrupted write leaves ``path`` as it was."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    with replaced(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with replaced_text(path) as file:
+        file.write(text)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -187,9 +187,9 @@ def write_tensors(
 ) -> None:
     """Write safetensors; an interrupted write leaves ``path`` as it was."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replaced(path) as partial:
+    with replaced(path, SAFETENSORS) as file:
         # Not save_file: it has an error of its own for a full disk.
-        partial.write_bytes(save(plain, dict(notes or {})))
+        file.write(save(plain, dict(notes or {})))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

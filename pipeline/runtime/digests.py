@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ivr.errors import IvrError
-from ivr.features.atomic_files import file_digest, replaced
+from ivr.features.atomic_files import file_digest, replaced_text
 
 DIGESTS = "digests.json"
 
@@ -71,9 +71,9 @@ def _update(folder: Path, names: Iterable[str], new: dict[str, str]) -> None:
         except DigestsError:  # ivr verify names it; a new list replaces it
             kept = {}
         found = {name: digest for name, digest in kept.items() if name not in set(names)} | new
-        with replaced(folder / DIGESTS) as partial:
+        with replaced_text(folder / DIGESTS) as file:
             text = json.dumps(dict(sorted(found.items())), indent=2, ensure_ascii=False)
-            partial.write_text(text + "\n", encoding="utf-8")
+            file.write(text + "\n")
 
 
 @contextmanager

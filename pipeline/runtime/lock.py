@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ivr.errors import IvrError
+from ivr.features.atomic_files import is_partial
 
 LOCK = ".lock"
 BEAT_SECONDS = 20.0
@@ -71,8 +72,9 @@ def only_writer(folder: Path) -> Iterator[None]:
     stop = threading.Event()
     try:
         owner = _taken(path, handle, by_kernel=by_kernel)
-        for partial in folder.glob(".*.partial"):
-            partial.unlink(missing_ok=True)
+        for left in folder.iterdir():
+            if is_partial(left.name) and not left.is_dir():
+                left.unlink(missing_ok=True)
         beat = threading.Thread(target=_beat, args=(handle, stop), daemon=True)
         beat.start()
         try:

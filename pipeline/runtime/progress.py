@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+from ivr.features.atomic_files import appended
 
 Value = TypeVar("Value")
 Callback = Callable[[str, int, int], None]
@@ -150,7 +153,7 @@ class _LogFile(logging.FileHandler):
 
     def _open(self) -> Any:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        return super()._open()
+        return TextIOWrapper(appended(Path(self.baseFilename)), encoding="utf-8")
 
 
 def _bars() -> bool:
