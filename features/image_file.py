@@ -54,10 +54,19 @@ _PIL_ERRORS = (
 
 
 def read_image(path: Path, size: int | None = None) -> np.ndarray:
-    """Return the image in ``path``, RGB.
+    """Return the image in ``path``, see :func:`decode_image`.
+
+    Raises:
+        MediaError: the file cannot be read, is of another kind, too large or damaged.
+    """
+    return decode_image(read_bytes(path), size)
+
+
+def decode_image(data: bytes, size: int | None = None) -> np.ndarray:
+    """Return the image that ``data`` holds, RGB.
 
     Args:
-        path: a JPEG, PNG or TIFF file.
+        data: content of a JPEG, PNG or TIFF file.
         size: height and width to resize to, pixels; the whole scene is squashed (bilinear,
             antialiased, rounded to uint8). ``None`` keeps the size.
 
@@ -65,11 +74,10 @@ def read_image(path: Path, size: int | None = None) -> np.ndarray:
         uint8 [3, height, width], or [3, size, size].
 
     Raises:
-        MediaError: the file cannot be read, is of another kind, too large or damaged.
+        MediaError: the content is of another kind, too large or damaged.
     """
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, got {size}")
-    data = read_bytes(path)
     kind = next((kind for head, kind in _IMAGE_KINDS.items() if data.startswith(head)), None)
     if kind is None:
         raise MediaError("not a JPEG, PNG or TIFF image")

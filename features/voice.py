@@ -17,7 +17,7 @@ import soxr
 
 from .media import MediaError
 from .mfcc import AMIN, Backend, Constants, VoiceConfig, constants, frame_count, frame_lead
-from .voice_file import read_voice
+from .voice_file import decode_voice, read_voice
 
 _BLOCK = 128
 """Frames transformed at a time; all at once takes up to five times as long."""
@@ -34,13 +34,17 @@ def read_voice_vectors(path: Path, config: VoiceConfig) -> tuple[np.ndarray, int
     return voice_vectors(samples, sample_rate, config)
 
 
-def read_recording(path: Path, config: VoiceConfig) -> np.ndarray:
-    """Return the samples of the voice in ``path`` at the rate of ``config``, float32 [samples].
+def decode_recording(data: bytes, config: VoiceConfig) -> np.ndarray:
+    """Return the voice that ``data`` holds at the rate of ``config``, float32 [samples].
+
+    Args:
+        data: content of a file (:func:`ivr.features.voice_file.decode_voice`).
+        config: the MFCC.
 
     Raises:
-        MediaError: as :func:`read_voice_vectors`.
+        MediaError: the voice cannot be decoded or is too short.
     """
-    samples, sample_rate = read_voice(path)
+    samples, sample_rate = decode_voice(data)
     return at_sample_rate(samples, sample_rate, config)
 
 

@@ -38,20 +38,28 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def read_voice(path: Path) -> tuple[np.ndarray, int]:
-    """Return the samples in ``path`` and their rate.
+    """Return the samples in ``path`` and their rate, see :func:`decode_voice`.
+
+    Raises:
+        MediaError: the file cannot be read, or as :func:`decode_voice`.
+    """
+    return decode_voice(read_bytes(path))
+
+
+def decode_voice(data: bytes) -> tuple[np.ndarray, int]:
+    """Return the samples that ``data`` holds and their rate.
 
     Args:
-        path: a WAV, FLAC or Ogg file.
+        data: content of a WAV, FLAC or Ogg file.
 
     Returns:
         float32 [samples], the mean of the channels, -1 to +1 unless a float file holds more; and
         the sample rate, Hz.
 
     Raises:
-        MediaError: the file cannot be read, is of another kind, too long, empty, damaged, shorter
-            than its header says, or holds values that are no sound.
+        MediaError: the content is of another kind, too long, empty, damaged, shorter than its
+            header says, or holds values that are no sound.
     """
-    data = read_bytes(path)
     if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
         data = _with_sizes(data)
     elif data.startswith(b"OggS"):

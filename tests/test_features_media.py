@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from ivr.features import image_file as image_file_module
 from ivr.features import media, voice_file
-from ivr.features.image_file import read_image
+from ivr.features.image_file import decode_image, read_image
 from ivr.features.media import MediaError
 from ivr.features.voice_file import read_voice
 
@@ -148,7 +148,7 @@ def test_size_squashes_the_whole_scene(tmp_path: Path) -> None:
 
 def test_size_below_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"size must be at least 1 pixel, got 0"):
-        read_image(tmp_path / "none", 0)
+        decode_image(b"", 0)
 
 
 # Values 0, 10, ... 1000: their 2nd percentile is 20, their 98th 980.

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ivr.features.image_file import read_image
-from ivr.features.media import MediaError
+from ivr.features.image_file import decode_image
+from ivr.features.media import MediaError, read_bytes
 from ivr.features.mfcc import VoiceConfig
-from ivr.features.voice import at_sample_rate, read_recording, voice_vectors
+from ivr.features.voice import at_sample_rate, decode_recording, voice_vectors
 from ivr.features.waveform_augmentation import changed_voice, file_of
 from ivr.pipeline.datasets.manifest import ManifestError, resolve
 
@@ -64,9 +64,18 @@ def file_stamp(path: Path) -> int:
     return int.from_bytes(digest.digest(), "big")
 
 
+def stamp_of(data: bytes) -> int:
+    """Return the stamp of a file whose content is ``data``, see :func:`file_stamp`."""
+    size = len(data)
+    digest = hashlib.blake2b(str(size).encode(), digest_size=8)
+    for place in (0, size // 2, max(0, size - SAMPLED)):
+        digest.update(data[place : place + SAMPLED])
+    return int.from_bytes(digest.digest(), "big")
+
+
 def decode(name: str, root: Path, size: int) -> FeatureRow | SkippedFile:
     """Return the pixels of the image ``name`` below ``root``, uint8 [3, size, size]."""
-    return _row(name, root, lambda path: (read_image(path, size), 0))
+    return _row(name, root, lambda data: (decode_image(data, size), 0))
 
 
 def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRow | SkippedFile:
@@ -84,8 +93,8 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRo
     """
     _leave_signals_to(caller)
 
-    def streams(path: Path) -> tuple[np.ndarray, int]:
-        vectors, frames = voice_vectors(_samples(path, name, config), config.sample_rate, config)
+    def streams(data: bytes) -> tuple[np.ndarray, int]:
+        vectors, frames = voice_vectors(_samples(data, name, config), config.sample_rate, config)
         return np.ascontiguousarray(vectors[:, :, :frames]), frames
 
     return _row(name, root, streams)
@@ -93,23 +102,26 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRo
 
 def record(name: str, root: Path, config: VoiceConfig) -> FeatureRow | SkippedFile:
     """Return the samples of the row ``name`` of a voice, float32 [samples], at one rate."""
-    return _row(name, root, lambda path: (_samples(path, name, config), 0))
+    return _row(name, root, lambda data: (_samples(data, name, config), 0))
 
 
-def _samples(path: Path, name: str, config: VoiceConfig) -> np.ndarray:
-    """Return the voice in ``path`` at the rate of ``config``, changed as ``name`` says."""
-    changed = changed_voice(read_recording(path, config), config.sample_rate, name)
+def _samples(data: bytes, name: str, config: VoiceConfig) -> np.ndarray:
+    """Return the voice that ``data`` holds at the rate of ``config``, changed as ``name`` says."""
+    changed = changed_voice(decode_recording(data, config), config.sample_rate, name)
     return at_sample_rate(changed, config.sample_rate, config)  # it may be too short now
 
 
 def _row(
-    name: str, root: Path, read: Callable[[Path], tuple[np.ndarray, int]]
+    name: str, root: Path, read: Callable[[bytes], tuple[np.ndarray, int]]
 ) -> FeatureRow | SkippedFile:
-    """Return the row of ``name`` from the values and frames of ``read``, or why there is none."""
+    """Return the row of ``name`` from the values and frames of ``read``, or why there is none.
+
+    The stamp is that of the bytes which are decoded, also if the file is replaced meanwhile.
+    """
     try:
-        path = resolve(root, file_of(name))
-        values, frames = read(path)
-        return FeatureRow(name, values, frames, file_stamp(path))
+        data = read_bytes(resolve(root, file_of(name)))
+        values, frames = read(data)
+        return FeatureRow(name, values, frames, stamp_of(data))
     except (MediaError, ManifestError) as error:
         return SkippedFile(name, str(error))
     except OSError as error:
