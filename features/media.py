@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ivr.errors import IvrError
 
+from .regular_files import UnreadableFileError, read_regular
+
 MAX_BYTES = 1 << 30
 """Largest file that is read, bytes."""
 
@@ -22,17 +24,13 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of the file ``path``.
 
     Raises:
-        MediaError: there is no such file, it is empty, too large or cannot be read.
+        MediaError: there is no such file, it is empty, too large, cannot be read, or changed while
+            it was read.
     """
     try:
-        if not path.is_file():
-            raise MediaError("not a file" if path.exists() else "no such file")
-        length = path.stat().st_size
-        if length > MAX_BYTES:
-            raise MediaError(f"{length} bytes, more than the {MAX_BYTES} that are read")
-        data = path.read_bytes()
-    except OSError as error:
-        raise MediaError(f"cannot be read ({error.strerror})") from error
+        data = read_regular(path, MAX_BYTES)
+    except UnreadableFileError as error:
+        raise MediaError(str(error)) from error
     if not data:
         raise MediaError("empty file")
     return data

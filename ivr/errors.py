@@ -47,6 +47,8 @@ class IvrError(ValueError):
             StoreError           ivr.features.store
             StoredConfigError    ivr.pipeline.runtime.config_options
             TrainingError        ivr.hashing.trainer
+            UnreadableFileError  ivr.features.regular_files
+                ChangedFileError ivr.features.regular_files
             VerifyError          ivr.pipeline.runs.verify
             WeightsError         ivr.features.encoder_weights
 

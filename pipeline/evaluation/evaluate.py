@@ -22,6 +22,7 @@ from ivr.pipeline.runs.run_folder import (
     read_config,
     run_method,
 )
+from ivr.pipeline.runs.stale_codes import require_current_codes
 from ivr.pipeline.runtime.config_options import with_options
 
 from .evaluation_result import EvaluationResult
@@ -52,7 +53,7 @@ def evaluate(
         **options: single fields in place of those of the protocol, e.g. ``relevance="pair"``.
 
     Raises:
-        RunError: the run has no codes yet.
+        RunError: the run has no codes yet, or codes of features that were extracted anew since.
         StoreError: not a codes file.
         OptionError: the protocol has no such option, or refuses its value.
         EvaluateError: an unknown protocol, codes of another model, a distance that the method does
@@ -66,6 +67,8 @@ def evaluate(
     asked = completed(with_options(_asked(protocol), options), config)
     coded = read_codes(path)
     _require_fit(coded, path, run, config, asked)
+    if path.resolve() == (run / CODES).resolve():
+        require_current_codes(path, coded.config, run, config)
     if coded.config.get("change") and out is None:
         raise EvaluateError(
             f"{path}: codes of voices changed by {coded.config['change']}; "

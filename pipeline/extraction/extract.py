@@ -4,20 +4,23 @@ Rows are made in the order of the manifest and written in shards as they come, s
 is killed loses seconds of work at most; the next call makes what is missing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ivr.features.encoders import require_encoder
+from ivr.features.store import Table
 from ivr.features.waveform_augmentation import change_of, file_of
 from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manifest
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.lock import only_writer
+from ivr.pipeline.runtime.progress import warn
 from ivr.pipeline.runtime.stop import Stop
 
+from .earlier_stamps import Restamped
 from .extract_config import ExtractConfig
 from .extract_result import ExtractedModality, ExtractPlan, ExtractResult, PlannedModality
 from .feature_schema import shards_of
@@ -168,7 +171,7 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> ExtractedModality:
-    sources, finished = finished_rows(modality, tables_of(modality))
+    sources, finished = finished_rows(modality, tables_of(modality), lambda: stop.signalled)
     say_kept_changes(modality, finished)
     size = config.batch_size or begun_batch_size(sources, modality.path)
     if not size and not finished.issuperset(modality.names):
@@ -177,6 +180,7 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     noted = modality.recording(batch_size=size)
     proceed = batches and not stop.acted_on
     new, skipped = write_shards(noted, batches, config, stop) if proceed else (0, [])
+    modality.files.remember()
     left = sum(map(len, batches)) - new - len(skipped)
     unread = set(skipped)
     named = tuple(name for name in skipped if not change_of(name) or file_of(name) not in unread)
@@ -186,11 +190,32 @@ def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> Extracted
     if not new and finished.isdisjoint(modality.names):
         _require_a_row(modality, config, named)
         rows = 0
-    # A file whose rows are not all finished holds those of files that were replaced.
-    elif new or [t.path for t in sources if t.rows == rows] != [modality.path] or len(sources) > 1:
-        rows = assemble_file(modality)
+    elif new or not _is_whole(sources, modality, rows):
+        written = assemble_file(modality)
+        rows, named = len(written), (*named, *_changed_meanwhile(modality, written, unread))
     shards_of(modality.path, modality.kind).clear()
     return ExtractedModality(modality.path, rows, new, named, 0)
+
+
+def _is_whole(sources: Sequence[Table], modality: Modality, rows: int) -> bool:
+    """Return whether the feature file has the finished rows, and no row of a replaced file."""
+    (source,) = sources if len(sources) == 1 else (None,)
+    return (
+        source is not None
+        and source.path == modality.path
+        and source.rows == rows
+        and not isinstance(source, Restamped)
+    )
+
+
+def _changed_meanwhile(
+    modality: Modality, written: Collection[str], skipped: Collection[str]
+) -> list[str]:
+    """Name the rows that were made from an earlier content of a file than its other rows."""
+    names = [name for name in modality.names if name not in written and name not in skipped]
+    for name in names:
+        warn(f"skipped {name}: the file changed during this call; call again")
+    return names
 
 
 def _require_a_row(modality: Modality, config: ExtractConfig, skipped: Sequence[str]) -> None:

@@ -42,6 +42,9 @@ class ExtractConfig:
         shard: Task of a job array to do: ``2/8`` is the second of eight, ``slurm`` the task that
             SLURM's variables name, ``slurm/8`` the task SLURM_ARRAY_TASK_ID of eight; without it
             the whole manifest is done.
+        trust_mtime: Do not read files again whose size, time of change and inode are those that the
+            last call with this option saw; without it every file of a finished row is read and
+            compared with its stamp.
         strict: Stop at the first damaged file instead of skipping it.
         time_limit: Stop in good order after this number of seconds (exit status 75); 0 sets no
             limit.
@@ -59,6 +62,7 @@ class ExtractConfig:
     gpu_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     scheduler_address: str = ""
     shard: Annotated[JobArrayTask | None, BeforeValidator(_task)] = None
+    trust_mtime: bool = False
     strict: bool = False
     time_limit: NonNegativeFloat = 0.0
     shard_rows: PositiveInt = 512

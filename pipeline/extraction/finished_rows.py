@@ -1,17 +1,16 @@
 """Which rows of a feature file are finished, and which are still to be made."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from ivr.features.store import Table
 from ivr.features.waveform_augmentation import change_of, changed_name, changes_of, file_of
-from ivr.pipeline.datasets.manifest import ManifestError, resolve
 from ivr.pipeline.runtime.progress import warn
 
+from .earlier_stamps import has_earlier_stamps, restamped
 from .feature_schema import difference, held_tables, same_settings
 from .modality import Target
-from .worker_tasks import file_stamp
 
 
 def tables_of(target: Target) -> list[Table]:
@@ -25,28 +24,39 @@ def tables_of(target: Target) -> list[Table]:
     return tables
 
 
-def finished_rows(target: Target, tables: Sequence[Table]) -> tuple[list[Table], set[str]]:
+def finished_rows(
+    target: Target, tables: Sequence[Table], stopped: Callable[[], bool] = lambda: False
+) -> tuple[list[Table], set[str]]:
     """Return the tables whose rows were made with these settings, and the names finished in them.
 
-    A name is not finished if its file is another one now (for example of a second data set that
-    also calls its images 1.tif, 2.tif ...). A file that is gone keeps its row.
+    A name is not finished if its file has another content now (for example of a second data set
+    that also calls its images 1.tif, 2.tif ...). A file that is gone keeps its row.
+
+    Args:
+        target: the feature file.
+        tables: the feature file, if it exists, and its shards.
+        stopped: whether to give up reading the files.
+
+    Raises:
+        KeyboardInterrupt: ``stopped`` returned True.
     """
-    same = [table for table in tables if _same_settings(table, target)]
+    same = [
+        restamped(table, target.files) if has_earlier_stamps(table) else table
+        for table in tables
+        if _same_settings(table, target)
+    ]
     stamps: dict[str, int] = {}
     for table in same:
         stamps |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
-    held = set(map(file_of, stamps))
-    now = {
-        file: _stamp(target.root, file)
-        for file in dict.fromkeys(map(file_of, target.names))
-        if file in held
-    }
+    wanted = set(map(file_of, target.names))
+    now = target.files.now((file for file in map(file_of, stamps) if file in wanted), stopped)
     # All rows of such a file go, also those of changes that this call does not make.
     replaced = {
-        name for name, stamp in stamps.items() if now.get(file_of(name)) not in (None, stamp)
+        name
+        for name, stamp in stamps.items()
+        if file_of(name) in wanted and now[file_of(name)] not in (None, stamp)
     }
-    finished = set(stamps) - replaced
-    return same, finished
+    return same, set(stamps) - replaced
 
 
 def missing_batches(names: Sequence[str], finished: Collection[str], size: int) -> list[list[str]]:
@@ -108,14 +118,6 @@ def _say_made_anew(target: Target, tables: Sequence[Table]) -> None:
 def _with_options(changes: Collection[str]) -> str:
     named = sorted(changes)
     return f"{', '.join(named)}; make them with {' '.join(f'--augment {name}' for name in named)}"
-
-
-def _stamp(root: Path, file: str) -> int | None:
-    """Return the stamp of ``file`` below ``root``, None if it cannot be read."""
-    try:
-        return file_stamp(resolve(root, file))
-    except (OSError, ManifestError):
-        return None
 
 
 def _same_settings(table: Table, target: Target) -> bool:

@@ -13,6 +13,7 @@ from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import progress, warn
 
+from .earlier_stamps import has_earlier_stamps
 from .extract_result import MergedModality, MergeResult
 from .feature_schema import (
     IMAGES,
@@ -107,6 +108,11 @@ def _merge(path: Path, kind: str, names: Sequence[str], tasks: Sequence[Path]) -
     """Write the feature file ``path`` from those of the tasks."""
     sources = _sources(path, kind, tasks)
     tables = [*_kept_tables(path, kind, sources), *sources]
+    if len({has_earlier_stamps(table) for table in tables}) > 1:
+        raise MergeError(
+            f"{path.name}: some of the files to merge were made by an earlier version of ivr; "
+            "call ivr extract again for each of them"
+        )
     for table in progress(tables, len(tables), "files verified"):
         table.verify()
     held: dict[str, int] = {}

@@ -16,6 +16,7 @@ from ivr.pipeline.runtime.progress import warn
 
 from .extract_config import ExtractConfig
 from .feature_schema import IMAGES, VOICES, compared_settings
+from .file_stamps import STAMPS, FileStamps
 from .media_rows import image_rows, voice_rows, voice_rows_in_batches
 from .parallel_readers import Rows
 
@@ -37,6 +38,7 @@ class Target:
         config: ``settings`` and ``made_with`` of the file, see
             :mod:`ivr.pipeline.extraction.feature_schema`.
         dim: length of a vector.
+        files: stamps that the files of the items have now.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Target:
     names: tuple[str, ...]
     config: Mapping[str, Any]
     dim: int
+    files: FileStamps
 
     @property
     def what(self) -> str:
@@ -121,6 +124,7 @@ def voice_target(names: Sequence[str], out: Path, root: Path, config: ExtractCon
         tuple(changed_name(name, change) for change in changes for name in names),
         {"settings": settings, "made_with": _versions()},
         int(np.prod(shape)),
+        _files(root, out / "voices.h5", config),
     )
 
 
@@ -165,8 +169,13 @@ def _image_target(
     settings = {"stored": config.stored, "shape": [dim], **provenance}
     made_with = _versions() | {"weights": settings.pop("weights")}
     whole = {"settings": settings, "made_with": made_with}
-    return Target(IMAGES, out / "images.h5", root, tuple(names), whole, dim)
+    path = out / "images.h5"
+    return Target(IMAGES, path, root, tuple(names), whole, dim, _files(root, path, config))
+
+
+def _files(root: Path, path: Path, config: ExtractConfig) -> FileStamps:
+    return FileStamps(root, path.with_name(f".{path.name}.mtimes") if config.trust_mtime else None)
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in LIBRARIES}
+    return {"stamps": STAMPS, **{name: version(name) for name in LIBRARIES}}

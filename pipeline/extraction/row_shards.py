@@ -45,6 +45,8 @@ def write_shards(
         for batch in _made(modality, batches, stop):
             rows = [row for row in batch if isinstance(row, FeatureRow)]
             pending += rows
+            for made in rows:
+                modality.files.note(file_of(made.name), made.stamp, made.state)
             new += len(rows)
             for row in batch:
                 if isinstance(row, SkippedFile):
@@ -59,8 +61,8 @@ def write_shards(
     return new, list(skipped)
 
 
-def assemble_file(modality: Modality) -> int:
-    """Write the feature file from its predecessor and the shards; return its number of rows.
+def assemble_file(modality: Modality) -> set[str]:
+    """Write the feature file from its predecessor and the shards; return the names of its rows.
 
     Raises:
         StoreError: the predecessor is damaged.
@@ -75,7 +77,8 @@ def assemble_file(modality: Modality) -> int:
     # Without the row of a file that was replaced by one that cannot be used.
     names = [*(name for name in recorded if name in finished), *others]
     config = joint_config(sources, modality.config["settings"])
-    return assemble(modality.path, modality.kind, config, sources, names)
+    assemble(modality.path, modality.kind, config, sources, names)
+    return finished
 
 
 def _skip(file: SkippedFile, skipped: dict[str, str], config: ExtractConfig) -> None:

@@ -4,7 +4,6 @@ This module imports no torch: a worker process that reads voices imports only th
 70 MB and one second instead of 740 MB and five.
 """
 
-import hashlib
 import os
 import signal
 import threading
@@ -21,7 +20,7 @@ from ivr.features.voice import at_sample_rate, decode_recording, voice_vectors
 from ivr.features.waveform_augmentation import changed_voice, file_of
 from ivr.pipeline.datasets.manifest import ManifestError, resolve
 
-SAMPLED = 4096  # bytes
+from .file_stamps import FileState, file_state, stamp_of
 
 
 @dataclass(frozen=True)
@@ -40,37 +39,16 @@ class FeatureRow:
         name: name of the item; that of a changed voice includes its change.
         vector: [dim], float32; from a reader the pixels, samples or MFCC that become the vector.
         frames: true number of frames of a voice, 0 for an image.
-        stamp: stamp of the file that the row was made from, see :func:`file_stamp`.
+        stamp: stamp of the bytes that the row was made from, see
+            :func:`ivr.pipeline.extraction.file_stamps.stamp_of`.
+        state: size and times of the file before it was read.
     """
 
     name: str
     vector: np.ndarray
     frames: int = 0
     stamp: int = 0
-
-
-def file_stamp(path: Path) -> int:
-    """Return a number from 0 to 2^64 - 1 that identifies the content of ``path``.
-
-    It is a digest of the size and of 4 KiB at the start, middle and end: cheap for millions of
-    files, equal after a copy, and different for another picture or recording of the same size.
-    """
-    size = path.stat().st_size
-    digest = hashlib.blake2b(str(size).encode(), digest_size=8)
-    with path.open("rb") as file:
-        for place in (0, size // 2, max(0, size - SAMPLED)):
-            file.seek(place)
-            digest.update(file.read(SAMPLED))
-    return int.from_bytes(digest.digest(), "big")
-
-
-def stamp_of(data: bytes) -> int:
-    """Return the stamp of a file whose content is ``data``, see :func:`file_stamp`."""
-    size = len(data)
-    digest = hashlib.blake2b(str(size).encode(), digest_size=8)
-    for place in (0, size // 2, max(0, size - SAMPLED)):
-        digest.update(data[place : place + SAMPLED])
-    return int.from_bytes(digest.digest(), "big")
+    state: FileState | None = None
 
 
 def decode(name: str, root: Path, size: int) -> FeatureRow | SkippedFile:
@@ -119,9 +97,11 @@ def _row(
     The stamp is that of the bytes which are decoded, also if the file is replaced meanwhile.
     """
     try:
-        data = read_bytes(resolve(root, file_of(name)))
+        path = resolve(root, file_of(name))
+        state = file_state(path)
+        data = read_bytes(path)
         values, frames = read(data)
-        return FeatureRow(name, values, frames, stamp_of(data))
+        return FeatureRow(name, values, frames, stamp_of(data), state)
     except (MediaError, ManifestError) as error:
         return SkippedFile(name, str(error))
     except OSError as error:

@@ -34,6 +34,7 @@ from ivr.pipeline.runtime.progress import progress, warn
 from ivr.pipeline.runtime.results import Result
 
 from .run_folder import CODES, MODEL, RunError, load_model, read_config, read_splits
+from .stale_codes import MANIFEST, manifest_sha256
 
 KIND = "codes"
 COLUMNS = {
@@ -207,6 +208,8 @@ def encode_run(
         voices = _changed_voices(data, change)
     items = (*images, *voices)
     splits = read_splits(run, (item.name for item in items)) if own else {}
+    if own:
+        _say_other_splits(run, data, splits)
     model = load_model(run, config, choose_device(device))
     target = out or run / CODES
     require_place(target, KIND)
@@ -228,6 +231,7 @@ def encode_run(
         "run": kept,
         "model": file_digest(run / MODEL),
         "features": data.digests(),
+        MANIFEST: manifest_sha256(data),
         "change": change,
         QUANTISATION: errors,
     }
@@ -235,6 +239,21 @@ def encode_run(
     with rewriting(run, [target.name]) if of_the_run else nullcontext():
         write_table(target, KIND, contents, columns)
     return target
+
+
+def _say_other_splits(run: Path, data: FeatureDataset, splits: Mapping[str, str]) -> None:
+    """Say if the manifest now calls items test that were trained on, or the other way round."""
+    moved = {
+        row.image or row.voice
+        for row in data.manifest.rows
+        for name in (row.image, row.voice)
+        if row.split and splits.get(name) and (row.split == "test") != (splits[name] == "test")
+    }
+    if moved:
+        warn(
+            f"note: the manifest moved {len(moved)} items into or out of the test split since "
+            f"{run} was trained (e.g. {min(moved)}); the codes keep the splits of the run"
+        )
 
 
 def packed_codes(outputs: np.ndarray, bits: int) -> np.ndarray:

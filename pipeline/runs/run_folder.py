@@ -81,6 +81,11 @@ def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
     path = run / SPLITS
     splits = read_json(path)
     for name in names:
+        if name not in splits:
+            raise RunError(
+                f"{run}: was not trained on features that have {name}; keep other items in a "
+                "folder of their own and encode them with --features and --out"
+            )
         if splits.get(name) not in (*MANIFEST_SPLITS, ""):
             raise RunError(f"{path}: damaged, the split of {name} is {splits.get(name)!r}")
     return splits

@@ -17,6 +17,7 @@ from ivr.pipeline.runtime.results import TableResult
 from .encode import CodedItems, Codes, packed_codes, read_codes
 from .query_vectors import QueryVectors
 from .run_folder import CODES, CONFIG, MODEL, RunError, load_model, read_config
+from .stale_codes import require_current_codes
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ def _gallery(run: Path, codes: Path | None) -> Codes:
     found = read_codes(path)
     if found.config["model"] != file_digest(run / MODEL):
         raise RunError(f"{path}: was not made with the model of {run}; make it with ivr encode")
+    if codes is None:
+        require_current_codes(path, found.config, run, read_config(run))
     return found
 
 
