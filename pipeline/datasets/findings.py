@@ -9,7 +9,7 @@ from typing import Literal
 
 from .manifest import Item
 from .published import spelling
-from .sentence import sentence
+from .canonical_names import caption_key
 
 Severity = Literal["problem", "warning"]
 
@@ -139,8 +139,8 @@ def find_captions_on_two_sides(voices: Sequence[Item]) -> list[Finding]:
     """Return the share of test sentences that are also trained on, as one warning."""
     spoken: dict[str, list[str]] = defaultdict(list)
     for voice in voices:
-        if sentence(voice.caption):
-            spoken[voice.split].append(sentence(voice.caption))
+        if caption_key(voice.caption):
+            spoken[voice.split].append(caption_key(voice.caption))
     trained = set(spoken["train"])
     shared = sum(caption in trained for caption in spoken["test"])
     if not shared:

@@ -4,13 +4,32 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ivr.errors import IvrError
 from ivr.features.atomic_files import FileKind, is_text, replaced_text
 
+from .canonical_names import Spellings, canonical_key, find_spellings, visible
+from .spreadsheet import Table, TableError, read_table
+
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "restval": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "development": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of the splits in tables and lists, as keys, and what they mean."""
+ONE_SPELLING = ("label", "speaker", "group")
+"""Columns in which two spellings of one name are refused or merged."""
 
 
 class ManifestError(IvrError):
@@ -29,6 +48,7 @@ class ManifestRow:
         speaker: name of the speaker, ``""`` if unknown.
         caption: the sentence spoken, ``""`` if unknown.
         group: rows of one group stay on one side of a split (tiles of one scene), ``""`` for none.
+        more: name and value of each further column, which are kept as they are.
     """
 
     image: str
@@ -38,12 +58,15 @@ class ManifestRow:
     speaker: str = ""
     caption: str = ""
     group: str = ""
+    more: tuple[tuple[str, str], ...] = ()
 
 
-COLUMNS = tuple(field.name for field in fields(ManifestRow))
+COLUMNS = tuple(field.name for field in fields(ManifestRow) if field.name != "more")
 REQUIRED = ("image", "voice", "label")
 # Control characters, backslashes and names that are not UTF-8 (surrogates stand for their bytes).
 NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+# pathlib takes most of the time of reading a manifest, so that it sees only such names.
+NOT_PLAIN = re.compile(r"//|(^|/)\.|/$")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -76,9 +99,11 @@ class Manifest:
 
     Attributes:
         rows: the rows in file order; no result depends on the order.
+        merged: spellings that were merged, so that ``rows`` have one of each name.
     """
 
     rows: tuple[ManifestRow, ...]
+    merged: tuple[Spellings, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file."""
@@ -110,29 +135,84 @@ class Manifest:
         return tuple(_item(row.voice, row, voice=True) for row in self.rows if row.voice)
 
 
-def read_manifest(path: str | Path, required: Sequence[str] = REQUIRED) -> Manifest:
+def read_manifest(
+    path: str | Path, required: Sequence[str] = REQUIRED, *, accept_spellings: bool = False
+) -> Manifest:
     """Return the manifest in the CSV file ``path``.
 
     Args:
-        path: UTF-8, with or without a byte order mark; the columns of ``ManifestRow``; others are
-            not read.
+        path: UTF-8 or UTF-16, with commas, semicolons or tabs; the columns of ``ManifestRow``, and
+            others, which are kept.
         required: columns that must be there; the others are taken as empty.
+        accept_spellings: merge the spellings of one name, and list them as ``merged``.
 
     Raises:
-        ManifestError: unreadable file, missing column, or a row that cannot be used.
+        ManifestError: unreadable file, missing column, a row that cannot be used, or two spellings
+            of one label, speaker or group.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            _check_columns(reader.fieldnames or [], required)
-            rows = tuple(_row(record, f"line {reader.line_num}") for record in reader)
-        return Manifest(rows)
-    except FileNotFoundError as error:
-        raise ManifestError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path}: not a readable CSV file ({error})") from error
+        rows = read_rows(Path(path), required)
+        return of_one_spelling(rows, accept=accept_spellings)
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
+
+
+def read_rows(path: Path, required: Sequence[str]) -> tuple[ManifestRow, ...]:
+    """Return the rows of the CSV file ``path``, whose names may have several spellings.
+
+    Raises:
+        ManifestError: as :func:`read_manifest`, without the name of the file.
+    """
+    try:
+        table = read_table(path, required)
+    except FileNotFoundError as error:
+        raise ManifestError("no such file") from error
+    except OSError as error:
+        raise ManifestError(f"not a readable CSV file ({error})") from error
+    except TableError as error:
+        raise ManifestError(str(error)) from error
+    places = _known_columns(table.columns, required)
+    others = _other_columns(table)
+    return tuple(_row(cells, places, others, f"line {line}") for line, cells in table.rows)
+
+
+def of_one_spelling(rows: Sequence[ManifestRow], *, accept: bool) -> Manifest:
+    """Return the manifest of ``rows``, in which each label, speaker and group has one spelling.
+
+    Args:
+        rows: rows whose names may have several spellings.
+        accept: merge these spellings; otherwise they are an error.
+
+    Raises:
+        ManifestError: two spellings of one name, or rows that cannot be used.
+    """
+    names = {column: Counter(getattr(row, column) for row in rows) for column in ONE_SPELLING}
+    found = tuple(
+        spellings for column in ONE_SPELLING for spellings in find_spellings(column, names[column])
+    )
+    if found and not accept:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise ManifestError(
+            f"several spellings of one name: {found[0]}{more}; write each name in one way, "
+            "or merge them with --accept-spellings of ivr prepare or ivr extract"
+        )
+    kept = {
+        (one.column, name): one.kept for one in found for name, _ in one.counts if name != one.kept
+    }
+    # Invisible characters alone are no name.
+    kept |= {
+        (column, name): ""
+        for column in ONE_SPELLING
+        for name in names[column]
+        if name and not visible(name)
+    }
+    return Manifest(tuple(_respelled(row, kept) for row in rows) if kept else tuple(rows), found)
+
+
+@lru_cache(maxsize=1024)
+def split_of(name: str) -> str:
+    """Return ``train``, ``val`` or ``test`` for the name of a split such as ``Dev``, else ``""``."""
+    return SPLIT_NAMES.get(canonical_key(name), "")
 
 
 def _is_manifest(head: bytes) -> bool:
@@ -154,10 +234,14 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         for name in COLUMNS
         if name in REQUIRED or any(getattr(row, name) for row in manifest.rows)
     ]
+    others = list(dict.fromkeys(name for row in manifest.rows for name, _ in row.more))
     with replaced_text(path, MANIFEST) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(used)
-        writer.writerows([getattr(row, name) for name in used] for row in manifest.rows)
+        writer.writerow(used + others)
+        for row in manifest.rows:
+            more = dict(row.more)
+            known = [getattr(row, name) for name in used]
+            writer.writerow(known + [more.get(name, "") for name in others])
 
 
 def classes(items: Iterable[Item]) -> tuple[str, ...]:
@@ -198,44 +282,78 @@ def check_name(name: str, place: str) -> None:
         )
     if name != name.strip():
         raise ManifestError(f"{place}: {name!r} begins or ends with a space; rename the file")
-    if name and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+    if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
         raise ManifestError(
             f"{place}: {name} must be a path below the root, without '..'; "
             "give the folder with --root"
         )
 
 
-def _check_columns(columns: Sequence[str], required: Sequence[str]) -> None:
-    missing = [name for name in required if name not in columns]
+def _known_columns(columns: Sequence[str], required: Sequence[str]) -> dict[str, int]:
+    """Return the place of each known column; the case of its name does not count."""
+    names = [canonical_key(column) for column in columns]
+    missing = [name for name in required if name not in names]
     if missing:
         raise ManifestError(
             f"no column {', '.join(missing)}; needed are {', '.join(required)}, "
             f"found {', '.join(columns) or 'none'}"
         )
-    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    counts = Counter(name for name in names if name)
+    repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise ManifestError(f"column {', '.join(repeated)} stands twice")
+    return {name: names.index(name) for name in COLUMNS if name in names}
 
 
-def _row(record: dict[str | None, str | None], place: str) -> ManifestRow:
-    if None in record or None in record.values():
-        raise ManifestError(f"{place}: not as many fields as the header has columns")
-    values = {name: (record.get(name) or "").strip() for name in COLUMNS}
-    row = ManifestRow(**values | {name: _plain(values[name]) for name in ("image", "voice")})
+def _other_columns(table: Table) -> dict[str, int]:
+    """Return the place of each column that is only kept."""
+    for place, column in enumerate(table.columns):
+        filled = (line for line, cells in table.rows if cells[place])
+        if not column and (line := next(filled, 0)):
+            raise ManifestError(f"line {line}: column {place + 1} holds a value and has no name")
+    return {
+        column: place
+        for place, column in enumerate(table.columns)
+        if column and canonical_key(column) not in COLUMNS
+    }
+
+
+def _row(
+    cells: Sequence[str], places: dict[str, int], others: dict[str, int], place: str
+) -> ManifestRow:
+    values = {name: cells[column] for name, column in places.items()}
+    for name in ("image", "voice"):
+        values[name] = _plain(values.get(name, ""))
+    values.setdefault("label", "")
+    given = values.get("split", "")
+    values["split"] = split_of(given) or given
+    row = ManifestRow(**values, more=tuple((name, cells[at]) for name, at in others.items()))
     _check_row(row, place)
     return row
 
 
+def _respelled(row: ManifestRow, kept: dict[tuple[str, str], str]) -> ManifestRow:
+    """Return ``row`` with the spelling of each name that ``kept`` gives for column and name."""
+    label, speaker, group = (
+        kept.get((column, name), name)
+        for column, name in zip(ONE_SPELLING, (row.label, row.speaker, row.group), strict=True)
+    )
+    return replace(row, label=label, speaker=speaker, group=group)
+
+
 def _plain(name: str) -> str:
     """Return ``name`` without ``./`` and doubled slashes: one file has one name."""
-    return str(PurePosixPath(name)) if name else ""
+    return str(PurePosixPath(name)) if NOT_PLAIN.search(name) else name
 
 
 def _check_row(row: ManifestRow, place: str) -> None:
     if not row.image and not row.voice:
         raise ManifestError(f"{place}: neither an image nor a voice")
     if row.split not in ("", *SPLITS):
-        raise ManifestError(f"{place}: split must be {', '.join(SPLITS)}, got {row.split!r}")
+        raise ManifestError(
+            f"{place}: split must be {', '.join(SPLITS)} (or another name of these, such as "
+            f"validation), got {row.split!r}"
+        )
     for column in ("label", "speaker", "group"):
         if CONTROL.search(getattr(row, column)):
             raise ManifestError(f"{place}: {column} {getattr(row, column)!r} is not one plain line")

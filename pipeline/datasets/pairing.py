@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .manifest import Manifest, ManifestError, ManifestRow, check_name, read_manifest, resolve
+from .manifest import Manifest, ManifestError, ManifestRow, check_name, read_rows, resolve
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
 VOICE_SUFFIXES = (".wav", ".flac", ".ogg")
@@ -59,13 +59,21 @@ def find_files(images: Path, voices: Path | None, table: Path | None) -> Files:
     found = Files(
         images=_names(images, IMAGE_SUFFIXES, "image"),
         voices=_names(voices, VOICE_SUFFIXES, "voice") if voices else (),
-        table=read_manifest(table, required=("image", "voice")).rows if table else (),
+        table=_table(table) if table else (),
     )
     for column, there in (("image", set(found.images)), ("voice", set(found.voices))):
         named = [getattr(row, column) for row in found.table]
         absent = [name for name in named if name and name not in there]
         refuse(absent, f"{column}s of the table that are not in the folder", "correct their paths")
     return found
+
+
+def _table(path: Path) -> tuple[ManifestRow, ...]:
+    """Return the rows of a table; the manifest that they go into settles their spellings."""
+    try:
+        return Manifest(read_rows(path, required=("image", "voice"))).rows
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error}") from error
 
 
 def pair(files: Files) -> tuple[Pair, ...]:
@@ -171,6 +179,7 @@ def merge(
                     speaker=spoken.speaker,
                     caption=spoken.caption or captions.get(voice, ""),
                     group=said.group,
+                    more=spoken.more or (() if said.voice else said.more),
                 )
             )
     return Manifest((*rows, *(by_voice[voice] for voice in voices_of[""])))

@@ -8,8 +8,9 @@ from typing import Any
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
 
+from .canonical_names import Spellings
 from .layouts import read_layout
-from .manifest import SPLITS, Manifest, ManifestError, write_manifest
+from .manifest import SPLITS, Manifest, ManifestError, of_one_spelling, write_manifest
 from .prepare_config import PrepareConfig
 from .published import known_dataset
 from .splits import SplitConfig, complete_splits, splits_of_cut
@@ -27,6 +28,7 @@ class PrepareResult(Result):
         images_by_voices: number of voices -> number of images that have as many.
         images_by_split: split -> number of images, of the splits that have any.
         free_voices: voices without an image.
+        merged: spellings of one name that were merged.
         dataset: ``ucm``, ``sydney`` or ``rsicd`` if the classes are its own, else ``None``.
     """
 
@@ -37,6 +39,7 @@ class PrepareResult(Result):
     images_by_voices: dict[int, int]
     images_by_split: dict[str, int]
     free_voices: int
+    merged: tuple[Spellings, ...]
     dataset: str | None
 
     def __repr__(self) -> str:
@@ -53,6 +56,7 @@ class PrepareResult(Result):
         ]
         if self.free_voices:
             lines.append(f"voices without an image: {self.free_voices}")
+        lines += [f"merged to {one.kept!r}: {one}" for one in self.merged]
         return "\n".join(lines)
 
 
@@ -79,7 +83,7 @@ def prepare(
     path = Path(out)
     if not chosen.dry_run:
         _require_writable(path, chosen.force)
-    manifest = read_layout(layout, chosen)
+    manifest = of_one_spelling(read_layout(layout, chosen).rows, accept=chosen.accept_spellings)
     if chosen.split != "none":
         manifest = _with_splits(manifest, splits_of_cut(chosen.split, chosen.seed))
     if not chosen.dry_run:
@@ -101,6 +105,7 @@ def summarize(manifest: Manifest, path: Path | None = None) -> PrepareResult:
         images_by_voices=dict(sorted(Counter(spoken[image.name] for image in images).items())),
         images_by_split={split: splits[split] for split in SPLITS if splits[split]},
         free_voices=spoken[""],
+        merged=manifest.merged,
         dataset=known_dataset(labels),
     )
 
@@ -114,9 +119,8 @@ def _require_writable(path: Path, force: bool) -> None:
 
 def _with_splits(manifest: Manifest, config: SplitConfig) -> Manifest:
     splits = complete_splits(manifest, config)
-    return Manifest(
-        tuple(replace(row, split=splits[row.image or row.voice]) for row in manifest.rows)
-    )
+    rows = tuple(replace(row, split=splits[row.image or row.voice]) for row in manifest.rows)
+    return replace(manifest, rows=rows)
 
 
 def _write(path: Path, manifest: Manifest) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from .canonical_names import canonical_key
+
 
 @dataclass(frozen=True)
 class PublishedResult:
@@ -168,8 +170,8 @@ DATASETS = {
 
 
 def spelling(label: str) -> str:
-    """Return ``label`` in lower case, without spaces, hyphens and underscores."""
-    return "".join(label.casefold().replace("-", " ").replace("_", " ").split())
+    """Return the key of ``label`` without spaces, hyphens and underscores, as papers join words."""
+    return canonical_key(label).replace("-", "").replace("_", "").replace(" ", "")
 
 
 def known_dataset(labels: Iterable[str]) -> str | None:

@@ -1,11 +1,13 @@
 """Step 1 of an evaluation: the queries and the items that are searched, as the protocol says."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ivr.errors import IvrError
+from ivr.pipeline.datasets.canonical_names import as_spelled, find_spellings
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.runs.encode import CodedItems, Codes
 from ivr.pipeline.runtime.progress import warn
@@ -59,6 +61,7 @@ def select(codes: Codes, protocol: Protocol) -> Selection:
     Raises:
         EvaluateError: no query, nothing to search, or classes or speakers that the codes lack.
     """
+    _require_one_spelling(codes)
     images = _first_bits(codes.images, protocol.bits)
     voices = _of_speakers(_first_bits(codes.voices, protocol.bits), protocol)
     if protocol.voices == "one":
@@ -82,6 +85,23 @@ def select(codes: Codes, protocol: Protocol) -> Selection:
     )
 
 
+def _require_one_spelling(codes: Codes) -> None:
+    """Refuse codes of a manifest that spelled one name in several ways: they would be two classes.
+
+    ``ivr extract`` refuses such manifests; earlier versions did not.
+    """
+    names = {
+        "label": Counter((*codes.images.labels, *codes.voices.labels)),
+        "speaker": Counter(codes.voices.speakers),
+    }
+    for column, counts in names.items():
+        for spellings in find_spellings(column, counts):
+            raise EvaluateError(
+                f"the codes have several spellings of one name: {spellings}; "
+                "extract again with --accept-spellings, then train and encode again"
+            )
+
+
 def _first_bits(items: CodedItems, bits: int | None) -> CodedItems:
     """Return ``items`` with the first ``bits`` of their codes."""
     if bits is None:
@@ -98,6 +118,7 @@ def _of_speakers(voices: CodedItems, protocol: Protocol) -> CodedItems:
     if named is None:
         return voices
     known = set(voices.speakers) - {""}
+    (named,) = as_spelled([named], known)
     if named not in known:
         speakers = ", ".join(sorted(known)) or "none"
         raise EvaluateError(f"no voice of speaker {named!r}; the known speakers are {speakers}")
@@ -145,8 +166,8 @@ def _classes(
         raise EvaluateError(
             "the codes do not name the classes of the training; make them with ivr encode"
         )
-    trained = set(map(str, run["classes"]))
     labels = {*codes.images.labels, *codes.voices.labels} - {""}
+    trained = as_spelled(map(str, run["classes"]), labels)
     kept = frozenset(labels & trained if protocol.classes == "seen" else labels - trained)
     if not kept:
         saw = "none of" if protocol.classes == "seen" else "all"

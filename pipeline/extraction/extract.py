@@ -13,9 +13,8 @@ import numpy as np
 from ivr.features.encoders import require_encoder
 from ivr.features.store import Table
 from ivr.features.waveform_augmentation import change_of, file_of
-from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manifest
+from ivr.pipeline.datasets.manifest import Manifest, read_manifest
 from ivr.pipeline.runtime.config_options import with_options
-from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import warn
 from ivr.pipeline.runtime.stop import Stop
@@ -31,6 +30,7 @@ from .finished_rows import (
     say_kept_changes,
     tables_of,
 )
+from .kept_manifest import keep_manifest
 from .modality import (
     Modality,
     Target,
@@ -81,7 +81,7 @@ def extract(
     config = with_options(config or ExtractConfig(), options)
     require_encoder(config.image.encoder)
     path = Path(manifest)
-    content = read_manifest(path)
+    content = read_manifest(path, accept_spellings=config.accept_spellings)
     folder = config.shard.folder(Path(out)) if config.shard else Path(out)
     roots = _roots(path, image_root, voice_root, root)
     with only_writer(folder):
@@ -93,9 +93,7 @@ def extract(
                 _extract(voices, config, stop) if voices else None,
             )
         if result.finished:
-            with rewriting(folder, ["manifest.csv"]):
-                if not _same_file(path, folder / "manifest.csv"):
-                    write_manifest(folder / "manifest.csv", content)
+            keep_manifest(folder, content, path)
         return result
 
 
@@ -121,7 +119,8 @@ def plan(
     path = Path(manifest)
     folder = config.shard.folder(Path(out)) if config.shard else Path(out)
     roots = _roots(path, image_root, voice_root, root)
-    images, voices = _both(read_manifest(path), folder, roots, config, image_target, voice_target)
+    content = read_manifest(path, accept_spellings=config.accept_spellings)
+    images, voices = _both(content, folder, roots, config, image_target, voice_target)
     return ExtractPlan(
         _plan(images, config) if images else None, _plan(voices, config) if voices else None
     )
@@ -164,10 +163,6 @@ def _plan(target: Target, config: ExtractConfig) -> PlannedModality:
     done = len(finished & set(target.names))
     size = len(target.names) * target.dim * np.dtype(config.stored).itemsize
     return PlannedModality(target.path, len(target.names), done, size)
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    return other.exists() and one.samefile(other)
 
 
 def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> ExtractedModality:

@@ -45,6 +45,8 @@ class ExtractConfig:
         trust_mtime: Do not read files again whose size, time of change and inode are those that the
             last call with this option saw; without it every file of a finished row is read and
             compared with its stamp.
+        accept_spellings: Merge several spellings of one label, speaker or group (``Beach`` and
+            ``beach``, ``1`` and ``1.0``) in the copy of the manifest; they are an error otherwise.
         strict: Stop at the first damaged file instead of skipping it.
         time_limit: Stop in good order after this number of seconds (exit status 75); 0 sets no
             limit.
@@ -63,6 +65,7 @@ class ExtractConfig:
     scheduler_address: str = ""
     shard: Annotated[JobArrayTask | None, BeforeValidator(_task)] = None
     trust_mtime: bool = False
+    accept_spellings: bool = False
     strict: bool = False
     time_limit: NonNegativeFloat = 0.0
     shard_rows: PositiveInt = 512

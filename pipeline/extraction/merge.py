@@ -8,8 +8,7 @@ from ivr.features.atomic_files import file_digest
 from ivr.features.shards import assemble
 from ivr.features.store import Table, open_table
 from ivr.features.waveform_augmentation import changed_name, changes_of, file_of
-from ivr.pipeline.datasets.manifest import Item, read_manifest, write_manifest
-from ivr.pipeline.runtime.digests import rewriting
+from ivr.pipeline.datasets.manifest import Item, read_manifest
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import progress, warn
 
@@ -26,6 +25,7 @@ from .feature_schema import (
     shards_of,
 )
 from .job_array import FOLDER, task_of_folder
+from .kept_manifest import copy_spellings, keep_manifest
 
 FILES = {"images.h5": IMAGES, "voices.h5": VOICES}
 
@@ -66,8 +66,8 @@ def merge(out: str | Path, folders: Sequence[str | Path] = ()) -> MergeResult:
             for name, kind in FILES.items()
             if items[name]
         }
-        with rewriting(out, ["manifest.csv"]):
-            write_manifest(out / "manifest.csv", manifest)
+        keep_manifest(out, manifest)
+        copy_spellings(tasks[0], out)
     return MergeResult(merged.get("images.h5"), merged.get("voices.h5"))
 
 

@@ -15,8 +15,10 @@ from ivr.hashing.methods import method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import resolved
 from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.datasets.canonical_names import as_spelled
 from ivr.pipeline.datasets.manifest import COLUMNS, classes
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
+from ivr.pipeline.extraction.kept_manifest import merged_spellings
 from ivr.pipeline.runtime.config_options import configured
 
 from .run_config import RunConfig
@@ -45,6 +47,7 @@ def recorded(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig)
     names = [label for label in classes(trained) if label not in left_out]
     _require_trainable(data, config, names if left_out else None)
     assert data.images is not None
+    merged = merged_spellings(data.folder)
     sizes = _sizes(data, config, len(names))
     entry = method_entry(config.method)
     try:
@@ -64,6 +67,7 @@ def recorded(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig)
             "weights": data.images.config.get("made_with", {}).get("weights", "unknown"),
             "images": data.image_settings(),
             "voices": data.voice_settings(),
+            **({"merged_spellings": merged} if merged else {}),
         },
         "versions": used_versions(),
     }
@@ -73,6 +77,7 @@ def recorded_choices(data: FeatureDataset, config: RunConfig) -> dict[str, Any]:
     """Return the choices that a run shares with one that continues it, as JSON values."""
     entry = method_entry(config.method)
     unseen = _unseen_classes(data, config)
+    speakers = {voice.speaker for voice in data.manifest.voices()}
     return {
         "method": config.method,
         "bits": config.bits,
@@ -82,7 +87,7 @@ def recorded_choices(data: FeatureDataset, config: RunConfig) -> dict[str, Any]:
         "left_out": {
             # Only where there are any, so that runs of earlier versions can be continued.
             **({"classes": unseen} if unseen else {}),
-            "speakers": sorted(config.without_speakers),
+            "speakers": sorted(as_spelled(config.without_speakers, speakers)),
             "captions_of_test": config.unseen_captions,
         },
         "augmented": config.augmented,
@@ -211,11 +216,12 @@ def _unseen_classes(data: FeatureDataset, config: RunConfig) -> list[str]:
         RunError: an unknown class.
     """
     names = classes(data.manifest.images())
-    unknown = set(config.without_classes) - set(names)
+    named = as_spelled(config.without_classes, names)
+    unknown = named - set(names)
     if unknown:
         raise RunError(
             f"{data.folder}: no class {min(unknown)!r}; there are {', '.join(names) or 'none'}"
         )
     count = max(2, int(len(names) * config.unseen_classes + 0.5)) if config.unseen_classes else 0
     drawn = np.random.default_rng(config.seed).permutation(len(names))[:count]
-    return sorted({*config.without_classes, *(names[place] for place in drawn)})
+    return sorted({*named, *(names[place] for place in drawn)})

@@ -1,5 +1,6 @@
 """A trained method in memory: fitted on arrays, or loaded from a run folder."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from ivr.hashing.methods import method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import Epoch, encode_images, encode_voices
 from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.datasets.canonical_names import find_spellings
 from ivr.pipeline.datasets.splits import SplitConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runtime.config_options import from_json, with_options
@@ -254,6 +256,8 @@ def fit(
     vectors = real_tensor(images, "images", (None,))
     spoken = real_tensor(voices, "voices", (None, None, None))
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    for spellings in find_spellings("labels", Counter(map(str, np.asarray(labels).ravel()))):
+        raise FitError(f"several spellings of one name: {spellings}; write each in one way")
     if len(numbers) != len(vectors):
         raise FitError(f"one label per image is needed, got {len(numbers)} for {len(vectors)}")
     described = voice_rows(voice_image, vectors, spoken)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ivr.features.waveform_augmentation import changed_name
 from ivr.hashing.pairs import Pairs
 from ivr.pipeline.datasets.manifest import Item
-from ivr.pipeline.datasets.sentence import sentence
+from ivr.pipeline.datasets.canonical_names import as_spelled, caption_key
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 from ivr.pipeline.runtime.memory import room
@@ -74,20 +74,21 @@ def kept_voices(
         RunError: a speaker is unknown, or there are no captions to recognise sentences by.
     """
     voices = data.voice_items()
-    speakers = set(left_out.get("speakers", ()))
-    unknown = speakers - {voice.speaker for voice in voices}
+    there = {voice.speaker for voice in voices}
+    speakers = as_spelled(left_out.get("speakers", ()), there)
+    unknown = speakers - there
     if unknown:
-        known = ", ".join(sorted({voice.speaker for voice in voices if voice.speaker}))
-        there = f"there are voices of {known}" if known else "the manifest names no speaker"
-        raise RunError(f"{data.folder}: no voice of {min(unknown)!r}; {there}")
+        known = ", ".join(sorted(filter(None, there)))
+        hint = f"there are voices of {known}" if known else "the manifest names no speaker"
+        raise RunError(f"{data.folder}: no voice of {min(unknown)!r}; {hint}")
     classes = left_out_classes(left_out)
     kept = [v for v in voices if v.speaker not in speakers and v.label not in classes]
     if not left_out.get("captions_of_test"):
         return kept
-    tested = {sentence(voice.caption) for voice in voices if splits[voice.name] == "test"}
+    tested = {caption_key(voice.caption) for voice in voices if splits[voice.name] == "test"}
     if tested <= {""}:
         raise RunError(f"{data.folder}: the manifest has no captions to recognise sentences by")
-    return [voice for voice in kept if sentence(voice.caption) not in tested]
+    return [voice for voice in kept if caption_key(voice.caption) not in tested]
 
 
 def make_pairs(

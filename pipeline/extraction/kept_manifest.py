@@ -1,0 +1,62 @@
+"""The copy of the manifest in a folder of features, and the spellings that were merged for it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ivr.features.atomic_files import replaced_text
+from ivr.features.store import StoreError
+from ivr.pipeline.datasets.manifest import Manifest, write_manifest
+from ivr.pipeline.runtime.digests import rewriting
+
+MANIFEST, SPELLINGS = "manifest.csv", "spellings.json"
+
+
+def keep_manifest(folder: Path, manifest: Manifest, source: Path | None = None) -> None:
+    """Write ``manifest`` to ``folder``, and which spellings were merged, if any.
+
+    Args:
+        folder: a folder of features.
+        manifest: the manifest that was extracted.
+        source: the file it was read from; if that is the file in ``folder``, it stays as it is.
+    """
+    with rewriting(folder, [MANIFEST, SPELLINGS]):
+        target = folder / MANIFEST
+        in_place = source is not None and target.exists() and source.samefile(target)
+        if manifest.merged or not in_place:
+            write_manifest(target, manifest)
+        if manifest.merged:
+            with replaced_text(folder / SPELLINGS) as file:
+                file.write(json.dumps(_record(manifest), indent=2, ensure_ascii=False) + "\n")
+        elif not in_place:
+            (folder / SPELLINGS).unlink(missing_ok=True)
+
+
+def copy_spellings(task: Path, folder: Path) -> None:
+    """Write to ``folder`` which spellings the ``task`` of a job array merged, if any."""
+    if (task / SPELLINGS).is_file():
+        with rewriting(folder, [SPELLINGS]), replaced_text(folder / SPELLINGS) as file:
+            file.write((task / SPELLINGS).read_text(encoding="utf-8"))
+
+
+def merged_spellings(folder: Path) -> list[Any]:
+    """Return the spellings that were merged in the manifest of ``folder``, as JSON values.
+
+    Raises:
+        StoreError: the record cannot be read.
+    """
+    path = folder / SPELLINGS
+    if not path.is_file():
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: damaged ({error}); extract again") from error
+    return found if isinstance(found, list) else [found]
+
+
+def _record(manifest: Manifest) -> list[dict[str, Any]]:
+    return [
+        {"column": one.column, "kept": one.kept, "rows": dict(one.counts)}
+        for one in manifest.merged
+    ]
