@@ -1,6 +1,7 @@
 """``ivr prepare``: a manifest from the files of a data set."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ivr.pipeline.datasets.layouts import layout_texts
 from ivr.pipeline.datasets.prepare_config import PrepareConfig
 
 from .command import Command, command
+from .errors import SKIPPED
 from .options import Shown, config_options
 from .paths import EXISTING_FILE, EXISTING_FOLDER, FILE
 
@@ -37,7 +39,8 @@ class HelpWithLayouts(Command):
         "table": Shown(type=EXISTING_FILE),
     },
 )
-def prepare(layout: str, out: Path, options: dict[str, Any]) -> None:
+@click.pass_context
+def prepare(context: click.Context, layout: str, out: Path, options: dict[str, Any]) -> None:
     """Write a manifest from the files of a data set.
 
     LAYOUT is one of those below, an entry point of the group ivr.layouts, or module:function.
@@ -45,16 +48,26 @@ def prepare(layout: str, out: Path, options: dict[str, Any]) -> None:
     not prove a class or a pair, the command says so in one line, and --table can give it.
 
     \b
+    Exit status:
+      0  every image and voice has a row
+      1  files that cannot be used
+      3  files were passed over; the last line counts them by suffix
+
+    \b
     Example:
       ivr prepare ucm --images UCM/imgs --voices UCM/wav --split 80/20 --out manifest.csv
     """
     import ivr
 
-    click.echo(ivr.prepare(layout, out, PrepareConfig(**options)))
+    result = ivr.prepare(layout, out, PrepareConfig(**options))
+    click.echo(replace(result, passed_over={}))
     if options.get("dry_run"):
         click.echo("dry run: nothing written")
-        return
-    click.echo(f"written: {out}")
-    images = options["images"]
-    roots = ["--image-root", str(images), "--voice-root", str(options.get("voices", images))]
-    click.echo(f"next: {shlex.join(['ivr', 'check', str(out), *roots])}")
+    else:
+        click.echo(f"written: {out}")
+        images = options["images"]
+        roots = ["--image-root", str(images), "--voice-root", str(options.get("voices", images))]
+        click.echo(f"next: {shlex.join(['ivr', 'check', str(out), *roots])}")
+    if result.passed_over:
+        click.echo(result.passed_over_text())
+        context.exit(SKIPPED)

@@ -46,6 +46,7 @@ class IvrError(ValueError):
             SpeechError          ivr.pipeline.demo.speech
             StoreError           ivr.features.store
             StoredConfigError    ivr.pipeline.runtime.config_options
+            TableError           ivr.pipeline.datasets.spreadsheet
             TrainingError        ivr.hashing.trainer
             UnreadableFileError  ivr.features.regular_files
                 ChangedFileError ivr.features.regular_files

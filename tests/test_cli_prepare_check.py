@@ -209,3 +209,71 @@ def test_uc_merced_as_it_circulates_is_prepared(tmp_path: Path) -> None:
         "voices per image: 0 (2100 images)",
         "images per split: train 1680, val 210, test 210",
     ]
+
+
+def test_prepare_counts_what_it_passed_over_and_exits_with_3(data: Path) -> None:
+    for name in ("pond/5.heic", "pond/6.HEIC", "river/9.hdr", "river/noise"):
+        (data / "images" / name).touch()
+    (data / "voices" / "pond" / "7_1.wma").touch()
+    result = run_prepare(data)
+    assert result.exit_code == 3
+    assert result.stdout.splitlines()[-1] == (
+        "passed over: 5 files that are no image or voice of this layout: 2 .heic, 1 (no suffix), "
+        "1 .hdr, 1 .wma; convert them, or move them out of the folder"
+    )
+    assert (data / "manifest.csv").exists()
+
+
+def test_files_that_accompany_a_data_set_are_not_counted(data: Path) -> None:
+    for name in ("README.txt", "pond/0.tfw", "pond/._0.png", "Thumbs.db"):
+        (data / "images" / name).touch()
+    assert run_prepare(data).exit_code == 0
+
+
+def test_voices_beside_the_images_are_not_passed_over(data: Path) -> None:
+    for path in (data / "voices").rglob("*.wav"):
+        path.rename(data / "images" / path.relative_to(data / "voices"))
+    roots = ["--images", str(data / "images"), "--voices", str(data / "images")]
+    out = ["--out", str(data / "manifest.csv")]
+    assert CliRunner().invoke(prepare, ["folders", *roots, *out]).exit_code == 0
+
+
+def test_check_lists_the_spellings_of_one_label_and_extract_would_merge_them(data: Path) -> None:
+    run_prepare(data)
+    text = (data / "manifest.csv").read_text()
+    (data / "manifest.csv").write_text(text.replace("pond/0_1.wav,pond", "pond/0_1.wav,Pond"))
+    result = run_check(data)
+    line = "several spellings of one name: label 'Pond' (1 row) and 'pond' (4 rows)\n"
+    assert result.exit_code == 3
+    assert f"problem: {line}" in result.stdout
+    result = run_check(data, "--accept-spellings", "--strict")
+    assert result.exit_code == 0
+    assert result.stdout.endswith(f"note: {line}0 problems, 0 warnings, 1 notes\n")
+
+
+def test_prepare_merges_accepted_spellings_and_says_so(data: Path) -> None:
+    for kind in ("images", "voices"):
+        (data / kind / "POND").mkdir()
+        for path in (data / kind / "pond").glob("0*"):
+            path.rename(data / kind / "POND" / path.name)
+    refused = run_prepare(data)
+    assert refused.exit_code == 1
+    assert "several spellings of one name: label 'POND' (1 row) and 'pond' (4" in refused.stderr
+    result = run_prepare(data, "--accept-spellings")
+    assert result.exit_code == 0
+    assert "merged to 'pond': label 'POND' (1 row) and 'pond' (4 rows)\n" in result.stdout
+    assert "POND/0.png,POND/0_1.wav,pond\n" in (data / "manifest.csv").read_text()
+
+
+def test_columns_of_a_table_are_kept_through_prepare(data: Path) -> None:
+    (data / "table.csv").write_text(
+        "image;voice;Sensor\npond/0.png;pond/0_1.wav;S2A\npond/1.png;;S2B\n"
+    )
+    assert run_prepare(data, "--table", f"{data}/table.csv").exit_code == 0
+    header, *lines = (data / "manifest.csv").read_text().splitlines()
+    assert header == "image,voice,label,Sensor"
+    assert lines[:3] == [
+        "pond/0.png,pond/0_1.wav,pond,S2A",
+        "pond/1.png,pond/1_1.wav,pond,S2B",
+        "pond/2.png,pond/2_1.wav,pond,",
+    ]

@@ -183,11 +183,22 @@ def test_labels_that_differ_in_spelling_only_are_a_problem(tmp_path: Path) -> No
         )
     ]
     found = audit(tmp_path, rows)
-    assert of_kind(found, "labels of one spelling") == [
-        "'Runway' and 'runway'",
-        "'golf course' and 'golf_course'",
+    assert of_kind(found, "several spellings of one name") == [
+        "label 'golf course' (2 rows) and 'golf_course' (2 rows)",
+        "label 'Runway' (2 rows) and 'runway' (2 rows)",
     ]
     assert len(found.problems()) == 2
+    assert found.images_by_class == {"golf course": 4, "runway": 4, "river": 2}
+
+
+def test_labels_that_differ_in_spaces_only_are_a_warning(tmp_path: Path) -> None:
+    rows = [
+        ManifestRow(f"{number}.png", f"{number}.wav", label)
+        for number, label in enumerate(("golf course", "golfcourse", "river") * 2)
+    ]
+    found = audit(tmp_path, rows)
+    assert of_kind(found, "labels that differ in spaces") == ["'golf course' and 'golfcourse'"]
+    assert found.problems() == ()
 
 
 def test_an_item_without_a_label_is_a_warning(tmp_path: Path) -> None:

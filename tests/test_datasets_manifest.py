@@ -33,12 +33,14 @@ def test_rows_come_back_with_empty_optional_columns(tmp_path: Path) -> None:
     assert read_manifest(path).rows == (ManifestRow("airport/a.tif", "airport/aS0.wav", "airport"),)
 
 
-def test_every_column_is_read_in_any_order_and_others_are_left(tmp_path: Path) -> None:
+def test_every_column_is_read_in_any_order_and_others_are_kept(tmp_path: Path) -> None:
     text = (
         "caption,label,notes,voice,image,group,speaker,split\n"
         "a pond,pond,seen,v.wav,i.tif,scene 1,anna,val\n"
     )
-    row = ManifestRow("i.tif", "v.wav", "pond", "val", "anna", "a pond", "scene 1")
+    row = ManifestRow(
+        "i.tif", "v.wav", "pond", "val", "anna", "a pond", "scene 1", (("notes", "seen"),)
+    )
     assert read_manifest(written(tmp_path, text)).rows == (row,)
 
 
@@ -63,10 +65,13 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         ManifestRow("a,b.tif", "v.wav", "x", caption='a "wide", long\r\nrunway'),
         ManifestRow("Zürich/飞机.tif", "", "y", split="test"),
         ManifestRow("", "free.wav", "", speaker="anna", group="g"),
+        ManifestRow("b.tif", "", "y", more=(("Sensor", "S2A; 10 m"), ("cloud, %", ""))),
+        ManifestRow("c.tif", "", "y", more=(("Sensor", ""), ("cloud, %", "3"))),
     )
     path = tmp_path / "manifest.csv"
     write_manifest(path, Manifest(rows))
-    assert read_manifest(path).rows == rows
+    empty = (("Sensor", ""), ("cloud, %", ""))
+    assert read_manifest(path).rows == tuple(replace(row, more=row.more or empty) for row in rows)
 
 
 def test_only_columns_that_hold_anything_are_written(tmp_path: Path) -> None:
@@ -80,7 +85,7 @@ def test_only_columns_that_hold_anything_are_written(tmp_path: Path) -> None:
     ("header", "missing"),
     [
         ("image,voice", "no column label"),
-        ("image;voice;label", "no column image, voice, label.*found image;voice;label"),
+        ("image;voice;class", "no column label.*found image, voice, class"),
         ("", "found none"),
     ],
 )
@@ -116,7 +121,7 @@ def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
 def test_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "manifest.csv"
     path.write_bytes("image,voice,label\nZürich.tif,,x\n".encode("latin-1"))
-    with pytest.raises(ManifestError, match="not a readable CSV"):
+    with pytest.raises(ManifestError, match=r"line 2 is not in UTF-8 \('Zürich.*CSV UTF-8'"):
         read_manifest(path)
 
 
@@ -173,8 +178,8 @@ def test_a_name_with_a_space_at_its_end_is_refused() -> None:
 
 
 def test_an_unknown_split_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    text = "image,voice,label,split\na.tif,v.wav,x,dev\n"
-    refused(tmp_path, text, "line 2: split must be train, val, test, got 'dev'")
+    text = "image,voice,label,split\na.tif,v.wav,x,later\n"
+    refused(tmp_path, text, "line 2: split must be train, val, test .*, got 'later'")
 
 
 def test_a_voice_in_two_rows_is_refused(tmp_path: Path) -> None:
@@ -278,3 +283,73 @@ def test_links_in_a_circle_do_not_end_in_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(ManifestError, match="a: cannot be followed"):
         resolve(tmp_path, "a")
+
+
+@pytest.mark.parametrize("name", ["Train", "training", "restval", " TRAIN "])
+def test_other_names_of_the_training_split_are_understood(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, f"image,voice,label,split\na.tif,,x,{name}\n")
+    assert read_manifest(path).rows[0].split == "train"
+
+
+@pytest.mark.parametrize("name", ["Val", "validation", "dev", "valid"])
+def test_other_names_of_the_validation_split_are_understood(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, f"image,voice,label,split\na.tif,,x,{name}\n")
+    assert read_manifest(path).rows[0].split == "val"
+
+
+@pytest.mark.parametrize("name", ["Test", "testing"])
+def test_other_names_of_the_test_split_are_understood(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, f"image,voice,label,split\na.tif,,x,{name}\n")
+    assert read_manifest(path).rows[0].split == "test"
+
+
+SPELLINGS = [
+    ("1", "1.0"),
+    ("1", "01"),
+    ("beach", "Beach"),
+    ("beach", "beach\u200b"),
+    ("beach", "\ufeffbeach"),
+    ("Z\u00fcrich", "Zu\u0308rich"),
+    ("golf course", "golf_course"),
+    ("golf-course", "golf\u2013course"),
+]
+
+
+@pytest.mark.parametrize(("kept", "other"), SPELLINGS)
+@pytest.mark.parametrize("column", ["label", "speaker", "group"])
+def test_two_spellings_of_one_name_are_refused_or_merged(
+    tmp_path: Path, column: str, kept: str, other: str
+) -> None:
+    given = {"label": "x", "speaker": "", "group": ""}
+    lines = ["image,voice,label,speaker,group"]
+    for number, name in enumerate((other, kept, other)):
+        values = given | {column: name}
+        lines.append(f"{number}.tif,{number}.wav,{','.join(values.values())}")
+    text = "\n".join([*lines, ""])
+    refused(tmp_path, text, f"several spellings of one name: {column} .* --accept-spellings")
+    merged = read_manifest(written(tmp_path, text), accept_spellings=True)
+    names = {getattr(row, column) for row in merged.rows}
+    assert len(names) == 1
+    assert names <= {kept, other}
+    assert [one.column for one in merged.merged] == [column]
+    assert sorted(count for _, count in merged.merged[0].counts) == [1, 2]
+
+
+def test_spellings_that_look_alike_are_shown_with_their_code_points(tmp_path: Path) -> None:
+    text = "image,voice,label\na.tif,,Z\u00fcrich\nb.tif,,Zu\u0308rich\nc.tif,,Z\u00fcrich\n"
+    words = (
+        r"label 'Zu\u0308rich' \(1 row\) and 'Z\u00fcrich' \(2 rows\): U\+0075 U\+0308 "
+        r"against U\+00FC; "
+    )
+    refused(tmp_path, text, words)
+
+
+def test_a_name_of_invisible_characters_is_no_name(tmp_path: Path) -> None:
+    path = written(tmp_path, "image,voice,label\na.tif,,\u200b\nb.tif,,x\n")
+    assert [row.label for row in read_manifest(path).rows] == ["", "x"]
+
+
+def test_one_image_of_two_spellings_has_one_class_after_merging(tmp_path: Path) -> None:
+    text = "image,voice,label\na.tif,1.wav,pond\na.tif,2.wav,Pond\n"
+    merged = read_manifest(written(tmp_path, text), accept_spellings=True)
+    assert [image.label for image in merged.images()] == ["pond"]

@@ -1,6 +1,6 @@
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -387,14 +387,14 @@ def test_an_image_that_is_not_in_a_class_folder_is_refused(tmp_path: Path, name:
 
 def test_what_archives_leave_is_not_an_image(tmp_path: Path) -> None:
     left = ["pond/._a.jpg", "__MACOSX/pond/a.jpg", ".trash/b.jpg", "pond/Thumbs.db"]
-    images = touch(tmp_path, ["pond/a.JPG", *left])
-    assert list(by_image(read_layout("folders", Sources(images)))) == ["pond/a.JPG"]
+    images = touch(tmp_path, ["pond/a.JPG", "river/b.JPG", *left])
+    assert list(by_image(read_layout("folders", Sources(images)))) == ["pond/a.JPG", "river/b.JPG"]
 
 
 def test_a_linked_folder_is_not_searched(tmp_path: Path) -> None:
-    images = touch(tmp_path / "i", ["pond/a.jpg"])
+    images = touch(tmp_path / "i", ["pond/a.jpg", "lake/c.jpg"])
     (images / "river").symlink_to(touch(tmp_path / "other", ["b.jpg"]))
-    assert list(by_image(read_layout("folders", Sources(images)))) == ["pond/a.jpg"]
+    assert set(by_image(read_layout("folders", Sources(images)))) == {"pond/a.jpg", "lake/c.jpg"}
 
 
 def test_a_file_name_that_clears_the_screen_is_shown_harmless(tmp_path: Path) -> None:
@@ -492,7 +492,7 @@ def test_captions_of_images_that_are_not_there_are_refused(tmp_path: Path) -> No
 
 
 def test_voices_beyond_five_captions_are_refused(tmp_path: Path) -> None:
-    images = touch(tmp_path / "i", ["pond/1.jpg"])
+    images = touch(tmp_path / "i", ["pond/1.jpg", "river/2.jpg"])
     voices = touch(tmp_path / "v", [f"pond/1_{k}.wav" for k in range(1, 7)])
     path = captions(tmp_path, "x_caps.txt", "abcde")
     with pytest.raises(
@@ -610,8 +610,10 @@ def test_any_prefix_is_a_class_in_a_data_set_that_is_not_known(tmp_path: Path) -
         "nwpu",
         entry("tennis_court_001.jpg", "train", ()),
         entry("snowberg_002.jpg", "test", ()),
+        entry("tennis_court_003.jpg", "test", ()),
     )
-    images = touch(tmp_path / "i", ["tennis_court_001.jpg", "snowberg_002.jpg"])
+    names = ["tennis_court_001.jpg", "snowberg_002.jpg", "tennis_court_003.jpg"]
+    images = touch(tmp_path / "i", names)
     rows = by_image(read_layout("karpathy", Sources(images, json=path)))
     assert rows["tennis_court_001.jpg"].label == "tenniscourt"
 
@@ -661,8 +663,8 @@ def test_the_layout_karpathy_asks_for_its_json(tmp_path: Path) -> None:
         ('{"images": [1]}', "image 0: 'filename' is missing or not a str"),
         ('{"images": [{"filename": "a.jpg"}]}', "image 0: 'split' is missing"),
         (
-            '{"images": [{"filename": "a.jpg", "split": "dev", "sentences": []}]}',
-            "split must be train, restval, val, test, got 'dev'",
+            '{"images": [{"filename": "a.jpg", "split": "later", "sentences": []}]}',
+            "split must be train, .*, got 'later'",
         ),
         (
             '{"images": [{"filename": "a.jpg", "split": "val", "sentences": [{"raw": "x"}]}]}',
@@ -803,3 +805,83 @@ def test_divh_is_the_best_published_row_of_each_set(
     best = max(DATASETS[dataset].published, key=lambda row: row.image_to_voice)
     assert (best.method, best.image_to_voice, best.voice_to_image) == ("DIVH, 64 bits", *figures)
     assert len(best.image_to_voice_precision) == len(best.voice_to_image_precision) == 3
+
+
+def own_json(folder: Path, images: Mapping[str, str]) -> PrepareConfig:
+    """Images with their splits in a JSON of an unknown data set, one voice each."""
+    (folder / "images").mkdir()
+    (folder / "voices").mkdir()
+    records = []
+    for name, split in images.items():
+        (folder / "images" / name).touch()
+        (folder / "voices" / f"{Path(name).stem}_0.wav").touch()
+        sentences = [{"raw": "a scene", "sentid": len(records)}]
+        records.append({"filename": name, "split": split, "sentences": sentences})
+    (folder / "own.json").write_text(json.dumps({"dataset": "own", "images": records}))
+    return PrepareConfig(
+        images=folder / "images", voices=folder / "voices", json=folder / "own.json"
+    )
+
+
+SPLIT_OF_SIX = ("train", "train", "train", "train", "val", "test")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["train_{}.png"] * 4 + ["val_{}.png", "test_{}.png"], "'test' of image names is the name"),
+        (["train_A_{}.png"] * 4 + ["val_A_{}.png", "test_A_{}.png"], "is the name of a split"),
+        (["Training{}.png", "pond{}.png"] * 3, "'Training' of image names is the name of a split"),
+        (["img_{}.png"] * 6, "all images have the prefix 'img', which tells no classes apart"),
+        (["a_{}.png"] * 4 + ["b_{}.png", "c_{}.png"], r"\(a, b, c\) is in one split of its own"),
+    ],
+)
+def test_a_prefix_that_names_no_class_is_refused_with_the_way_out(
+    tmp_path: Path, names: list[str], words: str
+) -> None:
+    images = {
+        name.format(number): split
+        for number, (name, split) in enumerate(zip(names, SPLIT_OF_SIX, strict=True))
+    }
+    with pytest.raises(PairingError, match=f"{words}.*--class-lists, or give a CSV.*--table$"):
+        prepare("karpathy", tmp_path / "m.csv", own_json(tmp_path, images))
+
+
+def test_a_prefix_that_is_in_all_splits_is_a_class(tmp_path: Path) -> None:
+    names = ["pond_{}.png", "trainstation_{}.png"] * 3
+    splits = ("train", "train", "val", "val", "test", "test")
+    images = {
+        name.format(number): split
+        for number, (name, split) in enumerate(zip(names, splits, strict=True))
+    }
+    summary = prepare("karpathy", tmp_path / "m.csv", own_json(tmp_path, images))
+    assert summary.images_by_class == {"pond": 3, "trainstation": 3}
+
+
+def test_class_lists_give_the_classes_that_prefixes_do_not(tmp_path: Path) -> None:
+    images = {f"img_{number}.png": split for number, split in enumerate(SPLIT_OF_SIX)}
+    config = own_json(tmp_path, images)
+    (tmp_path / "lists").mkdir()
+    for label, some in (("pond", list(images)[::2]), ("river", list(images)[1::2])):
+        (tmp_path / "lists" / f"{label}.txt").write_text("\n".join(some))
+    summary = prepare("karpathy", tmp_path / "m.csv", config, class_lists=tmp_path / "lists")
+    assert summary.images_by_class == {"pond": 3, "river": 3}
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        (("train", "test"), "folder 'test' of image names is the name of a split"),
+        (("Dev", "pond"), "folder 'Dev' of image names is the name of a split"),
+        (("train_images", "test_images"), "'test_images' of image names is the name of a split"),
+        (("pond",), "all images have the folder 'pond', which tells no classes apart"),
+    ],
+)
+def test_a_folder_that_names_no_class_is_refused_with_the_way_out(
+    tmp_path: Path, folders: tuple[str, ...], words: str
+) -> None:
+    for folder in folders:
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        (tmp_path / "images" / folder / "0.png").touch()
+    with pytest.raises(PairingError, match=f"{words}.*with --table$"):
+        prepare("folders", tmp_path / "m.csv", images=tmp_path / "images")

@@ -814,6 +814,8 @@ def test_only_one_speaker_is_evaluated_if_asked() -> None:
     results = evaluate_codes(codes, protocol).results
     assert results["voice_to_image"]["queries"] == 2
     assert results["image_to_voice"]["gallery"] == 2
+    spelled = evaluate_codes(codes, replace(protocol, speaker="ANN")).results
+    assert spelled["voice_to_image"] == results["voice_to_image"]
     with pytest.raises(
         EvaluateError, match="no voice of speaker 'eve'; the known speakers are ann, bob"
     ):
@@ -843,6 +845,18 @@ def test_a_speaker_can_be_left_out_and_unknown_speakers_are_left_out_with_it() -
             evaluate_codes(unknown, replace(protocol, **empty))
     with pytest.raises(ValueError, match="give speaker or without_speaker, not both"):
         replace(protocol, speaker="ann")
+
+
+@pytest.mark.parametrize(
+    ("column", "names"), [("labels", ("1", "1.0", "2", "2")), ("speakers", ("ann", "Ann", "", ""))]
+)
+def test_codes_with_two_spellings_of_one_name_are_not_evaluated(
+    column: str, names: tuple[str, ...]
+) -> None:
+    codes = read_codes_of_speakers()
+    spelled = replace(codes, voices=replace(codes.voices, **{column: names}))
+    with pytest.raises(EvaluateError, match=r"several spellings of one name.*--accept-"):
+        evaluate_codes(spelled, replace(PROTOCOLS["divh"], voices="all", test=None))
 
 
 def trained_on(codes: Codes, *classes: str) -> Codes:

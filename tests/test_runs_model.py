@@ -176,6 +176,7 @@ def test_options_go_to_the_training_and_to_the_method(given: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"labels": ["1", "1.0", "2"] * 6}, r"several spellings .*: labels '1' \(6 rows\) and '1"),
         ({"labels": ["pond"]}, "one label per image is needed, got 1 for 18"),
         ({"voice_image": None}, "36 voices for 18 images: say with voice_image"),
         ({"voice_image": [99] * 36}, "voice_image must be rows from 0 to 17"),

@@ -835,6 +835,9 @@ def test_a_speaker_left_out_is_heard_by_nothing_but_the_test(
     speaker = {voice.name: voice.speaker for voice in data.voice_items()}
     assert {speaker[name] for name in used} == {"bob"}
     assert read_config(run)["left_out"] == {"speakers": ["ann"], "captions_of_test": False}
+    spelled = train_run(folder, tmp_path / "ANN", replace(SHORT, without_speakers=("ANN ",)))
+    assert read_config(spelled)["left_out"] == read_config(run)["left_out"]
+    assert trained_voices(spelled, data) == trained_voices(run, data)
     with pytest.raises(RunError, match="no voice of 'eve'; there are voices of ann, bob"):
         train_run(folder, tmp_path / "none", replace(SHORT, without_speakers=("eve",)))
     with pytest.raises(RunError, match="was begun with left_out"):

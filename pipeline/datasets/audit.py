@@ -16,12 +16,14 @@ from .audited_files import items_by_digest, read_image_files, read_voice_files
 from .chance import chance_of_test_split
 from .check_config import CheckConfig
 from .findings import (
+    SEVERITIES,
     Finding,
     find_captions_on_two_sides,
     find_copies,
     find_groups_on_two_sides,
     find_labels,
     find_names_on_two_sides,
+    find_spellings,
     find_unpaired,
     problem,
 )
@@ -58,7 +60,7 @@ def check(
     """
     chosen = with_options(config or CheckConfig(), options)
     beside = Path(root) if root is not None else Path(manifest).parent
-    rows = read_manifest(manifest)
+    rows = read_manifest(manifest, accept_spellings=True)
     splits, audited, unsplit = _audited_split(rows, chosen)
     images = [replace(item, split=splits[item.name]) for item in rows.images()]
     voices = [replace(item, split=splits[item.name]) for item in rows.voices()]
@@ -66,6 +68,7 @@ def check(
     voice_files = read_voice_files(voices, Path(voice_root or beside), chosen.jobs)
     findings = [
         *(file.finding for file in (*image_files, *voice_files) if file.finding),
+        *find_spellings(rows.merged, accepted=chosen.accept_spellings),
         *find_labels(images + voices),
         *unsplit,
         *find_unpaired(images, voices),
@@ -85,7 +88,7 @@ def check(
         chance=chance_of_test_split(images, voices),
         split=audited,
         images_by_split=_by_split(images),
-        findings=tuple(sorted(findings, key=lambda one: one.severity)),
+        findings=tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity))),
     )
 
 

@@ -71,6 +71,10 @@ class Audit(Result):
         """Return the findings that may be intended."""
         return tuple(one for one in self.findings if one.severity == "warning")
 
+    def notes(self) -> tuple[Finding, ...]:
+        """Return the findings that were asked for."""
+        return tuple(one for one in self.findings if one.severity == "note")
+
     def __repr__(self) -> str:
         """Return the lines that ``ivr check`` prints."""
         return audit_text(self)
@@ -89,9 +93,16 @@ def audit_text(audit: Audit) -> str:
             f"image->voice {audit.chance.image_to_voice:.2%}, "
             f"voice->image {audit.chance.voice_to_image:.2%}"
         )
-    lines += _finding_lines(audit.problems())
-    lines += _finding_lines(audit.warnings())
-    lines.append(f"{len(audit.problems())} problems, {len(audit.warnings())} warnings")
+    counts = []
+    for found, what in (
+        (audit.problems(), "problems"),
+        (audit.warnings(), "warnings"),
+        (audit.notes(), "notes"),
+    ):
+        lines += _finding_lines(found)
+        if found or what != "notes":
+            counts.append(f"{len(found)} {what}")
+    lines.append(", ".join(counts))
     return "\n".join(lines)
 
 

@@ -14,9 +14,12 @@ class CheckConfig:
     Attributes:
         split: Shares of the split that is drawn for items without a split in the manifest.
         seed: Seed of the drawn split; training with the same seed draws the same split.
+        accept_spellings: Take several spellings of one label, speaker or group as one name, as
+            ``extract --accept-spellings`` does, and note them; they are problems otherwise.
         jobs: Number of threads that read files; by default one per core.
     """
 
     split: Cut = "80/20"
     seed: NonNegativeInt = 0
+    accept_spellings: bool = False
     jobs: PositiveInt | None = None

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from .manifest import ManifestError
+from .manifest import ManifestError, split_of
 from .pairing import ASK, Files, PairingError, folder, refuse, stem
 from .published import spelling
 from .text_lines import text_lines
 
+WORD = re.compile(r"[^\W\d_]+")
 PREFIX = re.compile(r"(\D+?)[_-]?\d+")
 
 
@@ -71,8 +73,47 @@ def by_folder(images: Sequence[str]) -> dict[str, str]:
     return {name: folder(name) for name in images}
 
 
+def refuse_unproved(
+    labels: Mapping[str, str], splits: Mapping[str, str], what: str, remedy: str
+) -> None:
+    """Refuse classes that are names of something else: of a split, or of the whole set.
+
+    Args:
+        labels: image -> class that its name or folder gives, ``""`` for none.
+        splits: image -> split, where known.
+        what: ``"prefix"`` or ``"folder"``, for the message.
+        remedy: how to give the classes.
+
+    Raises:
+        PairingError: a class that is called like a split, a single class, or one class per split.
+    """
+    found = sorted({label for label in labels.values() if label})
+    named = [label for label in found if split_of(label)]
+    marked = [label for label in found if any(map(split_of, WORD.findall(label)))]
+    if named or (found and marked == found):
+        raise PairingError(
+            f"the {what} {(named or marked)[0]!r} of image names is the name of a split, no class; "
+            f"{remedy}"
+        )
+    if len(found) == 1:
+        raise PairingError(
+            f"all images have the {what} {found[0]!r}, which tells no classes apart; {remedy}"
+        )
+    sides = {label: {splits.get(n, "") for n in labels if labels[n] == label} for label in found}
+    if len(found) > 1 and sorted(map(sorted, sides.values())) == [
+        [split] for split in sorted(set().union(*sides.values()) - {""})
+    ]:
+        raise PairingError(
+            f"each {what} of image names ({', '.join(found)}) is in one split of its own, so that "
+            f"it is no class; {remedy}"
+        )
+
+
 def by_list_or_prefix(
-    images: Sequence[str], lists: Mapping[str, str], known: Sequence[str]
+    images: Sequence[str],
+    lists: Mapping[str, str],
+    known: Sequence[str],
+    splits: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Return the class of images that are in a class list or named after their class.
 
@@ -80,18 +121,33 @@ def by_list_or_prefix(
         images: names.
         lists: stem of an image -> class.
         known: classes that a prefix may name; empty for any.
+        splits: image -> split, where known.
 
     Raises:
-        PairingError: a list and a prefix disagree.
+        PairingError: a list and a prefix disagree, or prefixes that are no classes.
     """
     prefixes = {name: _prefix(name, known) for name in images}
     listed = {name: lists.get(stem(name), "") for name in images}
+    named = {*listed.values()}
     clash = [
         f"{name} in the list {listed[name]}"
         for name in images
-        if prefixes[name] and listed[name] and prefixes[name] != listed[name]
+        if prefixes[name]
+        and listed[name]
+        and prefixes[name] != listed[name]
+        # Where any prefix may be a class, only one that is the name of a list is known to be one.
+        and prefixes[name] in (known or named)
     ]
     refuse(clash, "images named after another class than that of their list", ASK)
+    if not known:
+        unlisted = {
+            name: _raw_prefix(name)
+            for name in images
+            if not listed[name] and prefixes[name] not in named
+        }
+        refuse_unproved(
+            unlisted, splits, "prefix", f"give the classes with --class-lists, or {ASK}"
+        )
     return {name: listed[name] or prefixes[name] for name in images}
 
 
@@ -116,6 +172,10 @@ def read_class_lists(root: Path | None) -> dict[str, str]:
 
 
 def _prefix(name: str, known: Sequence[str]) -> str:
-    match = PREFIX.fullmatch(stem(name))
-    label = spelling(match[1]) if match else ""
+    label = spelling(_raw_prefix(name))
     return label if label in known or not known else ""
+
+
+def _raw_prefix(name: str) -> str:
+    match = PREFIX.fullmatch(stem(name))
+    return match[1] if match else ""

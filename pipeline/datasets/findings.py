@@ -5,13 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from .canonical_names import Spellings, caption_key
 from .manifest import Item
 from .published import spelling
-from .canonical_names import caption_key
 
-Severity = Literal["problem", "warning"]
+Severity = Literal["problem", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 NAMED = 4
 """Copies of one file that a line names; ``items`` has all of them."""
@@ -30,7 +31,8 @@ class Finding:
         kind: name of this kind of finding, e.g. ``"unreadable"``.
         items: names of all images, voices or labels that it concerns.
         text: one line that names the first of them and describes the fault.
-        severity: ``"problem"`` for a certain fault, ``"warning"`` for what may be intended.
+        severity: ``"problem"`` for a certain fault, ``"warning"`` for one that may be
+            intended, ``"note"`` for one that was asked for.
     """
 
     kind: str
@@ -49,8 +51,22 @@ def warning(kind: str, items: Sequence[str], text: str) -> Finding:
     return Finding(kind, tuple(items), text, "warning")
 
 
+def note(kind: str, items: Sequence[str], text: str) -> Finding:
+    """Return a finding that was asked for."""
+    return Finding(kind, tuple(items), text, "note")
+
+
+def find_spellings(merged: Iterable[Spellings], *, accepted: bool) -> list[Finding]:
+    """Return the names that stand in several spellings, which were merged for the audit."""
+    make = note if accepted else problem
+    return [
+        make("several spellings of one name", [name for name, _ in one.counts], str(one))
+        for one in merged
+    ]
+
+
 def find_labels(items: Sequence[Item]) -> list[Finding]:
-    """Return missing labels, spellings of one label, and classes too small to be tested."""
+    """Return missing labels, labels that differ in spaces only, and classes too small to test."""
     spellings: dict[str, set[str]] = defaultdict(set)
     groups: dict[str, set[str]] = defaultdict(set)
     for item in items:
@@ -61,7 +77,7 @@ def find_labels(items: Sequence[Item]) -> list[Finding]:
     small = sorted(label for label, members in groups.items() if len(members) == 1)
     return [
         *(
-            problem("labels of one spelling", labels, " and ".join(map(repr, labels)))
+            warning("labels that differ in spaces", labels, " and ".join(map(repr, labels)))
             for labels in near
         ),
         *(warning("no label", [item.name], item.name) for item in items if not item.label),

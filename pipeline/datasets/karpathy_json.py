@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from .manifest import ManifestError
+from .manifest import SPLIT_NAMES, ManifestError, split_of
 from .pairing import ASK, Files, Pair, refuse, same_folder, stem
 
 Value = TypeVar("Value")
-SPLIT_OF = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -128,13 +127,14 @@ def _refuse_repeated_numbers(pairs: Sequence[Pair]) -> None:
 
 def _entry(record: object, place: str) -> Entry:
     name = _field(record, "filename", str, place)
-    split = _field(record, "split", str, place)
-    if split not in SPLIT_OF:
-        raise ManifestError(f"{place}: split must be {', '.join(SPLIT_OF)}, got {split!r}")
+    given = _field(record, "split", str, place)
+    split = split_of(given)
+    if not split:
+        raise ManifestError(f"{place}: split must be {', '.join(SPLIT_NAMES)}, got {given!r}")
     assert isinstance(record, dict)
     path = str(PurePosixPath(str(record.get("filepath", "")), name))
     spoken = _field(record, "sentences", list, place)
-    return Entry(path, SPLIT_OF[split], tuple(_sentence(one, place) for one in spoken))
+    return Entry(path, split, tuple(_sentence(one, place) for one in spoken))
 
 
 def _sentence(record: object, place: str) -> Sentence:

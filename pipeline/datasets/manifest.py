@@ -211,7 +211,7 @@ def of_one_spelling(rows: Sequence[ManifestRow], *, accept: bool) -> Manifest:
 
 @lru_cache(maxsize=1024)
 def split_of(name: str) -> str:
-    """Return ``train``, ``val`` or ``test`` for the name of a split such as ``Dev``, else ``""``."""
+    """Return ``train``, ``val`` or ``test`` for a name of that split, else ``""``."""
     return SPLIT_NAMES.get(canonical_key(name), "")
 
 

@@ -1,6 +1,5 @@
 """Pairs of voice and image, proved by their names or given by a table."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from .manifest import Manifest, ManifestError, ManifestRow, check_name, read_rows, resolve
+from .passed_over import files_below
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
 VOICE_SUFFIXES = (".wav", ".flac", ".ogg")
@@ -223,27 +223,15 @@ def _candidates(voice: str, by_stem: Mapping[str, Sequence[str]]) -> list[Pair]:
 def _names(root: Path, suffixes: Sequence[str], what: str) -> tuple[str, ...]:
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder of {what}s")
-    # os.walk does not follow linked folders, so only a file itself can lead out of the root.
-    names = [
-        (Path(parent) / name).relative_to(root).as_posix()
-        for parent, _, files in os.walk(root)
-        for name in files
-        if Path(name).suffix.lower() in suffixes
-    ]
-    seen = [name for name in names if not _is_hidden(name)]
+    seen = [name for name in files_below(root) if PurePosixPath(name).suffix.lower() in suffixes]
     if not seen:
         raise ManifestError(f"{root}: holds no {what} ({', '.join(suffixes)})")
+    # Linked folders are not searched, so only a file itself can lead out of the root.
     for name in seen:
         check_name(name, str(root))
         if (root / name).is_symlink():
             resolve(root, name)
     return tuple(sorted(seen, key=_natural))
-
-
-def _is_hidden(name: str) -> bool:
-    """Return whether an archive tool or the system left the file: ``._a.tif``, ``__MACOSX/``."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

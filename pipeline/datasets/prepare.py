@@ -1,7 +1,8 @@
 """``ivr prepare``: a manifest from the files of a data set."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ivr.pipeline.runtime.results import Result
 from .canonical_names import Spellings
 from .layouts import read_layout
 from .manifest import SPLITS, Manifest, ManifestError, of_one_spelling, write_manifest
+from .passed_over import passed_over
 from .prepare_config import PrepareConfig
 from .published import known_dataset
 from .splits import SplitConfig, complete_splits, splits_of_cut
@@ -18,7 +20,7 @@ from .splits import SplitConfig, complete_splits, splits_of_cut
 
 @dataclass(frozen=True, repr=False)
 class PrepareResult(Result):
-    """Contents of a manifest; its repr is the printed summary.
+    """Contents of a manifest, and files that are not in it; its repr is the printed summary.
 
     Attributes:
         manifest: the file that was written, ``None`` after a dry run.
@@ -28,8 +30,9 @@ class PrepareResult(Result):
         images_by_voices: number of voices -> number of images that have as many.
         images_by_split: split -> number of images, of the splits that have any.
         free_voices: voices without an image.
-        merged: spellings of one name that were merged.
         dataset: ``ucm``, ``sydney`` or ``rsicd`` if the classes are its own, else ``None``.
+        merged: spellings of one name that were merged.
+        passed_over: suffix -> number of files that may be images or voices and are in no row.
     """
 
     manifest: Path | None
@@ -39,8 +42,9 @@ class PrepareResult(Result):
     images_by_voices: dict[int, int]
     images_by_split: dict[str, int]
     free_voices: int
-    merged: tuple[Spellings, ...]
     dataset: str | None
+    merged: tuple[Spellings, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return the summary that ``ivr prepare`` prints."""
@@ -57,7 +61,17 @@ class PrepareResult(Result):
         if self.free_voices:
             lines.append(f"voices without an image: {self.free_voices}")
         lines += [f"merged to {one.kept!r}: {one}" for one in self.merged]
+        if self.passed_over:
+            lines.append(self.passed_over_text())
         return "\n".join(lines)
+
+    def passed_over_text(self) -> str:
+        """Return the numbers of files that were passed over, in one line."""
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in self.passed_over.items())
+        return (
+            f"passed over: {sum(self.passed_over.values())} files that are no image or voice of "
+            f"this layout: {counts}; convert them, or move them out of the folder"
+        )
 
 
 def prepare(
@@ -88,7 +102,8 @@ def prepare(
         manifest = _with_splits(manifest, splits_of_cut(chosen.split, chosen.seed))
     if not chosen.dry_run:
         _write(path, manifest)
-    return summarize(manifest, None if chosen.dry_run else path)
+    summary = summarize(manifest, None if chosen.dry_run else path)
+    return replace(summary, passed_over=passed_over(chosen, manifest))
 
 
 def summarize(manifest: Manifest, path: Path | None = None) -> PrepareResult:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ivr.features.waveform_augmentation import changed_name
 from ivr.hashing.pairs import Pairs
-from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.datasets.canonical_names import as_spelled, caption_key
+from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 from ivr.pipeline.runtime.memory import room

@@ -47,7 +47,7 @@ def _by_dataset(dataset: str, entries: Sequence[Entry], lists: Mapping[str, str]
             if known.images_per_class and all(map(is_number, names)) and not lists:
                 return by_number(names, known.images_per_class, known.title)
             return by_list_or_prefix(names, lists, known.classes)
-    return by_list_or_prefix(names, lists, ())
+    return by_list_or_prefix(names, lists, (), {entry.name: entry.split for entry in entries})
 
 
 LAYOUT = Layout(
