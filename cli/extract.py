@@ -11,7 +11,7 @@ from ivr.pipeline.extraction.extract_config import ExtractConfig
 from .command import command
 from .config_file import write_choices
 from .errors import CALL_AGAIN, SKIPPED, describe
-from .options import Shown, config_options
+from .options import CommaList, Shown, config_options
 from .paths import FILE, FOLDER
 
 
@@ -47,6 +47,8 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
             off=True,
         ),
         "size": Shown(("--image-size",), default="the network's own"),
+        "bands": Shown(metavar="R,G,B", type=CommaList()),
+        "stretch": Shown(metavar="HOW"),
         "voice": Shown(
             ("--voice-option",),
             "MFCC setting such as frames=600, repeatable; --describe lists all.",

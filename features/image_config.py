@@ -1,8 +1,11 @@
 """Configuration of the image encoder; imports neither torch nor torchvision."""
 
+from dataclasses import field
 from typing import Literal
 
 from ivr.config import config
+
+from .image_bands import PixelConfig
 
 # Quarter turns, and whether the picture is mirrored after them. Of two or four views half are
 # mirrored, and four views cover all four turns.
@@ -37,6 +40,7 @@ class ImageConfig:
             from above have no upright.
         size: Side of the network's input in pixels; 0 takes the side that the network was trained
             with.
+        pixels: How the bands of an image file become red, green and blue of 8 bits.
     """
 
     encoder: str = "vgg16"
@@ -46,6 +50,7 @@ class ImageConfig:
     pooling: Literal["vector", "stages"] = "vector"
     views: Literal[1, 2, 4, 8] = 1
     size: int = 0
+    pixels: PixelConfig = field(default_factory=PixelConfig)
 
     def __post_init__(self) -> None:
         """Refuse weights and sizes that no network has."""

@@ -14,10 +14,26 @@ from .regular_files import UnreadableFileError, read_regular
 
 MAX_BYTES = 1 << 30
 """Largest file that is read, bytes."""
+MAX_PIXELS = 100_000_000
+"""Largest image that is decoded, pixels."""
 
 
 class MediaError(IvrError):
     """An image or voice that cannot be used, in one line without the name of the file."""
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Refuse an image that is too large to decode.
+
+    Raises:
+        MediaError: it has more than :data:`MAX_PIXELS` pixels, or none.
+    """
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            f"{width} x {height} pixels, more than {MAX_PIXELS} pixels; cut it into tiles"
+        )
+    if width < 1 or height < 1:
+        raise MediaError(f"damaged: {width} x {height} pixels")
 
 
 def read_bytes(path: Path) -> bytes:

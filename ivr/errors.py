@@ -39,6 +39,7 @@ class IvrError(ValueError):
             PairsError           ivr.hashing.pairs
             ProbeError           ivr.pipeline.evaluation.probe
             RankingError         ivr.hashing.ranking
+            RasterReaderError    ivr.features.raster_process
             ReadersError         ivr.pipeline.extraction.parallel_readers
                 LostReadersError ivr.pipeline.extraction.parallel_readers
             ResultError          ivr.pipeline.runtime.results

@@ -42,6 +42,8 @@ ONLY_IN = {
     "h5py": r"features/store\.py",
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "numba": r"hashing/counting_kernel\.py",
+    "rasterio": r"features/raster_file\.py",
+    "simplejpeg": r"features/jpeg_file\.py",
     "sklearn": r"pipeline/evaluation/linear_probe\.py",
     "torchvision": r"features/(image_file|torchvision_networks)\.py",
     "tqdm": r"pipeline/runtime/progress\.py",

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from .manifest import Manifest, ManifestError, ManifestRow, check_name, read_rows, resolve
 from .passed_over import files_below
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k", ".jpg", ".jpeg", ".png")
 VOICE_SUFFIXES = (".wav", ".flac", ".ogg")
 NUMBERED = re.compile(r"(.+)(?:_|-|S)(\d+)")
 UNNUMBERED = -1

@@ -34,7 +34,8 @@ def image_rows(
     behind = 1 if batches.device.type == "cuda" else 0
     started: list[tuple[list[Any], Callable[[], np.ndarray]]] = []
     readers = _readers(config, work)
-    with closing(readers.read(decode, names, (root, batches.encoder.size), "threads")) as decoded:
+    arguments = (root, batches.encoder.size, config.image.pixels)
+    with closing(readers.read(decode, names, arguments, "threads")) as decoded:
         for batch in work:
             rows = list(islice(decoded, len(batch)))
             images = [row.vector for row in rows if isinstance(row, FeatureRow)]

@@ -21,7 +21,18 @@ from .media_rows import image_rows, voice_rows, voice_rows_in_batches
 from .parallel_readers import Rows
 
 # Libraries whose version can move the last digits of a vector; recorded, not compared.
-LIBRARIES = ("torch", "torchvision", "librosa", "numpy", "scipy", "soundfile", "soxr", "pillow")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "librosa",
+    "numpy",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "pillow",
+    "rasterio",
+    "simplejpeg",
+)
 VOICES_A_BATCH = 32  # on a processor: a call that is stopped finishes its batch first
 VOICES_A_GPU_BATCH = 256
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.features.media import MediaError, read_bytes
 from ivr.features.mfcc import VoiceConfig
@@ -51,9 +52,16 @@ class FeatureRow:
     state: FileState | None = None
 
 
-def decode(name: str, root: Path, size: int) -> FeatureRow | SkippedFile:
-    """Return the pixels of the image ``name`` below ``root``, uint8 [3, size, size]."""
-    return _row(name, root, lambda data: (decode_image(data, size), 0))
+def decode(name: str, root: Path, size: int, pixels: PixelConfig) -> FeatureRow | SkippedFile:
+    """Return the pixels of the image ``name`` below ``root``, uint8 [3, size, size].
+
+    Args:
+        name: name of the image.
+        root: folder that names are relative to.
+        size: side of the square picture, pixels.
+        pixels: which bands are taken, and how deep values become 8 bits.
+    """
+    return _row(name, root, lambda data: (decode_image(data, size, pixels), 0))
 
 
 def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRow | SkippedFile:

@@ -1,7 +1,7 @@
 """Vectors of media files, made as those of the features that a run was trained on."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +11,16 @@ from torch import Tensor
 
 from ivr.features.encoder_weights import WeightsError
 from ivr.features.image import Encoder, load_encoder
+from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
-from ivr.features.image_file import read_image
+from ivr.features.image_file import READER, read_image
 from ivr.features.media import MediaError
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import read_voice_vectors
 from ivr.pipeline.extraction.feature_dataset import stream_rows
 from ivr.pipeline.extraction.feature_schema import compared_settings
 from ivr.pipeline.runtime.config_options import from_json
+from ivr.pipeline.runtime.progress import warn
 
 from .run_folder import RunError
 
@@ -76,10 +78,13 @@ class QueryVectors:
             MediaError: an image cannot be used.
         """
         encoder = self._loaded(device)
+        chosen = PixelConfig(**encoder.provenance["pixels"])  # type: ignore[arg-type]
         found = []
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
-            pixels = [_named(path, lambda one: read_image(one, encoder.size)) for path in some]
+            pixels = [
+                _named(path, lambda one: read_image(one, encoder.size, chosen)) for path in some
+            ]
             found.append(encoder(torch.from_numpy(np.stack(pixels)).to(device)))
         return torch.cat(found)
 
@@ -87,6 +92,12 @@ class QueryVectors:
         """Return the encoder that the features were made with."""
         if self._encoder is None:
             settings = self._settings("images", "no image encoder; give arrays of image vectors")
+            if settings.get("reader") != READER:
+                warn(
+                    f"{self.source}: its features come from an earlier reader of images; TIFF, "
+                    "deep PNG and PNG with alpha are read otherwise now: extract again for these"
+                )
+            settings = {"pixels": asdict(PixelConfig()), **settings}
             weights = self.weights or self._known_weights(self.config["features"]["weights"])
             chosen = self._chosen(settings, (*RECORDED, "sha256"))
             try:

@@ -1,0 +1,189 @@
+"""Rasters read by GDAL in processes of their own, which are started when the first one is needed.
+
+GDAL and its libraries are a million lines of C: a damaged file may crash them, occupy a processor
+for hours or take all memory. A process of its own survives none of that, but its parent does, and
+says which file it was. It sees no variables of the user that change what GDAL does (``GDAL_*``,
+``CPL_*`` and others, and configuration files), no network, and no file but the one it is given.
+"""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from io import BufferedReader
+from typing import cast
+
+import numpy as np
+
+from ivr.errors import IvrError
+
+from .image_bands import PixelConfig
+from .media import MediaError
+
+COMMAND = (sys.executable, "-P", "-m", "ivr.features.raster_worker")
+# Everything that Python needs to find its libraries; the rest of the environment is left out.
+_KEPT = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONUSERBASE",
+    "VIRTUAL_ENV",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+)
+_SET = {
+    "GDAL_CONFIG_FILE": os.devnull,
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_DRIVER_PATH": "disable",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_CACHEMAX": "256",  # MB
+    "GDAL_NUM_THREADS": "1",
+    "OPJ_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PROJ_NETWORK": "OFF",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class RasterReaderError(IvrError):
+    """A reader of rasters that does not start, in one line."""
+
+
+class _Reader:
+    """One process that reads rasters, one after the other."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ} | _SET,
+            start_new_session=True,  # Ctrl-C is for the parent, which decides
+        )
+        assert self.process.stdin and self.process.stdout
+        self.requests = self.process.stdin
+        self.replies = cast(BufferedReader, self.process.stdout)
+        if self.replies.readline() != b"ready\n":
+            self.close()
+            raise RasterReaderError(
+                "the reader of TIFF and JPEG 2000 does not start; see what is wrong with: "
+                f"{sys.executable} -c 'import rasterio'"
+            )
+
+    def read(
+        self, data: bytes, driver: str, pages: Sequence[int], config: PixelConfig
+    ) -> np.ndarray:
+        request = {
+            "driver": driver,
+            "pages": list(pages),
+            "config": asdict(config),
+            "length": len(data),
+        }
+        try:
+            self.requests.write(json.dumps(request).encode() + b"\n")
+            self.requests.write(data)
+            self.requests.flush()
+            reply = json.loads(self.replies.readline() or "null")
+            if reply and "shape" in reply:
+                pixels = np.empty(reply["shape"], np.uint8)
+                if self.replies.readinto(pixels.reshape(-1).data) == pixels.size:
+                    return pixels
+        except (BrokenPipeError, ConnectionResetError):
+            reply = None
+        if reply and "error" in reply:
+            raise MediaError(reply["error"])
+        raise MediaError(_why_ended(self.process.wait()))
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.requests, self.replies):
+            with suppress(BrokenPipeError):  # a part of a request that was never read
+                pipe.close()
+
+
+_lock = threading.Lock()
+_idle: list[_Reader] = []
+_of_parent: list[_Reader] = []
+
+
+def read_raster_apart(
+    data: bytes, driver: str, pages: Sequence[int], config: PixelConfig
+) -> np.ndarray:
+    """Return what :func:`ivr.features.raster_file.read_raster` returns, from another process.
+
+    Any number of threads may call this; each has its own process meanwhile.
+
+    Raises:
+        MediaError: as there, or the file crashed the reader or took too long.
+        RasterReaderError: the reader does not start.
+    """
+    reader = _take()
+    try:
+        pixels = reader.read(data, driver, pages, config)
+    except MediaError:
+        _give_back(reader)
+        raise
+    except BaseException:
+        reader.close()  # it may be in the middle of a reply
+        raise
+    _give_back(reader)
+    return pixels
+
+
+def _take() -> _Reader:
+    while True:
+        with _lock:
+            reader = _idle.pop() if _idle else None
+        if reader is None:
+            return _Reader()
+        if reader.is_alive():
+            return reader
+        reader.close()
+
+
+def _give_back(reader: _Reader) -> None:
+    if not reader.is_alive():
+        reader.close()
+        return
+    with _lock:
+        _idle.append(reader)
+
+
+def _why_ended(status: int) -> str:
+    if status == -signal.SIGPROF:
+        return "takes too long to decode; save it with another compression, or cut it into tiles"
+    how = signal.Signals(-status).name if status < 0 else f"status {status}"
+    return f"the reader of rasters ended on it ({how}): damaged, or too large to decode"
+
+
+def _close_all() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
+def _forget() -> None:
+    """Leave the readers of the parent to it, in a process that was forked."""
+    global _lock
+    _lock = threading.Lock()
+    _of_parent.extend(_idle)  # kept, so that they are not ended here
+    _idle.clear()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_forget)
