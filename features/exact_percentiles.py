@@ -104,12 +104,13 @@ def _levels(dtype: np.dtype[Any]) -> int:
 def _keys(values: np.ndarray) -> np.ndarray:
     """Return unsigned integers in the order of ``values``."""
     kind, size = values.dtype.kind, values.dtype.itemsize
-    keys = np.ascontiguousarray(values).view(f"u{size}")
+    keys: np.ndarray = np.ascontiguousarray(values).view(f"u{size}")
     top = np.array(1 << (8 * size - 1), keys.dtype)
     if kind == "u":
         return keys
     if kind == "i":
-        return keys ^ top
+        signed: np.ndarray = keys ^ top
+        return signed
     ordered: np.ndarray = np.where(keys & top, ~keys, keys | top)
     return ordered
 

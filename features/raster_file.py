@@ -61,7 +61,8 @@ class _Band:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.dataset.dtypes[self.number - 1])
+        dtype: np.dtype[Any] = np.dtype(self.dataset.dtypes[self.number - 1])
+        return dtype
 
     @property
     def bits(self) -> int:

@@ -96,7 +96,7 @@ def test_strict_ends_with_the_name_of_the_file_and_exit_status_1(media_set: Path
     result = run_extract(media_set, "--strict")
     assert result.exit_code == 1
     assert last_line(result) == (
-        "Error: images/pond/3.png: not a JPEG, PNG or TIFF image (stopped by --strict)"
+        "Error: images/pond/3.png: not a JPEG, PNG, TIFF or JPEG 2000 image (stopped by --strict)"
     )
     assert not (media_set / "out" / "images.h5").exists()
 

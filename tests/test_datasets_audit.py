@@ -95,7 +95,7 @@ def test_unreadable_files_are_problems_with_their_reason(tmp_path: Path) -> None
     (tmp_path / "pond0.wav").write_bytes(b"")
     found = audit(tmp_path, two_classes())
     assert of_kind(found, "unreadable") == [
-        "pond0.png: not a JPEG, PNG or TIFF image",
+        "pond0.png: not a JPEG, PNG, TIFF or JPEG 2000 image",
         "pond0.wav: empty file",
     ]
     assert len(found.problems()) == 2

@@ -241,7 +241,7 @@ def short_voice(path: Path) -> None:
     ("name", "make", "reason"),
     [
         ("a.png", empty, "empty file"),
-        ("a.png", words, "not a JPEG, PNG or TIFF image"),
+        ("a.png", words, "not a JPEG, PNG, TIFF or JPEG 2000 image"),
         ("a.png", folder, "not a file"),
         ("a.png", absent, "no such file"),
         ("a.png", cut_image, "damaged, cut short, or a kind of PNG that is not supported"),
