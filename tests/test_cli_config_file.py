@@ -42,11 +42,12 @@ def called(*arguments: object) -> Result:
 
 
 def chosen(result: Result) -> Any:
+    from ivr.features.image_bands import PixelConfig
     from ivr.features.image_config import ImageConfig
     from ivr.features.mfcc import VoiceConfig
     from ivr.pipeline.extraction.job_array import JobArrayTask
 
-    kinds = (ExtractConfig, ImageConfig, VoiceConfig, JobArrayTask)
+    kinds = (ExtractConfig, ImageConfig, PixelConfig, VoiceConfig, JobArrayTask)
     return eval(succeeded(result).stdout, {kind.__name__: kind for kind in kinds})
 
 
