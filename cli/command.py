@@ -1,5 +1,6 @@
 """What all commands share: --config, options for messages, and one line for expected errors."""
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,18 @@ class Command(click.Command):
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Parse ``args``; what a callback finds wrong is one line too."""
         with one_line():
+            self._refuse_repeated(context, args)
             return super().parse_args(context, args)
+
+    def _refuse_repeated(self, context: click.Context, args: list[str]) -> None:
+        """Refuse a value that is given twice, of which click would take the last."""
+        _, _, order = self.make_parser(context).parse_args(list(args))
+        for parameter, times in Counter(order).items():
+            if not isinstance(parameter, click.Option) or times == 1:
+                continue
+            if not (parameter.is_flag or parameter.multiple or parameter.count):
+                name = max(parameter.opts, key=len)
+                raise click.UsageError(f"{name} is given {times} times; give it once", context)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command with its messages on stderr."""

@@ -42,7 +42,12 @@ _OWN = "own"
     defaults=False,
 )
 @click.option("--codes", type=FILE, help="Codes file to evaluate  [default: RUN/codes.h5].")
-@click.option("--out", type=FOLDER, help="Folder for results and curves  [default: RUN].")
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Folder for results and curves  [default: RUN; with other options or codes a folder of "
+    "their own in RUN/evaluations].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
 def evaluate(
     run: Path,
@@ -55,21 +60,25 @@ def evaluate(
     """Rank by the method's distance and print mAP, P@K, R@K and F@K of RUN, both directions.
 
     Queries are the images and voices of the test split. Writes results.json, queries.h5 (average
-    precision of every query), curves.csv, curves.png and health.png.
+    precision of every query), curves.csv, curves.png and health.png. Options never replace the
+    results without them: each set of options has a folder of its own in RUN/evaluations.
 
     \b
     Example:
       ivr evaluate run
       ivr evaluate run --protocol pair --json
-      ivr evaluate run --distance hamming --out run/codes-alone
-      ivr evaluate run --bits 16 --out run/16-bits
-      ivr evaluate run --database all --voices all --out run/all
+      ivr evaluate run --distance hamming
+      ivr evaluate run --bits 16 --out 16-bits
+      ivr evaluate run --database all --voices all
     """
     import ivr
+    from ivr.pipeline.runtime.progress import say
 
     if options.get("distance") == _OWN:
         options["distance"] = None
     protocol = with_options(PROTOCOLS[preset], options)
     result = ivr.evaluate(run, protocol, codes=codes, out=out)
-    write_choices(out or run)
+    write_choices(result.folder)
+    if result.folder != run:
+        say(f"written: {result.folder}")
     click.echo(json.dumps(result.results) if as_json else repr(result))

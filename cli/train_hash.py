@@ -88,9 +88,14 @@ def _describe(context: click.Context, parameter: click.Parameter, method: str | 
 @click.option(
     "--resume",
     is_flag=True,
-    help="Continue the run in --out after its last checkpoint, with the options it began with.",
+    help="Continue the run in --out after its last checkpoint, with the options it began with; "
+    "with one that replaces another by --overwrite, this one.",
 )
-@click.option("--overwrite", is_flag=True, help="Remove the run in --out first.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace the run in --out, which stays until the new one is complete.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be trained without doing it.")
 def train_hash(
     features: Path,
@@ -116,7 +121,7 @@ def train_hash(
       ivr train-hash features --out run --resume
     """
     if resume and overwrite:
-        raise click.UsageError("--resume continues a run, --overwrite removes it; give one")
+        raise click.UsageError("--resume continues a run, --overwrite replaces it; give one")
     import ivr
 
     options = _with_settings(options, settings)

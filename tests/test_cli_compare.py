@@ -288,7 +288,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(features: Path, tmp_path
     assert lines_of(tmp_path / "compare.csv")[0]["seeds"] == "2"
 
 
-def test_a_folder_with_another_run_is_refused_before_anything_is_trained(
+def test_a_folder_with_another_run_fails_alone(
     features: Path, compared: Path, tmp_path: Path
 ) -> None:
     out = shutil.copytree(compared, tmp_path / "out")
@@ -296,8 +296,9 @@ def test_a_folder_with_another_run_is_refused_before_anything_is_trained(
     chosen = json.loads(config.read_text())
     config.write_text(json.dumps(chosen | {"options": chosen["options"] | {"segments": 9}}))
     shutil.rmtree(out / "runs" / "lsh-16-stack-one-0")
-    assert_one_line(again(features, out), "was begun with options")
-    assert not (out / "runs" / "lsh-16-stack-one-0").exists()
+    assert_one_line(again(features, out, "--plan"), "was begun with options")
+    assert_fails_alone(again(features, out), "was begun with options")
+    assert (out / "runs" / "lsh-16-stack-one-0" / "codes.h5").exists()
     config.write_text(json.dumps(chosen | {"features": chosen["features"] | {"sha256": {}}}))
     assert_one_line(again(features, out, "--plan"), "not the features that")
 
@@ -311,7 +312,7 @@ def test_a_folder_with_another_run_is_refused_before_anything_is_trained(
         ("codes.h5", "codes.h5"),
     ],
 )
-def test_a_damaged_run_is_one_line(
+def test_a_damaged_run_fails_alone(
     features: Path, compared: Path, tmp_path: Path, name: str, words: str
 ) -> None:
     out = shutil.copytree(compared, tmp_path / "out")
@@ -323,7 +324,16 @@ def test_a_damaged_run_is_one_line(
         path.write_text(json.dumps({name: found[name] for name in ("protocol", "codes", "health")}))
     else:
         path.write_text("nonsense")
-    assert_one_line(again(features, out), words)
+    assert_fails_alone(again(features, out), words)
+
+
+def assert_fails_alone(result: Result, words: str) -> None:
+    """The run of seed 1 is named with ``words``; the table has all others."""
+    assert result.exit_code == 3, result.stderr
+    (failed,) = (line for line in result.stderr.splitlines() if line.startswith("failed: "))
+    assert failed.startswith("failed: lsh-16-stack-one-1: ")
+    assert words in failed
+    assert "lsh" in result.stdout
 
 
 def test_codes_that_were_made_anew_are_judged_anew(
@@ -506,7 +516,7 @@ def test_of_epochs_that_validate_alike_the_last_is_the_one_kept(
     lines = [json.dumps(epoch | dict(zip(DIRECTIONS, pair, strict=True))) for pair in figures]
     (tmp_path / run / "history.jsonl").write_text("\n".join(lines) + "\n")
     variant = Variant("divh", "divh", ("training.epochs=1",))
-    (row,) = read_rows(tmp_path, Grid((variant,), bits=(16,), seeds=(0,)))
+    (row,), _ = read_rows(tmp_path, Grid((variant,), bits=(16,), seeds=(0,)))
     preset = PRESETS["divh-choices"]
     (by_seed,) = preset_metrics(preset.source, features, [row], preset.columns)
     (found,) = by_seed.values()

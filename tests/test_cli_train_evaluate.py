@@ -475,7 +475,7 @@ def test_every_setting_of_the_loop_can_be_set(features: Path, tmp_path: Path) ->
         (("--seed", "-1"), "seed must be at least 0, got -1"),
         (("--unseen-classes", "1"), "unseen_classes must be in [0, 1), got 1.0"),
         (("--voices", "two"), "'two' is not one of 'one', 'all'"),
-        (("--resume", "--overwrite"), "--resume continues a run, --overwrite removes it"),
+        (("--resume", "--overwrite"), "--resume continues a run, --overwrite replaces it"),
     ],
 )
 def test_a_wrong_option_of_train_hash_is_a_usage_error_before_anything_is_written(
@@ -494,6 +494,8 @@ def test_a_wrong_option_of_train_hash_is_a_usage_error_before_anything_is_writte
         (("--ties", "random"), "'random' is not one of"),
         (("--distance", "cosine"), "'cosine' is not one of"),
         (("--seed", "-1"), "seed must be at least 0, got -1"),
+        (("--speaker", "a", "--speaker", "b"), "--speaker is given 2 times; give it once"),
+        (("--bits", "8", "--bits=8"), "--bits is given 2 times; give it once"),
     ],
 )
 def test_a_wrong_option_of_evaluate_is_a_usage_error(

@@ -199,7 +199,7 @@ def test_queries_and_database_are_what_the_check_says(spoken: Path, checked: Pat
     speaker = {voice.name: voice.speaker for voice in open_features(spoken).voice_items()}
     label = {v.name: v.label for v in open_features(spoken).voice_items()}
     label |= {image.name: image.label for image in open_features(spoken).image_items()}
-    for line in read_rows(checked, grid):
+    for line in read_rows(checked, grid)[0]:
         assert set(line.evaluations) == {0, 1}
         for seed, evaluation in line.evaluations.items():
             run = evaluation.folder.parent.parent

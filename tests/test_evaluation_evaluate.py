@@ -16,6 +16,7 @@ from source_tree import product_modules
 
 from ivr.cli.evaluate import evaluate as command
 from ivr.config import OptionError
+from ivr.features.atomic_files import InTheWayError
 from ivr.features.store import StoreError
 from ivr.hashing.buckets import MetricsError
 from ivr.hashing.codes import pack, unpack
@@ -28,6 +29,7 @@ from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.evaluation import rank, score
 from ivr.pipeline.evaluation.curves import Curves
 from ivr.pipeline.evaluation.evaluate import evaluate, evaluate_codes
+from ivr.pipeline.evaluation.evaluation_folder import evaluation_folder
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
 from ivr.pipeline.evaluation.report_tables import results_table
@@ -37,6 +39,8 @@ from ivr.pipeline.runs.encode import CodedItems, Codes, encode_run, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError
 from ivr.pipeline.runs.train import train_run
+from ivr.pipeline.runs.verify import verify
+from ivr.pipeline.runtime.lock import BusyError, only_writer
 
 ALL = Protocol(voices="all", seed=0)
 CONFIG = RunConfig(
@@ -703,10 +707,82 @@ def test_results_and_curves_are_written_into_the_run(run: Path, tmp_path: Path) 
         assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 10
 
 
+def test_other_options_and_codes_have_a_folder_of_their_own_and_the_main_results_stay(
+    run: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    assert evaluate(copy).folder == copy
+    main = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
+    other = encode_run(copy, out=tmp_path / "other.h5", device="cpu")
+    calls: list[tuple[str, Any]] = [
+        ("pair", lambda: evaluate(copy, "pair")),
+        ("divh-bits=8", lambda: evaluate(copy, bits=8)),
+        (
+            "divh-voices=all-ties=file-order",
+            lambda: evaluate(copy, voices="all", ties="file-order"),
+        ),
+        ("rsicd-150-cutoff=9", lambda: evaluate(copy, "rsicd-150", cutoff=9)),
+        ("divh-codes=other-", lambda: evaluate(copy, codes=other)),
+    ]
+    for name, call in calls:
+        found = call()
+        assert found.folder.parent == copy / "evaluations"
+        assert found.folder.name.startswith(name)
+        assert json.loads((found.folder / "results.json").read_text()) == found.to_dict()
+        assert verify(copy).whole
+    assert len(list((copy / "evaluations").iterdir())) == len(calls)
+    # The default, however it is written.
+    assert evaluate(copy, "divh", voices="one", codes=copy / "codes.h5").folder == copy
+    later = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
+    assert {n: c for n, c in later.items() if n not in (".lock", "results.json")} == {
+        n: c for n, c in main.items() if n not in (".lock", "results.json")
+    }
+
+
+@pytest.mark.parametrize(
+    ("speaker", "name"),
+    [
+        ("slt", "divh-speaker=slt"),
+        ("../../x", "divh-speaker=.._.._x-"),
+        ("é" * 200, "divh-speaker=___"),
+        ("A/b", "divh-speaker=A_b-"),
+    ],
+)
+def test_the_folder_of_an_evaluation_is_one_plain_name(speaker: str, name: str) -> None:
+    folders = {
+        evaluation_folder(Path("run"), replace(Protocol(), speaker=said), PROTOCOLS, None)
+        for said in (speaker, speaker.replace("/", "_"), speaker + "!")
+    }
+    assert len(folders) == (3 if "/" in speaker else 2)
+    folder = evaluation_folder(Path("run"), replace(Protocol(), speaker=speaker), PROTOCOLS, None)
+    assert folder.parent == Path("run/evaluations")
+    assert folder.name.startswith(name)
+    assert len(folder.name) < 120
+
+
+def test_two_evaluations_into_one_run_do_not_mix(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    with only_writer(copy):
+        for call in (lambda: evaluate(copy), lambda: evaluate(copy, "pair")):
+            with pytest.raises(BusyError, match="is writing here"):
+                call()
+        evaluate(copy, out=tmp_path / "elsewhere")
+    with only_writer(tmp_path / "elsewhere"), pytest.raises(BusyError, match="is writing here"):
+        evaluate(copy, out=tmp_path / "elsewhere")
+
+
+def test_results_do_not_replace_what_is_no_result(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "curves.png").mkdir(parents=True)
+    with pytest.raises(InTheWayError, match=r"curves.png: a folder lies where"):
+        evaluate(run, out=tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curves.png", ".lock"}
+
+
 def test_results_can_go_elsewhere(run: Path, tmp_path: Path) -> None:
     before = {path.name for path in run.iterdir()}
     evaluate(run, PROTOCOLS["pair"], out=tmp_path / "new" / "pair")
     assert {path.name for path in (tmp_path / "new" / "pair").iterdir()} == {
+        ".lock",
         "results.json", "queries.h5", "curves.csv", "curves.png", "health.png", "digests.json",
     }  # fmt: skip
     assert {path.name for path in run.iterdir()} == before

@@ -33,7 +33,6 @@ from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
-from ivr.pipeline.evaluation.select import EvaluateError
 from ivr.pipeline.extraction.extract import ExtractError, extract, plan
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
@@ -392,10 +391,11 @@ def test_figures_under_noise_say_so_and_do_not_replace_the_others(
 ) -> None:
     run = train_run(augmented, tmp_path / "run", RUN_CONFIG)
     codes = encode_run(run, out=tmp_path / "noisy.h5", change="noise=10")
-    with pytest.raises(EvaluateError, match="voices changed by noise=10; say where to write"):
-        evaluate(run, Protocol(), codes=codes)
+    found = evaluate(run, Protocol(), codes=codes)
+    assert found.folder.parent == run / "evaluations"
+    assert found.folder.name.startswith("divh-codes=noisy-")
     assert not (run / "results.json").exists()
-    noisy = evaluate(run, Protocol(), codes=codes, out=tmp_path / "noisy").results
+    noisy = found.results
     clear = evaluate(run, Protocol()).results
     assert "voices changed by noise=10" in results_table(noisy).splitlines()[0]
     assert "changed" not in results_table(clear)

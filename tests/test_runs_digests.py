@@ -109,6 +109,8 @@ def test_encoding_evaluating_and_resuming_again_keep_the_digests_true(
     assert verify(copy).whole
     evaluate(copy, replace(PROTOCOLS["divh"], voices="all"))
     assert verify(copy).whole
+    evaluate(copy)
+    assert verify(copy).whole
     resume_run(copy, features=features, device="cpu")
     assert verify(copy).whole
     assert json.loads((copy / DIGESTS).read_text()).keys() == read_digests(evaluated).keys()
@@ -139,16 +141,21 @@ def test_digests_of_other_files_stay(tmp_path: Path) -> None:
     assert read_digests(tmp_path) == {"a": digest}
 
 
-def test_an_interrupted_evaluation_leaves_no_digest_of_an_earlier_file(
+def test_an_interrupted_evaluation_leaves_the_earlier_results_whole(
     evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+
+    before = {path.name: path.read_bytes() for path in files(run)}
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ivr.pipeline.evaluation.report.draw_curves", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(run, "pair")
-    assert {"queries.h5", "results.json"}.isdisjoint(read_digests(run))
+        evaluate(run)
+    assert {path.name: path.read_bytes() for path in files(run)} == before
     assert verify(run).whole
+    monkeypatch.undo()
+    evaluate(run)
+    assert not (run / ".evaluation").exists()

@@ -38,7 +38,6 @@ from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
 from ivr.pipeline.runs.train import (
     describe_run,
-    remove_run,
     replace_run,
     resume_run,
     train_run,
@@ -280,6 +279,38 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_as_one_that_was_not(
     ).read_bytes()
 
 
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_optimiser_tensors_of_another_shape_or_type_are_refused_before_a_step_uses_them(
+    features: Path, tmp_path: Path, optimiser: str
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        stop_at(patch, "write_events", 1, lambda events, done: done.number)
+        train_run(features, run, replace(CONFIG, training=replace(TRAINING, optimiser=optimiser)))
+    path = run / "checkpoint.safetensors"
+    with safe_open(path, "pt") as file:
+        notes = file.metadata()
+    whole = load_file(path)
+    key = max((name for name in whole if name.startswith("optimiser.0.")), key=len)
+    for changed, words in (
+        ({key: whole[key].reshape(-1)[:1].clone()}, "its parameter needs"),
+        ({key: whole[key].double()}, "its parameter needs"),
+        ({key: None}, f"{key} is missing"),
+        ({"optimiser.99.step": torch.zeros(())}, "unknown tensor optimiser.99.step"),
+        ({"optimiser.x": torch.zeros(())}, "unknown tensor optimiser.x"),
+    ):
+        tensors = {name: t for name, t in (whole | changed).items() if t is not None}
+        if key in tensors or optimiser == "adamw":
+            save_file(tensors, path, notes)
+            with pytest.raises(RunError, match=f"checkpoint.safetensors: damaged.*{words}"):
+                resume_run(run, device="cpu")
+    save_file(whole, path, {**notes, "epoch": "soon"})
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors: damaged"):
+        resume_run(run, device="cpu")
+    save_file(whole, path, notes)
+    resume_run(run, device="cpu")
+
+
 def test_resuming_a_finished_run_changes_nothing(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     resume_run(copy, device="cpu")
@@ -346,21 +377,37 @@ def test_a_folder_that_is_no_run_is_never_removed(
     (folder / "deep" / "thesis.tex").write_text("years of work")
     for name, text in content.items():
         (folder / name).write_text(text)
-    for remove in (remove_run, lambda path: replace_run(features, path, CONFIG)):
-        with pytest.raises(RunError, match=r"not a run folder|not the config of a run"):
-            remove(folder)
+    with pytest.raises(RunError, match=r"not a run folder|not the config of a run"):
+        replace_run(features, folder, CONFIG)
     assert (folder / "deep" / "thesis.tex").read_text() == "years of work"
     assert {path.name for path in folder.iterdir()} == {"deep", *content}
 
 
-def test_a_link_in_a_run_is_removed_and_not_followed(run: Path, tmp_path: Path) -> None:
+def test_overwriting_removes_only_files_that_ivr_wrote_and_follows_no_link(
+    features: Path, run: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "kept.txt").write_text("kept")
-    (copy / "linked").symlink_to(tmp_path / "elsewhere")
-    remove_run(copy)
-    assert (tmp_path / "elsewhere" / "kept.txt").exists()
-    assert [path.name for path in copy.iterdir()] == [".lock"]
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (elsewhere, copy / "evaluations" / "pair", copy / "mine"):
+        folder.mkdir(parents=True)
+    for path in (
+        elsewhere / "results.json", copy / "notes.txt", copy / "mine" / "codes.h5",
+        copy / "evaluations" / "pair" / "notes.txt", copy / "tensorboard" / "notes.txt",
+    ):  # fmt: skip
+        path.write_text("mine")
+    for name in ("results.json", "queries.h5"):
+        (copy / "evaluations" / "pair" / name).write_text("{}")
+    (copy / "evaluations" / "linked").symlink_to(elsewhere)
+    (copy / "results.json").symlink_to(elsewhere / "results.json")
+    replace_run(features, copy, SHORT)
+    assert (elsewhere / "results.json").read_text() == "mine"
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*")} - {
+        str(path.relative_to(run)) for path in run.rglob("*")
+    }
+    assert {name for name in left if "tfevents" not in name} == {
+        "notes.txt", "mine", "mine/codes.h5", "evaluations", "evaluations/pair",
+        "evaluations/pair/notes.txt", "evaluations/linked", "tensorboard/notes.txt",
+    }  # fmt: skip
 
 
 def test_a_mistake_costs_the_old_run_nothing(features: Path, run: Path, tmp_path: Path) -> None:

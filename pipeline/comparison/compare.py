@@ -89,14 +89,15 @@ def compare(
         options: fields of :class:`CompareConfig`, which override ``config``.
 
     Raises:
-        RunError: a folder that holds another run than the one asked for.
         StoreError, ManifestError, DeviceError: see their modules.
         ValueError: a choice that is not possible (most of them an OptionError).
     """
     chosen = chosen_config(config, options)
     grid = _grid(Path(features), chosen)
     done = run_grid(Path(features), Path(out), grid, jobs=chosen.jobs, threads=chosen.threads)
-    rows = read_rows(Path(out), grid)
+    rows, unread = read_rows(Path(out), grid)
+    named = {outcome.name for outcome in done}
+    done += [Outcome(name, text) for name, text in unread.items() if name not in named]
     table, files = write_table(Path(features), Path(out), grid, rows, chosen)
     return ComparisonResult(
         table,
@@ -153,6 +154,8 @@ def run_grid(
 ) -> list[Outcome]:
     """Train and evaluate the runs of ``grid`` that are missing, and return their outcomes.
 
+    A folder that holds another run than the one asked for, or a damaged one, is a failure.
+
     Args:
         features: folder of the features.
         out: folder of the comparison.
@@ -162,15 +165,15 @@ def run_grid(
             which training amplifies.
 
     Raises:
-        RunError: a folder that holds another run than the one asked for.
         StoreError, ManifestError, DeviceError: see their modules.
     """
     choose_device(grid.device)
-    left = unfinished(checked_tasks(features, out, grid))
+    asked, refused = checked_tasks(features, out, grid)
+    done = [Outcome(name, str(error)) for name, error in refused.items()]
+    left = unfinished(asked)
     if not left:
-        return []
+        return done
     at_once = min(jobs or joblib.cpu_count(), len(left))
-    done = []
     with interrupted_by_signals(), closing(outcomes(features, left, at_once, threads)) as found:
         for outcome in progress(found, len(left), "runs"):
             done.append(outcome)

@@ -8,12 +8,12 @@ from typing import Any
 from ivr.errors import IvrError
 from ivr.hashing.methods import method_entry
 from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryMetrics, read_queries
-from ivr.pipeline.runs.run_folder import QUERIES, RESULTS, read_json
+from ivr.pipeline.runs.run_folder import EVALUATIONS, QUERIES, RESULTS, read_json
 
 from .generalisation import PLAIN_CHECK, Check
 from .grid import Grid, GridRow
 from .presets import CUTOFF_METRICS
-from .tasks import EVALUATIONS, is_evaluated, tasks
+from .tasks import is_evaluated, tasks
 
 
 class CompareError(IvrError):
@@ -54,25 +54,33 @@ class ComparisonRow:
     check: Check = PLAIN_CHECK
 
 
-def read_rows(out: Path, grid: Grid) -> list[ComparisonRow]:
+def read_rows(out: Path, grid: Grid) -> tuple[list[ComparisonRow], dict[str, str]]:
     """Return the evaluations of all finished runs of ``grid`` in ``out``, in the order of its rows.
 
-    Raises:
-        CompareError, RunError, StoreError: damaged results.
+    Returns:
+        The rows, without the runs whose results are damaged; and what is wrong with these, by name.
     """
     found: dict[tuple[GridRow, str], dict[int, Evaluation]] = {}
+    failures = {}
     for task in tasks(grid, out):
-        for plan in task.plans:
-            if is_evaluated(task.run, plan):
-                by_seed = found.setdefault((task.row, plan.folder), {})
-                by_seed[task.seed] = _read_evaluation(task.run / EVALUATIONS / plan.folder)
+        try:
+            read = {
+                plan.folder: _read_evaluation(task.run / EVALUATIONS / plan.folder)
+                for plan in task.plans
+                if is_evaluated(task.run, plan)
+            }
+        except IvrError as error:
+            failures[task.run.name] = str(error)
+            continue
+        for folder, evaluation in read.items():
+            found.setdefault((task.row, folder), {})[task.seed] = evaluation
     rows = []
     for row in grid.rows():
         own = method_entry(row.variant.method).build.distance
         for plan in grid.evaluation_plans(row, grid.seeds[0]):
             distance, evaluations = plan.protocol.distance, found.get((row, plan.folder), {})
             rows.append(ComparisonRow(row, distance or own, plan.by_sign, evaluations, plan.check))
-    return rows
+    return rows, failures
 
 
 def damaged(folder: Path) -> CompareError:

@@ -62,10 +62,12 @@ def planned_runs(features: Path, out: Path, grid: Grid, threads: int) -> list[Pl
     """Return the runs of ``grid`` in ``out``, with the time that each still takes.
 
     Raises:
-        RunError: a folder that holds another run than the one asked for.
+        IvrError: a folder that holds another run than the one asked for, or a damaged one.
         StoreError, ManifestError: see their modules.
     """
-    asked = checked_tasks(features, out, grid)
+    asked, refused = checked_tasks(features, out, grid)
+    for error in refused.values():
+        raise error
     histories: dict[GridRow, list[float]] = {}
     for task in asked:
         histories.setdefault(task.row, []).extend(epochs_done(task.run))

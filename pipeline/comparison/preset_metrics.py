@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
-from ivr.pipeline.runs.run_folder import HISTORY, RunError
+from ivr.pipeline.runs.run_folder import EVALUATIONS, HISTORY, RunError
 
 from .columns import Column
 from .comparison_table import metrics_of
@@ -15,7 +15,6 @@ from .evaluated_runs import ComparisonRow, damaged
 from .generalisation import NOTHING, PLAIN_CHECK
 from .presets import VALIDATION, Source
 from .query_time import query_milliseconds
-from .tasks import EVALUATIONS
 
 BySeed = dict[int, dict[str, float]]
 Metrics = Callable[[Path, ComparisonRow, Sequence[Column]], BySeed]

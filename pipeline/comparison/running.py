@@ -23,14 +23,14 @@ from ivr.errors import IvrError
 from ivr.features.atomic_files import appended
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.runs.encode import encode_run
-from ivr.pipeline.runs.run_folder import CODES, LOG, RESULTS, read_json
-from ivr.pipeline.runs.train import resume_run, train_run
+from ivr.pipeline.runs.run_folder import CODES, EVALUATIONS, LOG, RESULTS, read_json
+from ivr.pipeline.runs.train import finish_run
 from ivr.pipeline.runtime.lock import BusyError
 from ivr.pipeline.runtime.progress import logging_to, warn
 from ivr.pipeline.runtime.threads import torch_threads
 
 from .grid import EvaluationPlan
-from .tasks import EVALUATIONS, Task, is_evaluated, state
+from .tasks import Task, is_evaluated
 
 LAST_LINES = 5
 """Lines of the log of a failed run that are reported."""
@@ -233,11 +233,7 @@ def _last_lines(log: Path) -> tuple[str, ...]:
 
 def _trained_and_evaluated(features: Path, task: Task) -> tuple[float, float]:
     """Do what is left of ``task``; another process may have done a part of it by now."""
-    found = state(task)
-    if found == "new":
-        train_run(features, task.run, task.config)
-    elif found == "begun":
-        resume_run(task.run, features=features, device=task.config.device, expected=task.config)
+    finish_run(features, task.run, task.config)
     results = []
     for plan in task.plans:
         folder = task.run / EVALUATIONS / plan.folder

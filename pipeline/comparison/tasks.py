@@ -5,19 +5,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from ivr.errors import IvrError
 from ivr.features.store import open_table
 from ivr.pipeline.evaluation.evaluate import completed
 from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.extraction.feature_dataset import open_features
+from ivr.pipeline.runs.choices import manifest_digest
 from ivr.pipeline.runs.encode import KIND as CODES_KIND
 from ivr.pipeline.runs.encode import QUANTISATION
 from ivr.pipeline.runs.run_config import RunConfig
-from ivr.pipeline.runs.run_folder import CODES, CONFIG, RESULTS, read_config, read_json
-from ivr.pipeline.runs.train import check_runs
+from ivr.pipeline.runs.run_folder import CODES, CONFIG, EVALUATIONS, RESULTS, read_config, read_json
+from ivr.pipeline.runs.train import check_run
 
 from .grid import EvaluationPlan, Grid, GridRow
 
-RUNS, EVALUATIONS = "runs", "evaluations"
+RUNS = "runs"
 State = Literal["new", "begun", "trained", "finished"]
 
 
@@ -55,16 +57,25 @@ def tasks(grid: Grid, out: Path) -> list[Task]:
     ]
 
 
-def checked_tasks(features: Path, out: Path, grid: Grid) -> list[Task]:
-    """Return one task per run folder; a folder with another run is refused.
+def checked_tasks(features: Path, out: Path, grid: Grid) -> tuple[list[Task], dict[str, IvrError]]:
+    """Return one task per run folder, and by name the runs that are refused.
+
+    A folder is refused that holds another run than the one asked for, or a damaged one.
 
     Raises:
-        RunError: a folder that holds another run than the one asked for.
+        StoreError, ManifestError: features that cannot be used.
     """
-    asked = list({task.run: task for task in tasks(grid, out)}.values())
     data = open_features(features)
-    check_runs(data, {task.run: task.config for task in asked if state(task) != "new"})
-    return asked
+    digest = manifest_digest(data)
+    good, refused = list[Task](), dict[str, IvrError]()
+    for task in {task.run: task for task in tasks(grid, out)}.values():
+        try:
+            if state(task) != "new":
+                check_run(task.run, data, digest, task.config)
+            good.append(task)
+        except IvrError as error:
+            refused[task.run.name] = error
+    return good, refused
 
 
 def state(task: Task) -> State:

@@ -9,7 +9,7 @@ from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.runs.run_config import RunConfig
-from ivr.pipeline.runs.train import remove_run, train_run
+from ivr.pipeline.runs.train import replace_run
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import say
 
@@ -42,6 +42,5 @@ def run_demo(folder: str | Path, config: DemoConfig | None = None, **options: An
     say("extracting features: AlexNet with random weights (nothing is downloaded), and MFCC")
     extract(manifest, folder / "features", ExtractConfig(image=ENCODER))
     say("training DIVH, 64 bits, on all voices")
-    remove_run(folder / "run")
-    train_run(folder / "features", folder / "run", RunConfig(voices="all", training=TRAINING))
+    replace_run(folder / "features", folder / "run", RunConfig(voices="all", training=TRAINING))
     return repr(evaluate(folder / "run"))

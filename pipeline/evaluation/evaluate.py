@@ -18,13 +18,17 @@ from ivr.pipeline.runs.run_folder import (
     CODES,
     MODEL,
     RunError,
+    begun,
     load_model,
+    locked_run,
     read_config,
     run_method,
 )
 from ivr.pipeline.runs.stale_codes import require_current_codes
 from ivr.pipeline.runtime.config_options import with_options
+from ivr.pipeline.runtime.lock import only_writer
 
+from .evaluation_folder import evaluation_folder
 from .evaluation_result import EvaluationResult
 from .protocol import PROTOCOLS, Protocol
 from .report import Report, report, write_report
@@ -42,42 +46,59 @@ def evaluate(
 ) -> EvaluationResult:
     """Evaluate the codes of a run, write the results and return them.
 
-    Writes ``results.json``, ``queries.h5``, ``curves.csv``, ``curves.png`` and ``health.png``.
+    Writes ``results.json``, ``queries.h5``, ``curves.csv``, ``curves.png`` and ``health.png``. The
+    results of the default protocol go to ``run``; those of each other protocol, of other options
+    and of other codes go to a folder of their own in ``run/evaluations``.
 
     Args:
         run: a run folder.
         protocol: every choice, or the name of one of
             :data:`~ivr.pipeline.evaluation.protocol.PROTOCOLS`; ``divh`` if None.
         codes: a codes file, ``RUN/codes.h5`` by default.
-        out: folder to write to, ``run`` by default.
+        out: folder to write to in place of these.
         **options: single fields in place of those of the protocol, e.g. ``relevance="pair"``.
 
     Raises:
+        BusyError: another process writes into the folder.
         RunError: the run has no codes yet, or codes of features that were extracted anew since.
         StoreError: not a codes file.
         OptionError: the protocol has no such option, or refuses its value.
         EvaluateError: an unknown protocol, codes of another model, a distance that the method does
             not have, no queries, or nothing to search.
     """
-    run, folder = Path(run), Path(out or run)
+    run = Path(run)
+    chosen = with_options(_asked(protocol), options)
+    file = None if codes is None else Path(codes)
+    elsewhere = out is not None and not Path(out).resolve().is_relative_to(run.resolve())
+    if elsewhere:
+        found, folder = _evaluated(run, chosen, file), Path(out or run)
+        with only_writer(folder):
+            write_report(folder, found)
+        return EvaluationResult(folder, found.results)
+    read_config(begun(run))
+    with locked_run(run):
+        config = read_config(run)
+        presets = {name: completed(preset, config) for name, preset in PROTOCOLS.items()}
+        own = evaluation_folder(run, completed(chosen, config), presets, file)
+        found, folder = _evaluated(run, chosen, file), own if out is None else Path(out)
+        write_report(folder, found)
+    return EvaluationResult(folder, found.results)
+
+
+def _evaluated(run: Path, protocol: Protocol, codes: Path | None) -> Report:
+    """Return what the evaluation of ``codes``, by default those of ``run``, finds."""
     config = read_config(run)
-    path = Path(codes or run / CODES)
+    path = codes or run / CODES
     if not path.is_file():
         raise RunError(f"{path}: no codes; make them with ivr encode {run}")
-    asked = completed(with_options(_asked(protocol), options), config)
+    asked = completed(protocol, config)
     coded = read_codes(path)
     _require_fit(coded, path, run, config, asked)
     if path.resolve() == (run / CODES).resolve():
         require_current_codes(path, coded.config, run, config)
-    if coded.config.get("change") and out is None:
-        raise EvaluateError(
-            f"{path}: codes of voices changed by {coded.config['change']}; "
-            "say where to write the results with --out"
-        )
     found = evaluate_codes(coded, asked, _measure(run, config, asked))
     found.results.update(_provenance(config, path, coded))
-    write_report(folder, found)
-    return EvaluationResult(folder, found.results)
+    return found
 
 
 def evaluate_codes(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> Report:

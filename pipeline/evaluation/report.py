@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from ivr.features.atomic_files import HDF5, PNG, TEXT, require_replaceable
 from ivr.hashing.metrics import Scores, class_average_precision
 from ivr.pipeline.datasets.published import known_dataset
 from ivr.pipeline.runs.encode import CodedItems
-from ivr.pipeline.runs.run_folder import CURVES, QUERIES, RESULTS, write_json
+from ivr.pipeline.runs.run_folder import (
+    CURVES,
+    EVALUATION_FILES,
+    QUERIES,
+    RESULTS,
+    write_json,
+)
 from ivr.pipeline.runtime.digests import rewriting
+from ivr.pipeline.runtime.placed_together import finish, new_aside, place
 
 from .code_health import Health, code_health, direction_health, draw_health
 from .curves import Curves, draw_curves, write_curves
@@ -20,6 +28,9 @@ from .protocol_words import protocol_in_words
 from .report_tables import run_title
 from .score import DirectionScores, ModalityScores, Scored
 from .select import Selection
+
+ASIDE = ".evaluation"
+KINDS = {".json": TEXT, ".csv": TEXT, ".png": PNG, ".h5": HDF5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +99,27 @@ def report(
 
 
 def write_report(folder: Path, found: Report) -> None:
-    """Write the files of ``found`` into ``folder``; results.json last: it marks them complete."""
+    """Write the files of ``found`` into ``folder``, whose lock is held, in the place of older ones.
+
+    They are written aside first: the older ones stay together until all of the new ones are there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    title = run_title(found.results)
-    files = (QUERIES, CURVES, "curves.png", "health.png", RESULTS)
-    with rewriting(folder, files):
-        write_queries(folder / QUERIES, {"protocol": found.results["protocol"]}, found.queries)
-        write_curves(folder / CURVES, found.curves)
-        draw_curves(folder / "curves.png", found.curves, title)
-        draw_health(folder / "health.png", found.health, title)
-        write_json(folder / RESULTS, found.results)
+    finish(folder, ASIDE, _remove_results)
+    for name in EVALUATION_FILES:
+        require_replaceable(folder / name, KINDS[Path(name).suffix])
+    aside, title = new_aside(folder, ASIDE), run_title(found.results)
+    write_queries(aside / QUERIES, {"protocol": found.results["protocol"]}, found.queries)
+    write_curves(aside / CURVES, found.curves)
+    draw_curves(aside / "curves.png", found.curves, title)
+    draw_health(aside / "health.png", found.health, title)
+    write_json(aside / RESULTS, found.results)
+    with rewriting(folder, EVALUATION_FILES):
+        place(folder, ASIDE, _remove_results)
+
+
+def _remove_results(folder: Path) -> None:
+    for name in EVALUATION_FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _direction_results(

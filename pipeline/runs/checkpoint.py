@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from ivr.features.atomic_files import TEXT, appended, replaced
+from ivr.features.atomic_files import FileKind, appended, replaced
 from ivr.hashing.method import Method, TrainedMethod
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import Epoch, make_optimiser
@@ -18,7 +18,23 @@ from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.runtime.progress import say
 
 from .learning import Recorder, Start
-from .run_folder import CHECKPOINT, HISTORY, MODEL, load_weights, read_tensors, write_tensors
+from .run_folder import (
+    CHECKPOINT,
+    HISTORY,
+    MODEL,
+    RunError,
+    load_weights,
+    read_tensors,
+    write_tensors,
+)
+
+# What each optimiser keeps of every parameter that had a gradient.
+_KEPT = {
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.SGD: {"momentum_buffer"},
+}
+# A damaged history does not keep a run from going on.
+_LINES = FileKind("a history", lambda _: True)
 
 
 class FolderRecorder(Recorder):
@@ -74,11 +90,17 @@ class FolderRecorder(Recorder):
         load_weights(model, _under(tensors, "model."), self.run / CHECKPOINT)
         model.to(device)
         optimiser = make_optimiser(model, config)
-        _load_optimiser(optimiser, _under(tensors, "optimiser."))
-        done = int(notes["epoch"])
+        try:
+            _load_optimiser(optimiser, _under(tensors, "optimiser."))
+            done, best = int(notes["epoch"]), float(notes["best"])
+        except (KeyError, ValueError) as error:
+            raise RunError(
+                f"{self.run / CHECKPOINT}: damaged, cannot be continued from ({error}); "
+                "start the run anew with ivr train-hash --overwrite"
+            ) from error
         _cut_history(self.run / HISTORY, done)
         say(f"continuing after epoch {done} of {config.epochs}")
-        return Start(optimiser, done, float(notes["best"]))
+        return Start(optimiser, done, best)
 
 
 def write_history(path: Path, epoch: Epoch) -> None:
@@ -122,10 +144,33 @@ def write_events(events: SummaryWriter, epoch: Epoch) -> None:
 
 
 def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Load the state of ``optimiser`` once every tensor is what a step takes it for.
+
+    torch does not look: fused steps read and write beyond the end of a tensor that is too short.
+
+    Raises:
+        ValueError: a tensor is missing, unknown, or of another shape or type than the parameter.
+    """
+    kept = _KEPT[type(optimiser)]
+    parameters = [each for group in optimiser.param_groups for each in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
+        if not number.isdecimal() or int(number) >= len(parameters) or name not in kept:
+            raise ValueError(f"unknown tensor optimiser.{key}")
+        parameter = parameters[int(number)]
+        shape, dtype = (
+            (torch.Size(), torch.float32) if name == "step" else (parameter.shape, parameter.dtype)
+        )
+        if tensor.shape != shape or tensor.dtype != dtype:
+            raise ValueError(
+                f"optimiser.{key} is {tensor.dtype} {list(tensor.shape)}, "
+                f"its parameter needs {dtype} {list(shape)}"
+            )
         state.setdefault(int(number), {})[name] = tensor
+    for place, held in state.items():
+        if lacking := kept - set(held):
+            raise ValueError(f"optimiser.{place}.{min(lacking)} is missing")
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
 
@@ -141,5 +186,5 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _cut_history(path: Path, epochs: int) -> None:
     """Drop the lines that a killed run wrote after its last checkpoint."""
     lines = path.read_bytes().splitlines() if path.exists() else []
-    with replaced(path, TEXT) as file:
+    with replaced(path, _LINES) as file:
         file.write(b"".join(line + b"\n" for line in lines[:epochs]))

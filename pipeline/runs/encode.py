@@ -33,7 +33,16 @@ from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.progress import progress, warn
 from ivr.pipeline.runtime.results import Result
 
-from .run_folder import CODES, MODEL, RunError, load_model, read_config, read_splits
+from .run_folder import (
+    CODES,
+    MODEL,
+    RunError,
+    begun,
+    load_model,
+    locked_run,
+    read_config,
+    read_splits,
+)
 from .stale_codes import MANIFEST, manifest_sha256
 
 KIND = "codes"
@@ -142,16 +151,21 @@ def encode(
             recorded.
 
     Raises:
+        BusyError: another process writes into the run, where the codes are to go.
         RunError: no model, or features that the run cannot encode.
         ChangeError, StoreError, ManifestError: see their modules.
     """
-    path = encode_run(
-        Path(run),
-        features=None if features is None else Path(features),
-        out=None if out is None else Path(out),
-        device=device,
-        change=change,
-    )
+    run = Path(run)
+    read_config(begun(run))
+    in_the_run = out is None or Path(out).parent.resolve() == run.resolve()
+    with locked_run(run) if in_the_run else nullcontext():
+        path = encode_run(
+            run,
+            features=None if features is None else Path(features),
+            out=None if out is None else Path(out),
+            device=device,
+            change=change,
+        )
     codes = read_codes(path)
     counts = len(codes.images.names), len(codes.voices.names)
     return EncodeResult(path, *counts, 8 * codes.images.codes.shape[1])

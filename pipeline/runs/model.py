@@ -21,7 +21,7 @@ from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runtime.config_options import from_json, with_options
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import record_digests
-from ivr.pipeline.runtime.lock import only_writer
+from ivr.pipeline.runtime.placed_together import new_aside, place
 
 from .arrays import (
     Arrays,
@@ -41,14 +41,17 @@ from .run_folder import (
     CONFIG,
     HISTORY,
     MODEL,
+    REPLACEMENT,
     SPLITS,
     RunError,
     build_model,
     holds_something,
     load_model,
+    locked_run,
     read_config,
     read_json,
     read_tensors,
+    remove_own,
     write_json,
     write_tensors,
 )
@@ -172,20 +175,27 @@ class Model:
             RunError: the folder holds something already.
         """
         folder = Path(folder)
-        if holds_something(folder):
-            raise RunError(f"{folder}: exists already; give another folder")
-        with only_writer(folder):
-            write_json(folder / CONFIG, self.config)
-            write_json(folder / SPLITS, self.splits)
-            write_tensors(folder / MODEL, self.network.state_dict(), {"epoch": str(self.epoch)})
+        _require_none(folder)
+        with locked_run(folder):
+            _require_none(folder)
+            work = new_aside(folder, REPLACEMENT)
+            write_json(work / CONFIG, self.config)
+            write_json(work / SPLITS, self.splits)
+            write_tensors(work / MODEL, self.network.state_dict(), {"epoch": str(self.epoch)})
             for epoch in self.history:
-                write_history(folder / HISTORY, epoch)
-            record_digests(folder, (CONFIG, SPLITS, MODEL, HISTORY))
+                write_history(work / HISTORY, epoch)
+            record_digests(work, (CONFIG, SPLITS, MODEL, HISTORY))
+            place(folder, REPLACEMENT, remove_own)
         return folder
 
     def _codes(self, outputs: np.ndarray, *, packed: bool) -> np.ndarray:
         codes = sign(outputs[:, : self.bits])
         return pack(codes) if packed else codes
+
+
+def _require_none(folder: Path) -> None:
+    if holds_something(folder):
+        raise RunError(f"{folder}: exists already; give another folder")
 
 
 def load(run: str | Path, *, device: str = "auto") -> Model:

@@ -1,13 +1,17 @@
 """The run folder: what a training run chose, learnt and measured.
 
-``config.json`` (everything that was chosen, the seed, the versions), ``splits.json``,
+``config.json`` (everything that was chosen, the seed, the versions) is written last when a run
+begins: a folder with it holds a run, which can be continued, and a folder without it holds none.
+While a run replaces another one it is a run folder of its own, ``.replacement`` in the folder of
+the old one. Besides there are ``splits.json``,
 ``model.safetensors`` (best on validation), ``checkpoint.safetensors`` (to go on from),
 ``history.jsonl``, ``tensorboard/``, ``codes.h5``, ``results.json``, ``queries.h5``, curves
 and health.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -24,11 +28,25 @@ from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
 from ivr.pipeline.datasets.manifest import SPLITS as MANIFEST_SPLITS
 from ivr.pipeline.runtime.config_options import from_json
+from ivr.pipeline.runtime.digests import DIGESTS
+from ivr.pipeline.runtime.lock import only_writer
+from ivr.pipeline.runtime.placed_together import COMPLETE, MOVING, finish, remove_aside
 
 CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
 SPLITS, QUERIES, CURVES = "splits.json", "queries.h5", "curves.csv"
 LOG = "log.txt"  # messages of a run that ivr compare trains
+EVENTS, EVALUATIONS, REPLACEMENT = "tensorboard", "evaluations", ".replacement"
+EVALUATION_FILES = (QUERIES, CURVES, "curves.png", "health.png", RESULTS)
+OPTIONS = ("train-hash.yaml", "evaluate.yaml", "encode.yaml")
+# What a start that was killed leaves: it is no run yet.
+STARTED = (SPLITS,)
+OWN_FILES = (
+    *(CONFIG, SPLITS, MODEL, CHECKPOINT, HISTORY, CODES, DIGESTS),
+    *EVALUATION_FILES,
+    *OPTIONS,
+)
+"""Files that ``ivr`` writes into a run folder, and into the folders of its evaluations."""
 IN_CONFIG = {
     "method": str,
     "bits": int,
@@ -66,10 +84,67 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def holds_something(run: Path) -> bool:
-    """Return whether ``run`` holds more than a lock, a log, or what a killed writer left."""
+    """Return whether ``run`` holds more than a lock, a log, or what a killed start left."""
+    if (run / CONFIG).is_file():
+        return True
     return run.exists() and any(
-        not path.name.startswith(".") and path.name != LOG for path in run.iterdir()
+        not path.name.startswith(".") and path.name not in (LOG, *STARTED) for path in run.iterdir()
     )
+
+
+@contextmanager
+def locked_run(run: Path) -> Iterator[None]:
+    """Hold the run folder ``run``, and clear up in it what a killed call left.
+
+    A replacement that is complete takes the place of the old run; one that was not begun goes.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    with only_writer(run):
+        finish(run, REPLACEMENT, remove_own)
+        if not (run / REPLACEMENT / CONFIG).is_file():
+            remove_aside(run, REPLACEMENT)
+        yield
+
+
+def begun(run: Path) -> Path:
+    """Return the folder of the run that was begun last in ``run``: its replacement, or itself."""
+    for name in (REPLACEMENT, f"{REPLACEMENT}{COMPLETE}", f"{REPLACEMENT}{MOVING}"):
+        if (run / name / CONFIG).is_file():
+            return run / name
+    return run
+
+
+def remove_own(run: Path) -> None:
+    """Remove the files that ``ivr`` writes from the run folder ``run``; all others stay."""
+    for name in OWN_FILES:
+        _remove_file(run / name)
+    for path in _inside(run / EVENTS):
+        if path.name.startswith("events.out.tfevents."):
+            _remove_file(path)
+    for folder in _inside(run / EVALUATIONS):
+        if folder.is_dir() and not folder.is_symlink():
+            for name in OWN_FILES:
+                _remove_file(folder / name)
+            _remove_if_empty(folder)
+    for name in (EVENTS, EVALUATIONS):
+        _remove_if_empty(run / name)
+
+
+def _remove_file(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what ``folder`` holds; a link is not followed."""
+    return list(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
@@ -79,6 +154,11 @@ def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
         RunError: a name without a split, or with one that does not exist.
     """
     path = run / SPLITS
+    if not path.is_file():
+        raise RunError(
+            f"{path}: missing, the run cannot be used; start it anew with ivr train-hash "
+            "--overwrite, or give another --out"
+        )
     splits = read_json(path)
     for name in names:
         if name not in splits:

@@ -1,7 +1,6 @@
 """Stage: features to a run folder with a trained model, its history and its codes."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -19,7 +18,7 @@ from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_feature
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import forget_digests, record_digests
-from ivr.pipeline.runtime.lock import LOCK, only_writer
+from ivr.pipeline.runtime.placed_together import new_aside, place
 from ivr.pipeline.runtime.progress import say, warn
 from ivr.pipeline.runtime.results import Result
 
@@ -40,13 +39,17 @@ from .run_folder import (
     CONFIG,
     HISTORY,
     MODEL,
+    REPLACEMENT,
     SPLITS,
     RunError,
+    begun,
     build_model,
     holds_something,
+    locked_run,
     read_config,
     read_splits,
     read_tensors,
+    remove_own,
     write_json,
 )
 from .training_data import left_out_classes, training_and_validation
@@ -113,7 +116,7 @@ def train(
         config: what to train; the defaults of :class:`RunConfig` without it.
         resume: continue the run in ``out`` after its last checkpoint. With neither a config nor an
             option (``device`` apart) its own choices hold; otherwise they must be the same.
-        overwrite: remove the run in ``out`` first.
+        overwrite: replace the run in ``out``, which stays until the new one is complete.
         options: fields of :class:`RunConfig` that replace those of ``config``; ``seed`` is also the
             seed of the split, unless ``split`` is given.
 
@@ -123,7 +126,7 @@ def train(
     """
     features, out = Path(features), Path(out)
     if resume and overwrite:
-        raise RunError("resume continues a run and overwrite removes it; give one of them")
+        raise RunError("resume continues a run and overwrite replaces it; give one of them")
     given = config is not None or bool(set(options) - {"device"})
     config = with_run_options(config, options)
     if resume:
@@ -143,26 +146,59 @@ def train_run(features: Path, run: Path, config: RunConfig) -> Path:
         RunError: ``run`` holds something already.
         StoreError, ManifestError, TrainingError, OptionError: see their modules.
     """
-    if holds_something(run):
-        raise RunError(
-            f"{run}: exists already; continue it with --resume, start anew with --overwrite, "
-            "or give another --out"
-        )
-    return _new_run(run, prepared(features, config))
+    _require_none(run)
+    ready = prepared(features, config)
+    with locked_run(run):
+        _require_none(run)
+        _begin(run, ready)
+        _learn(run, ready)
+    return run
 
 
 def replace_run(features: Path, run: Path, config: RunConfig) -> Path:
-    """Train as :func:`train_run` in place of the run folder ``run``.
+    """Train as :func:`train_run` in place of the run in the folder ``run``, if it holds one.
 
-    What can be refused without training is refused before the old run is removed.
+    The old run stays until the new one is complete; then only files that ``ivr`` wrote are removed.
+    A replacement that was stopped is continued by :func:`resume_run`, and begun anew by this.
 
     Raises:
         RunError: ``run`` holds something, but not a run.
         StoreError, ManifestError, TrainingError, DeviceError: see their modules.
     """
+    if holds_something(run):
+        read_config(begun(run))
     ready = prepared(features, config)
-    remove_run(run)
-    return _new_run(run, ready)
+    with locked_run(run):
+        if not holds_something(run):
+            _begin(run, ready)
+            _learn(run, ready)
+            return run
+        read_config(run)
+        work = new_aside(run, REPLACEMENT)
+        _begin(work, ready)
+        _learn(work, ready)
+        place(run, REPLACEMENT, remove_own)
+    return run
+
+
+def finish_run(features: Path, run: Path, config: RunConfig) -> Path:
+    """Train ``run`` if it is new, or continue it if it is not finished.
+
+    Raises:
+        RunError: a folder that holds something else than the run of ``config``.
+        StoreError, ManifestError, TrainingError, DeviceError: see their modules.
+    """
+    with locked_run(run):
+        if (run / CONFIG).is_file() and (run / CODES).is_file():
+            return run
+        if (run / CONFIG).is_file():
+            _learn(run, _continued(run, open_features(features), config.device, config))
+        else:
+            _require_none(run)
+            ready = prepared(features, config)
+            _begin(run, ready)
+            _learn(run, ready)
+    return run
 
 
 def resume_run(
@@ -183,15 +219,16 @@ def resume_run(
     Raises:
         RunError: not a run folder, other features than it began with, or other choices.
     """
-    chosen = read_config(run)
-    data = open_features(features or Path(chosen["features"]["folder"]))
-    require_same_features(run, chosen, data, manifest_digest(data))
-    if expected is not None:
-        require_same_choices(run, chosen, recorded_choices(data, expected))
-    with only_writer(run):
-        splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
-        pairs = training_and_validation(data, splits, chosen)
-        _learn(run, Prepared(data, splits, chosen, pairs, choose_device(device)))
+    read_config(begun(run))
+    with locked_run(run):
+        work = begun(run)
+        if work != run:
+            say(f"continuing the run that replaces the one in {run}")
+        folder = features or Path(read_config(work)["features"]["folder"])
+        ready = _continued(work, open_features(folder), device, expected)
+        _learn(work, ready)
+        if work != run:
+            place(run, REPLACEMENT, remove_own)
     return run
 
 
@@ -206,33 +243,21 @@ def describe_run(features: Path, config: RunConfig) -> str:
     return json.dumps(chosen, indent=2)
 
 
-def check_runs(data: FeatureDataset, wanted: Mapping[Path, RunConfig]) -> None:
-    """Refuse run folders that were begun with other features or choices; read only their configs.
+def check_run(run: Path, data: FeatureDataset, digest: str, config: RunConfig) -> None:
+    """Refuse a run folder that was begun with other features or choices; read only its config.
+
+    Args:
+        run: a run folder.
+        data: the features.
+        digest: their :func:`manifest_digest`.
+        config: the choices.
 
     Raises:
         RunError: not a run folder, other features, or other choices.
     """
-    digest = manifest_digest(data)
-    for run, config in wanted.items():
-        chosen = read_config(run)
-        require_same_features(run, chosen, data, digest)
-        require_same_choices(run, chosen, recorded_choices(data, config))
-
-
-def remove_run(run: Path) -> None:
-    """Remove the run folder ``run``; refuse a folder that is not one.
-
-    Raises:
-        RunError: the folder holds something, but not a run.
-    """
-    if holds_something(run):
-        read_config(run)
-        with only_writer(run):
-            for path in run.iterdir():
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                elif path.name != LOCK:
-                    path.unlink()
+    chosen = read_config(run)
+    require_same_features(run, chosen, data, digest)
+    require_same_choices(run, chosen, recorded_choices(data, config))
 
 
 def train_result(run: Path) -> TrainResult:
@@ -271,12 +296,45 @@ def prepared(features: Path, config: RunConfig) -> Prepared:
     return Prepared(data, splits, chosen, pairs, choose_device(config.device))
 
 
-def _new_run(run: Path, ready: Prepared) -> Path:
-    with only_writer(run):
-        write_json(run / CONFIG, ready.chosen)
-        write_json(run / SPLITS, dict(sorted(ready.splits.items())))
-        _learn(run, ready)
-    return run
+def _require_none(run: Path) -> None:
+    """Refuse a folder that holds a run, or something else.
+
+    Raises:
+        RunError: it does.
+    """
+    if (begun(run) / CONFIG).is_file():
+        raise RunError(
+            f"{run}: exists already; continue it with --resume, start anew with --overwrite, "
+            "or give another --out"
+        )
+    if holds_something(run):
+        raise RunError(
+            f"{run}: exists already and holds no run (it has no {CONFIG}); give another --out, "
+            "or remove what it holds"
+        )
+
+
+def _begin(work: Path, ready: Prepared) -> None:
+    """Write what a run begins with; the config comes last, since it makes the folder a run."""
+    write_json(work / SPLITS, dict(sorted(ready.splits.items())))
+    write_json(work / CONFIG, ready.chosen)
+
+
+def _continued(
+    run: Path, data: FeatureDataset, device: str, expected: RunConfig | None
+) -> Prepared:
+    """Return the inputs with which ``run`` is continued.
+
+    Raises:
+        RunError: other features than it began with, or other choices than ``expected``.
+    """
+    chosen = read_config(run)
+    require_same_features(run, chosen, data, manifest_digest(data))
+    if expected is not None:
+        require_same_choices(run, chosen, recorded_choices(data, expected))
+    splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
+    pairs = training_and_validation(data, splits, chosen)
+    return Prepared(data, splits, chosen, pairs, choose_device(device))
 
 
 def _learn(run: Path, ready: Prepared) -> None:

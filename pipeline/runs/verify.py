@@ -86,7 +86,7 @@ def verify(folder: str | Path) -> VerifyResult:
 
 def _verified(folder: Path) -> Iterator[VerifiedFile]:
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.endswith(SKIPPED)]
+        folders[:] = [n for n in folders if not n.endswith(SKIPPED) and not n.startswith(".")]
         yield from _of_folder(Path(place), [name for name in names if not name.startswith(".")])
 
 
