@@ -458,14 +458,10 @@ def test_voice_longer_than_a_block_is_read_whole(
 def test_kind_of_voice_is_told_by_content(tmp_path: Path) -> None:
     assert len(read_voice(pcm_wave(tmp_path / "voice.raw", bytes(200), 2))[0]) == 100
     (tmp_path / "voice.wav").write_bytes(encoded(TONE, "AIFF", "PCM_16"))
-    with pytest.raises(MediaError, match=r"^not a WAV, FLAC or Ogg file$"):
+    assert len(read_voice(tmp_path / "voice.wav")[0]) == len(TONE)
+    (tmp_path / "voice.wav").write_bytes(b"no sound at all")
+    with pytest.raises(MediaError, match=r"^not a WAV, FLAC, Ogg, MP3"):
         read_voice(tmp_path / "voice.wav")
-
-
-def test_compressed_wave_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "voice").write_bytes(encoded(TONE, "WAV", "ALAW"))
-    with pytest.raises(MediaError, match=r"^WAV of ALAW; convert it to 16-bit PCM$"):
-        read_voice(tmp_path / "voice")
 
 
 def test_voice_without_samples_is_refused(tmp_path: Path) -> None:
@@ -550,12 +546,6 @@ def flac_claiming(total: int) -> bytes:
     data[21] = data[21] & 0xF0 | total >> 32
     data[22:26] = struct.pack(">I", total & 0xFFFF_FFFF)
     return bytes(data)
-
-
-def test_flac_that_does_not_say_its_length_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "voice").write_bytes(flac_claiming(0))
-    with pytest.raises(MediaError, match=r"^does not say how long it is; write it to a file"):
-        read_voice(tmp_path / "voice")
 
 
 def test_flac_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None:

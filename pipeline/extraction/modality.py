@@ -28,6 +28,7 @@ LIBRARIES = (
     "numpy",
     "scipy",
     "soundfile",
+    "av",
     "soxr",
     "pillow",
     "rasterio",
