@@ -202,7 +202,7 @@ def test_a_voice_that_cannot_be_read_is_named_once_and_one_that_cannot_be_change
     (voices,) = extract(manifest, tmp_path / "out", config)
     assert voices.skipped == ("1.wav", "2.wav//noise=10", "3.wav//speed=2")
     said = [line for line in caplog.messages if line.startswith("skipped")]
-    assert said[0] == "skipped 1.wav: not a WAV, FLAC or Ogg file"
+    assert said[0].startswith("skipped 1.wav: not a WAV, FLAC, Ogg, MP3")
     assert said[1].startswith("skipped 2.wav//noise=10: is silent")
     assert said[2].startswith("skipped 3.wav//speed=2: lasts 0.02")
     assert len(said) == 3

@@ -247,7 +247,7 @@ def short_voice(path: Path) -> None:
         ("a.png", cut_image, "damaged, cut short, or a kind of PNG that is not supported"),
         ("a.png", link_out, "through a link; copy the file in"),
         ("a.wav", empty, "empty file"),
-        ("a.wav", words, "not a WAV, FLAC or Ogg file"),
+        ("a.wav", words, "not a WAV, FLAC, Ogg, MP3, M4A, AIFF, AMR or WebM file"),
         ("a.wav", absent, "no such file"),
         ("a.wav", no_samples, "holds no samples"),
         ("a.wav", nan_samples, "holds NaN or infinite samples"),
