@@ -3,6 +3,7 @@
 # make docs    builds the documentation site strictly into build/site
 # make tutorial executes the notebook docs/tutorial.ipynb and stores its outputs; draws the picture of the README
 # make bench   prints the ratios of docs/benchmarks.md
+# make gpu     checks a GPU against the CPU and measures it; says so where there is no GPU
 # make fuzz    damages every kind of file at 200 places for every command (minutes)
 # make torture kills an extraction 300 times and looks at what it left (minutes)
 # make figures FEATURES=features RUNS=runs   measures the tables of docs/results.md (half a day on two cores)
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TYPING := build/typing/ivr
 
-.PHONY: demo test docs tutorial lint types wheel unit bench fuzz torture figures clean
+.PHONY: demo test docs tutorial lint types wheel unit bench gpu fuzz torture figures clean
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ivr needs Python 3.11 or newer; say make PYTHON=python3.12")'
@@ -70,6 +71,11 @@ bench: demo
 	$(BIN)/python benchmarks/extraction_memory.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/waiting_threads.py
+
+gpu: $(STAMP)
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
+	then $(BIN)/ivr doctor --device cuda --speed --out build/gpu; \
+	else $(BIN)/ivr doctor --device cpu; echo 'No CUDA device here: nothing was checked or measured on a GPU.'; fi
 
 fuzz: $(STAMP)
 	IVR_FUZZ_OFFSETS=200 $(BIN)/python -m pytest tests/test_fuzz.py --durations=10

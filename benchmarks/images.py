@@ -30,13 +30,11 @@ from ivr.features.image import load_encoder
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import read_image
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.doctor.rates import PEAKS, operations
 from ivr.pipeline.extraction import modality
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.runtime.device import choose_device
-
-# Dense bfloat16 operations per second without sparsity, from the makers' data sheets.
-PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}
 
 
 def classic(path: Path, size: int) -> torch.Tensor:
@@ -51,16 +49,6 @@ def classic(path: Path, size: int) -> torch.Tensor:
     with Image.open(path) as image:
         tensor: torch.Tensor = chain(image.convert("RGB"))
     return tensor
-
-
-def operations(batches: ImageBatches) -> float:
-    """Return the floating point operations of one image, counted by torch."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    image = torch.zeros((1, 3, batches.encoder.size, batches.encoder.size), dtype=torch.uint8)
-    with FlopCounterMode(display=False) as counter:
-        batches.encoder(image.to(batches.device))
-    return float(counter.get_total_flops())
 
 
 def main() -> None:
@@ -121,7 +109,7 @@ def main() -> None:
     )
     peak = next((value for key, value in PEAKS.items() if key in name), None)
     if peak:
-        share = operations(batches) * np.median([rate for rate, _ in rates]) / peak
+        share = operations(encoder, device) * np.median([rate for rate, _ in rates]) / peak
         print(f"bare network: {100 * share:.1f} % of the bfloat16 peak")
     some = paths[: min(100, len(paths))]
     torch.set_num_threads(1)

@@ -35,6 +35,7 @@ GROUPS = {
     },
     "Other": {
         "verify": "Compare files with their checksums.",
+        "doctor": "Check the arithmetic of this machine, and measure how fast it is.",
         "demo": "Draw, speak, extract, train and evaluate a small set.",
     },
 }

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.prepare import prepare
     from ivr.pipeline.datasets.prepare_config import PrepareConfig
     from ivr.pipeline.datasets.splits import SplitConfig
+    from ivr.pipeline.doctor.doctor import doctor
+    from ivr.pipeline.doctor.doctor_config import DoctorConfig
     from ivr.pipeline.evaluation.evaluate import evaluate
     from ivr.pipeline.evaluation.probe import probe
     from ivr.pipeline.evaluation.probe_config import ProbeConfig
@@ -44,6 +46,7 @@ __version__ = version("image-voice-hashing")
 __all__ = [
     "CheckConfig",
     "CompareConfig",
+    "DoctorConfig",
     "ExtractConfig",
     "ImageConfig",
     "IvrError",
@@ -59,6 +62,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "doctor",
     "encode",
     "evaluate",
     "extract",
@@ -79,6 +83,7 @@ __all__ = [
 _PLACES = {
     "CheckConfig": "ivr.pipeline.datasets.check_config:CheckConfig",
     "CompareConfig": "ivr.pipeline.comparison.compare_config:CompareConfig",
+    "DoctorConfig": "ivr.pipeline.doctor.doctor_config:DoctorConfig",
     "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
     "ImageConfig": "ivr.features.image_config:ImageConfig",
     "Model": "ivr.pipeline.runs.model:Model",
@@ -92,6 +97,7 @@ _PLACES = {
     "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
     "check": "ivr.pipeline.datasets.audit:check",
     "compare": "ivr.pipeline.comparison.compare:compare",
+    "doctor": "ivr.pipeline.doctor.doctor:doctor",
     "encode": "ivr.pipeline.runs.encode:encode",
     "evaluate": "ivr.pipeline.evaluation.evaluate:evaluate",
     "extract": "ivr.pipeline.extraction.extract:extract",

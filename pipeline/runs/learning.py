@@ -11,7 +11,7 @@ from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import Epoch, fit, make_optimiser, train
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.runtime.memory import room
-from ivr.pipeline.runtime.progress import say, warn
+from ivr.pipeline.runtime.progress import reported, say, warn
 
 
 class Start(NamedTuple):
@@ -115,7 +115,7 @@ def learn(
     if not training.pooled:
         warn("the voices do not fit into memory: they are read from the file in every epoch")
     epochs = train(model, optimiser, training, validation, config, seed=seed, start=done)
-    for epoch in epochs:
+    for epoch in reported(epochs, (config.epochs or 0) - done, "epochs"):
         if epoch.score is not None and epoch.score >= best:
             best = epoch.score
             recorder.keep(model, epoch)

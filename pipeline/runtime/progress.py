@@ -56,15 +56,12 @@ def progress(values: Iterable[Value], total: int, what: str) -> Generator[Value,
         total: how many there will be.
         what: the unit, in the plural, e.g. ``"images"``.
     """
-    report = _CALLBACK.get() or (lambda what, done, total: None)
+    values = reported(values, total, what)
     if _bars():
         values = tqdm(values, total=total, unit=f" {what}", desc=what, dynamic_ncols=True)
     began = last = time.monotonic()
-    done = 0
-    report(what, done, total)
     for done, value in enumerate(values, 1):
         yield value
-        report(what, done, total)
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             last = now
@@ -74,6 +71,15 @@ def progress(values: Iterable[Value], total: int, what: str) -> Generator[Value,
     if total:
         took = clock(time.monotonic() - began)
         _log(logging.INFO, f"{what}: {done} of {total} in {took}", True)
+
+
+def reported(values: Iterable[Value], total: int, what: str) -> Generator[Value, None, None]:
+    """Yield ``values`` and report to the callback alone how many are done, see :func:`progress`."""
+    report = _CALLBACK.get() or (lambda what, done, total: None)
+    report(what, 0, total)
+    for done, value in enumerate(values, 1):
+        yield value
+        report(what, done, total)
 
 
 @contextmanager

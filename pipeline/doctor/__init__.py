@@ -1,0 +1,1 @@
+"""Checks that this machine computes what other machines compute, and measures how fast it is."""
