@@ -26,7 +26,8 @@ MODULES = product_modules()
 ORDER = (
     ("cli",),
     ("ivr",),
-    ("pipeline.comparison", "pipeline.demo"),
+    ("pipeline.comparison", "pipeline.doctor"),
+    ("pipeline.demo",),
     ("pipeline.evaluation",),
     ("pipeline.runs",),
     ("pipeline.extraction",),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image import load_encoder
@@ -217,7 +218,7 @@ def out_of_memory_check(device: torch.device) -> MachineCheck:
     return replace(check, text=f"run as batches of {batches.most}; {check.text}")
 
 
-class _StoppedError(Exception):
+class _StoppedError(IvrError):
     """Training was interrupted on purpose."""
 
 

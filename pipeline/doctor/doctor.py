@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ivr.features.atomic_files import replaced
+from ivr.features.atomic_files import replaced_text
 from ivr.features.encoders import require_encoder
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.device import choose_device
@@ -66,5 +66,5 @@ def _write(folder: Path, result: DoctorResult) -> None:
         "doctor.md": result.markdown(),
     }
     for name, text in texts.items():
-        with replaced(folder / name) as partial:
-            partial.write_text(text, encoding="utf-8")
+        with replaced_text(folder / name) as file:
+            file.write(text)

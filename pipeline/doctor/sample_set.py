@@ -6,6 +6,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from ivr.features.atomic_files import JPEG, WAV, replaced
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.demo.scenes import SCENES, draw_scene
 
@@ -26,8 +27,11 @@ def write_sample_set(folder: Path, seed: int = 0) -> Path:
         for index in range(IMAGES_PER_CLASS):
             rng = np.random.default_rng([seed, number, index])
             image, voice = f"{label}/{index}.jpg", f"{label}/{index}.wav"
-            Image.fromarray(draw_scene(label, rng)).save(folder / image, quality=92)
-            soundfile.write(folder / voice, sound(number, rng), SAMPLE_RATE, subtype="PCM_16")
+            with replaced(folder / image, JPEG) as file:
+                Image.fromarray(draw_scene(label, rng)).save(file, "JPEG", quality=92)
+            with replaced(folder / voice, WAV) as file:
+                samples = sound(number, rng)
+                soundfile.write(file, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
             rows.append(ManifestRow(image, voice, label))
     write_manifest(folder / "manifest.csv", Manifest(tuple(rows)))
     return folder / "manifest.csv"
