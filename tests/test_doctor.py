@@ -18,6 +18,7 @@ from ivr.pipeline.doctor.device_checks import (
     Workplace,
     bits_check,
     code_checks,
+    interrupted,
     resumed_extraction,
     resumed_training,
     same_models,
@@ -156,6 +157,11 @@ def test_a_training_that_is_never_interrupted_is_a_fault(
     monkeypatch.setattr(device_checks, "STOP_AFTER_EPOCHS", 10_000)
     found = resumed_training(place, place.folder / "first")
     assert (found.outcome, found.text) == ("failed", "was not interrupted after epoch 10000")
+
+
+def test_an_interruption_by_the_user_ends_the_checks() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupted(lambda *_: None):
+        raise KeyboardInterrupt
 
 
 def test_the_epochs_of_a_training_are_reported_to_a_callback(place: Workplace) -> None:

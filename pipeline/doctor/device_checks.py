@@ -1,13 +1,13 @@
 """Checks of a device against the CPU: the whole main job on a small set, on both."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image import load_encoder
@@ -22,7 +22,7 @@ from ivr.pipeline.runs.encode import encode_run, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import CODES, MODEL, read_tensors
 from ivr.pipeline.runs.train import resume_run, train_run
-from ivr.pipeline.runtime.progress import reporting
+from ivr.pipeline.runtime.progress import Callback, reporting
 
 from .doctor_result import MachineCheck
 from .references import MFCC_LIMIT, difference_check
@@ -37,6 +37,7 @@ MAP_LIMIT = 0.5
 EPOCHS = 4
 STOP_AFTER_EPOCHS = 2
 STOP_AFTER_IMAGES = 19
+ON_PURPOSE = "interrupted by ivr doctor"
 ENCODER = ImageConfig("alexnet", "random")
 
 
@@ -111,14 +112,13 @@ def resumed_extraction(place: Workplace) -> MachineCheck:
     """Interrupt an extraction, continue it, and compare with one that was not interrupted."""
     name, device = "extraction, interrupted and continued", str(place.device)
     whole = place.features("whole", device)
-    try:
-        with reporting(_stop_extraction):
-            place.features("resumed", device)
-    except _StoppedError:
-        resumed = place.features("resumed", device)
-        pairs = ((_images(resumed), _images(whole)), (_voices(resumed), _voices(whole)))
-        return same_vectors(name, pairs)
-    return MachineCheck(name, "failed", f"was not interrupted after {STOP_AFTER_IMAGES} images")
+    with interrupted(_stop_extraction):
+        place.features("resumed", device)
+        text = f"was not interrupted after {STOP_AFTER_IMAGES} images"
+        return MachineCheck(name, "failed", text)
+    resumed = place.features("resumed", device)
+    pairs = ((_images(resumed), _images(whole)), (_voices(resumed), _voices(whole)))
+    return same_vectors(name, pairs)
 
 
 def _repeated(place: Workplace, first: Path) -> MachineCheck:
@@ -130,13 +130,12 @@ def resumed_training(place: Workplace, first: Path) -> MachineCheck:
     """Interrupt a training, continue it, and compare with the run ``first``, which was not."""
     name = "training, interrupted and continued"
     run = place.folder / "third"
-    try:
-        with reporting(_stop_training):
-            place.run("third", str(place.device))
-    except _StoppedError:
-        resume_run(run, device=str(place.device))
-        return same_models(name, first, run, place.device)
-    return MachineCheck(name, "failed", f"was not interrupted after epoch {STOP_AFTER_EPOCHS}")
+    with interrupted(_stop_training):
+        place.run("third", str(place.device))
+        text = f"was not interrupted after epoch {STOP_AFTER_EPOCHS}"
+        return MachineCheck(name, "failed", text)
+    resume_run(run, device=str(place.device))
+    return same_models(name, first, run, place.device)
 
 
 def same_models(name: str, one: Path, other: Path, device: torch.device) -> MachineCheck:
@@ -218,15 +217,22 @@ def out_of_memory_check(device: torch.device) -> MachineCheck:
     return replace(check, text=f"run as batches of {batches.most}; {check.text}")
 
 
-class _StoppedError(IvrError):
-    """Training was interrupted on purpose."""
+@contextmanager
+def interrupted(callback: Callback) -> Iterator[None]:
+    """Let ``callback`` interrupt the work of the block; an interruption by the user goes on."""
+    try:
+        with reporting(callback):
+            yield
+    except KeyboardInterrupt as interruption:
+        if interruption.args != (ON_PURPOSE,):
+            raise
 
 
 def _stop_training(what: str, done: int, _: int) -> None:
     if what == "epochs" and done == STOP_AFTER_EPOCHS:
-        raise _StoppedError
+        raise KeyboardInterrupt(ON_PURPOSE)
 
 
 def _stop_extraction(what: str, done: int, _: int) -> None:
     if what == "images" and done == STOP_AFTER_IMAGES:
-        raise _StoppedError
+        raise KeyboardInterrupt(ON_PURPOSE)
