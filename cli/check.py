@@ -10,7 +10,7 @@ from ivr.pipeline.datasets.check_config import CheckConfig
 
 from .command import command
 from .errors import SKIPPED
-from .options import Shown, config_options
+from .options import CommaList, Shown, config_options
 from .paths import EXISTING_FOLDER, FILE
 
 
@@ -31,7 +31,19 @@ from .paths import EXISTING_FOLDER, FILE
     type=EXISTING_FOLDER,
     help="Folder that voice names are relative to  [default: --root].",
 )
-@config_options(CheckConfig, {"jobs": Shown(default="one per core")})
+@config_options(
+    CheckConfig,
+    {
+        "bands": Shown(metavar="R,G,B", type=CommaList()),
+        "stretch": Shown(metavar="HOW"),
+        "jobs": Shown(default="one per core"),
+        "voice": Shown(
+            ("--voice-option",),
+            "MFCC setting such as frames=600, as for ivr extract, repeatable.",
+            settings=True,
+        ),
+    },
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything found as JSON.")
 @click.option("--strict", is_flag=True, help="Exit with status 3 for warnings as for problems.")
 @click.pass_context
@@ -47,9 +59,11 @@ def check(
 ) -> None:
     """Audit a manifest and its files: what is broken, what leaks, what chance would give.
 
-    Every image and voice is opened. The audit names files that are missing, unreadable, silent or
-    copies of another; labels that differ in spelling only; and images, groups, names and captions
-    on two sides of the split that training uses, which is printed.
+    Every image and voice is read as extract reads it: a file that check passes is not skipped. The
+    audit names files that are missing, unreadable, blank, silent, cut or copies of another; several
+    spellings of one name; captions and classes that cannot be told apart or are never trained; and
+    images (also those that only look the same), groups, names and captions on two sides of the
+    split that training uses, which is printed.
 
     \b
     Exit status:

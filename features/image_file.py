@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .image_bands import PixelConfig
 from .jpeg_file import read_jpeg
@@ -118,6 +118,8 @@ def _png(data: bytes, pixels: PixelConfig) -> np.ndarray:
         raise MediaError(f"more than {MAX_PIXELS} pixels; cut it into tiles") from error
     except MediaError:
         raise
+    except UnidentifiedImageError as error:  # its message has an address in memory
+        raise damaged_png("its header") from error
     except _PIL_ERRORS as error:
         raise damaged_png(str(error) or type(error).__name__) from error
 

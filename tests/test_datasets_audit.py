@@ -524,4 +524,115 @@ def test_the_words_give_counts_classes_and_durations(tmp_path: Path) -> None:
         "0 longer than the 5 s that extract keeps",
         "audited split: column split of the manifest; images: train 2, test 1",
     ]
-    assert words[-1] == "0 problems, 2 warnings"
+    assert words[-1] == "0 problems, 3 warnings"
+
+
+def scene(seed: int, side: int = 64) -> Image.Image:
+    """A smooth picture that no other seed resembles."""
+    cells = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(cells).resize((side, side), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("change", ["quality", "size", "brightness", "format"])
+def test_an_image_that_only_looks_like_one_on_the_other_side_is_a_warning(
+    tmp_path: Path, change: str
+) -> None:
+    picture = scene(1)
+    picture.save(tmp_path / "pond-train.png")
+    changed = {
+        "quality": lambda path: picture.save(path, "JPEG", quality=60),
+        "size": lambda path: picture.resize((40, 40)).save(path, "PNG"),
+        "brightness": lambda path: picture.point(lambda value: value * 0.8).save(path, "PNG"),
+        "format": lambda path: picture.save(path, "TIFF"),
+    }
+    changed[change](tmp_path / "pond-test.png")
+    found = audit(tmp_path, split_rows())
+    assert of_kind(found, "nearly the same image on two sides") == [
+        "pond-test.png (test) = pond-train.png (train) (look the same)"
+    ]
+    assert found.problems() == ()
+
+
+def test_other_images_and_images_of_one_side_do_not_look_the_same(tmp_path: Path) -> None:
+    rows = split_rows()
+    for number, row in enumerate(rows):
+        scene(number).save(tmp_path / row.image)
+    rows.append(ManifestRow("again.png", "", "pond", "train"))
+    scene(0).resize((50, 50)).save(tmp_path / "again.png")  # as pond-train.png
+    assert of_kind(audit(tmp_path, rows), "nearly the same image on two sides") == []
+
+
+@pytest.mark.parametrize("noise", [0, 1])
+def test_an_image_of_one_colour_is_a_problem(tmp_path: Path, noise: int) -> None:
+    pixels = np.full((32, 32, 3), 7, np.uint8)
+    pixels[::2] += np.uint8(noise)
+    Image.fromarray(pixels).save(tmp_path / "pond0.png")
+    found = audit(tmp_path, two_classes())
+    assert [text.split(" (")[0] for text in of_kind(found, "blank")] == ["pond0.png: one colour"]
+    assert len(found.problems()) == 1
+
+
+def test_an_image_with_anything_on_it_is_not_blank(tmp_path: Path) -> None:
+    pixels = np.full((32, 32, 3), 7, np.uint8)
+    pixels[:8, :8, 0] = 20
+    Image.fromarray(pixels).save(tmp_path / "pond0.png")
+    assert of_kind(audit(tmp_path, two_classes()), "blank") == []
+
+
+def test_a_caption_of_several_classes_is_a_warning(tmp_path: Path) -> None:
+    rows = [
+        replace(row, caption=("Blue water.", "blue WATER", "trees")[number % 3])
+        for number, row in enumerate(two_classes())
+    ]
+    rows[5] = replace(rows[5], caption="only here")
+    found = audit(tmp_path, with_splits(rows))
+    assert of_kind(found, "caption of several classes") == [
+        "2 of 3 captions, e.g. 'blue water': pond and river"
+    ]
+    assert found.problems() == ()
+
+
+def test_a_class_that_is_tested_and_never_trained_is_a_warning(tmp_path: Path) -> None:
+    rows = [*with_splits(two_classes()), ManifestRow("lake.png", "lake.wav", "lake", "test")]
+    found = audit(tmp_path, rows)
+    assert of_kind(found, "class never trained") == ["lake: 1 tested, none to train on"]
+    assert found.problems() == ()
+
+
+def test_voices_that_extract_cuts_are_one_warning_that_says_how_to_keep_them(
+    tmp_path: Path,
+) -> None:
+    for name, seconds in (("pond0", 0.25), ("pond1", 0.2), ("pond2", 0.3)):
+        write_voice(tmp_path / f"{name}.wav", 5, seconds)
+    audit(tmp_path, two_classes())
+    found = check(tmp_path / "manifest.csv", voice={"frames": 40})
+    (text,) = of_kind(found, "voice is cut")
+    assert text == (
+        "2 of 10 voices are longer than the 0.2 s that extract keeps, e.g. pond2.wav (0.30 s); "
+        "--voice-option frames=61 keeps all"
+    )
+    assert of_kind(check(tmp_path / "manifest.csv", voice={"frames": 61}), "voice is cut") == []
+
+
+def test_a_voice_that_extract_skips_as_too_short_is_a_problem(tmp_path: Path) -> None:
+    write_voice(tmp_path / "pond0.wav", 5, seconds=0.01)
+    (text,) = of_kind(audit(tmp_path, two_classes()), "unreadable")
+    assert text.startswith("pond0.wav: lasts 0.0100 s, at least 0.0400 s are needed")
+
+
+def test_a_wrong_root_is_said_once_with_the_right_one(tmp_path: Path) -> None:
+    audit(tmp_path, two_classes())
+    for sub in ("wrong/deep", "media"):
+        (tmp_path / sub).mkdir(parents=True)
+    for path in tmp_path.glob("*.wav"):
+        path.rename(tmp_path / "media" / path.name)
+    found = check(tmp_path / "manifest.csv", image_root=tmp_path / "wrong")
+    assert of_kind(found, "missing") == []
+    assert of_kind(found, "wrong image root") == [
+        f"none of 10 images is below {tmp_path}/wrong, e.g. pond0.png; give --image-root {tmp_path}"
+    ]
+    assert of_kind(found, "wrong voice root") == [
+        f"none of 10 voices is below {tmp_path}, e.g. pond0.wav; give --voice-root {tmp_path}/media"
+    ]
+    assert len(found.problems()) == 2
+    assert len(found.problems()[0].items) == 10

@@ -15,9 +15,11 @@ from .audit_result import Audit, Durations
 from .audited_files import items_by_digest, read_image_files, read_voice_files
 from .chance import chance_of_test_split
 from .check_config import CheckConfig
+from .file_findings import file_findings, find_cut_voices, find_near_images, seconds_kept
 from .findings import (
     SEVERITIES,
     Finding,
+    find_captions_of_several_classes,
     find_captions_on_two_sides,
     find_copies,
     find_groups_on_two_sides,
@@ -25,6 +27,7 @@ from .findings import (
     find_names_on_two_sides,
     find_spellings,
     find_unpaired,
+    find_untrained_classes,
     problem,
 )
 from .manifest import SPLITS, Item, Manifest, ManifestError, read_manifest
@@ -64,10 +67,13 @@ def check(
     splits, audited, unsplit = _audited_split(rows, chosen)
     images = [replace(item, split=splits[item.name]) for item in rows.images()]
     voices = [replace(item, split=splits[item.name]) for item in rows.voices()]
-    image_files = read_image_files(images, Path(image_root or beside), chosen.jobs)
-    voice_files = read_voice_files(voices, Path(voice_root or beside), chosen.jobs)
+    roots = Path(image_root or beside), Path(voice_root or beside)
+    image_files = read_image_files(images, roots[0], chosen.jobs, chosen.pixels)
+    voice_files = read_voice_files(voices, roots[1], chosen.jobs, chosen.voice)
     findings = [
-        *(file.finding for file in (*image_files, *voice_files) if file.finding),
+        *file_findings(image_files, roots[0], "image"),
+        *file_findings(voice_files, roots[1], "voice"),
+        *find_cut_voices(voice_files, chosen.voice),
         *find_spellings(rows.merged, accepted=chosen.accept_spellings),
         *find_labels(images + voices),
         *unsplit,
@@ -75,7 +81,10 @@ def check(
         *find_copies(items_by_digest(image_files), what="image"),
         *find_copies(items_by_digest(voice_files), what="voice"),
         *find_groups_on_two_sides(images + voices),
+        *find_near_images(image_files),
         *find_names_on_two_sides(images),
+        *find_untrained_classes(images or voices),
+        *find_captions_of_several_classes(voices),
         *find_captions_on_two_sides(voices),
     ]
     labels = Counter(item.label for item in images or voices if item.label)
@@ -84,7 +93,7 @@ def check(
         voices=len(voices),
         images_by_class=dict(sorted(labels.items())),
         dataset=known_dataset(labels),
-        durations=_durations([file.seconds for file in voice_files if file.seconds]),
+        durations=_durations([f.seconds for f in voice_files if f.seconds], chosen.voice),
         chance=chance_of_test_split(images, voices),
         split=audited,
         images_by_split=_by_split(images),
@@ -118,11 +127,10 @@ def _by_split(images: Sequence[Item]) -> dict[str, int]:
     return {split: counts[split] for split in SPLITS if counts[split]}
 
 
-def _durations(seconds: Sequence[float]) -> Durations | None:
+def _durations(seconds: Sequence[float], config: VoiceConfig) -> Durations | None:
     if not seconds:
         return None
-    config = VoiceConfig()
-    limit = config.frames * config.hop / config.sample_rate
+    limit = seconds_kept(config)
     shortest, median, most, longest = np.percentile(seconds, (0, 50, 95, 100)).tolist()
     return Durations(
         shortest, median, most, longest, limit, sum(length > limit for length in seconds)

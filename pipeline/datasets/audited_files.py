@@ -1,5 +1,6 @@
-"""Reading every file of a manifest: digests, durations, and the files that cannot be used."""
+"""Reading every file of a manifest as ``ivr extract`` does: what cannot be used or is odd."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,17 +9,23 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
-from ivr.features.atomic_files import file_digest
-from ivr.features.image_file import read_image
-from ivr.features.media import MediaError
-from ivr.features.voice_file import read_voice
+from ivr.features.image_bands import PixelConfig
+from ivr.features.image_file import decode_image
+from ivr.features.media import read_bytes
+from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice import decode_recording
 from ivr.pipeline.runtime.progress import progress
 
 from .findings import Finding, problem
+from .image_likeness import SIDE, image_hash, is_blank
 from .manifest import Item, ManifestError, resolve
+from .media_files import SkippedFile, from_file
 
 SILENCE = 10 ** (-60 / 20)
 """Peak below which a voice is silent: -60 dBFS, the hiss of an open microphone."""
+
+MISSING, OUTSIDE, UNREADABLE = "missing", "outside the root", "unreadable"
+"""Kinds of findings on files that ``ivr extract`` skips."""
 
 
 @dataclass(frozen=True)
@@ -27,25 +34,31 @@ class AuditedFile:
 
     Attributes:
         item: the image or voice.
-        digest: sha256 of its bytes, ``""`` if it cannot be read.
-        finding: why it cannot be used, ``None`` if it can.
+        digest: sha256 of its bytes, ``""`` if it cannot be used.
+        findings: why it cannot be used, or what is odd about it.
         seconds: length of a voice, 0 for an image.
+        likeness: perceptual hash of an image that is not blank.
     """
 
     item: Item
-    digest: str
-    finding: Finding | None
+    digest: str = ""
+    findings: tuple[Finding, ...] = ()
     seconds: float = 0.0
+    likeness: tuple[int, int] | None = None
 
 
-def read_image_files(items: Sequence[Item], root: Path, jobs: int | None) -> list[AuditedFile]:
+def read_image_files(
+    items: Sequence[Item], root: Path, jobs: int | None, pixels: PixelConfig
+) -> list[AuditedFile]:
     """Return one result per image below ``root``, read by ``jobs`` threads (None: one per core)."""
-    return _read_all(items, root, _read_image, jobs, "images")
+    return _read_all(items, root, lambda item, data: _image(item, data, pixels), jobs, "images")
 
 
-def read_voice_files(items: Sequence[Item], root: Path, jobs: int | None) -> list[AuditedFile]:
+def read_voice_files(
+    items: Sequence[Item], root: Path, jobs: int | None, config: VoiceConfig
+) -> list[AuditedFile]:
     """Return one result per voice below ``root``, read by ``jobs`` threads (None: one per core)."""
-    return _read_all(items, root, _read_voice, jobs, "voices")
+    return _read_all(items, root, lambda item, data: _voice(item, data, config), jobs, "voices")
 
 
 def items_by_digest(files: Iterable[AuditedFile]) -> list[list[Item]]:
@@ -60,40 +73,51 @@ def items_by_digest(files: Iterable[AuditedFile]) -> list[list[Item]]:
 def _read_all(
     items: Sequence[Item],
     root: Path,
-    read: Callable[[Item, Path], AuditedFile],
+    read: Callable[[Item, bytes], AuditedFile],
     jobs: int | None,
     what: str,
 ) -> list[AuditedFile]:
     # Threads: decoders and hashes release the interpreter. Two threads read 2100 images of
     # 256 x 256 in 0.6 of the time of one; two processes take 11 times as long, mostly to import
     # torch.
-    tasks = (delayed(_read_below)(item, root, read) for item in items)
+    tasks = (delayed(_audited)(item, root, read) for item in items)
     files = Parallel(n_jobs=jobs or cpu_count(), prefer="threads", return_as="generator")(tasks)
     return list(progress(files, len(items), what))
 
 
-def _read_below(item: Item, root: Path, read: Callable[[Item, Path], AuditedFile]) -> AuditedFile:
+def _audited(item: Item, root: Path, read: Callable[[Item, bytes], AuditedFile]) -> AuditedFile:
+    found = from_file(item.name, root, lambda path: read(item, read_bytes(path)))
+    return found if isinstance(found, AuditedFile) else _skipped(item, root, found)
+
+
+def _skipped(item: Item, root: Path, skipped: SkippedFile) -> AuditedFile:
+    """Return the finding on a file that ``ivr extract`` would skip."""
     try:
-        path = resolve(root, item.name)
-        if not path.is_file():
-            return AuditedFile(item, "", problem("missing", [item.name], item.name))
-        return read(item, path)
-    except ManifestError as error:
-        return AuditedFile(item, "", problem("outside the root", [item.name], str(error)))
-    except MediaError as error:
-        return AuditedFile(item, "", problem("unreadable", [item.name], f"{item.name}: {error}"))
+        kind = UNREADABLE if resolve(root, item.name).is_file() else MISSING
+    except OSError:
+        kind = UNREADABLE
+    except ManifestError:
+        kind = OUTSIDE
+    text = {MISSING: item.name, OUTSIDE: skipped.reason}.get(kind, f"{item.name}: {skipped.reason}")
+    return AuditedFile(item, findings=(problem(kind, [item.name], text),))
 
 
-def _read_image(item: Item, path: Path) -> AuditedFile:
-    read_image(path)
-    return AuditedFile(item, file_digest(path), None)
+def _image(item: Item, data: bytes, pixels: PixelConfig) -> AuditedFile:
+    picture = decode_image(data, SIDE, pixels)
+    digest = hashlib.sha256(data).hexdigest()
+    if is_blank(picture):
+        colour = ", ".join(map(str, picture[:, 0, 0]))
+        blank = problem("blank", [item.name], f"{item.name}: one colour ({colour})")
+        return AuditedFile(item, digest, (blank,))
+    return AuditedFile(item, digest, likeness=image_hash(picture))
 
 
-def _read_voice(item: Item, path: Path) -> AuditedFile:
-    samples, rate = read_voice(path)
+def _voice(item: Item, data: bytes, config: VoiceConfig) -> AuditedFile:
+    samples = decode_recording(data, config)
     peak = float(np.abs(samples).max())
-    silent = _silent(item.name, peak) if peak < SILENCE else None
-    return AuditedFile(item, file_digest(path), silent, len(samples) / rate)
+    findings = (_silent(item.name, peak),) if peak < SILENCE else ()
+    digest = hashlib.sha256(data).hexdigest()
+    return AuditedFile(item, digest, findings, len(samples) / config.sample_rate)
 
 
 def _silent(name: str, peak: float) -> Finding:

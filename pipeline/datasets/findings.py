@@ -1,7 +1,7 @@
 """Findings of an audit that need no file: labels, pairs, copies, and leaks between the splits."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +164,39 @@ def find_captions_on_two_sides(voices: Sequence[Item]) -> list[Finding]:
     total = len(spoken["test"])
     text = f"{shared} of {total} test sentences ({shared / total:.1%}) are also spoken in training"
     return [warning("captions on two sides", (), text)]
+
+
+def find_captions_of_several_classes(voices: Sequence[Item]) -> list[Finding]:
+    """Return the sentences that are spoken for several classes, as one warning.
+
+    No search can tell from such a voice which of the classes is meant.
+    """
+    labels: dict[str, set[str]] = defaultdict(set)
+    for voice in voices:
+        if voice.label and caption_key(voice.caption):
+            labels[caption_key(voice.caption)].add(voice.label)
+    shared = sorted(caption for caption, found in labels.items() if len(found) > 1)
+    if not shared:
+        return []
+    text = (
+        f"{len(shared)} of {len(labels)} captions, e.g. {shared[0]!r}: "
+        f"{' and '.join(sorted(labels[shared[0]]))}"
+    )
+    return [warning("caption of several classes", shared, text)]
+
+
+def find_untrained_classes(items: Sequence[Item]) -> list[Finding]:
+    """Return the classes of the test split of which the training split has no item."""
+    by_side: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        by_side[item.split][item.label] += 1
+    if not by_side["train"]:
+        return []
+    return [
+        warning("class never trained", [label], f"{label}: {count} tested, none to train on")
+        for label, count in sorted(by_side["test"].items())
+        if label and label not in by_side["train"]
+    ]
 
 
 def _find_copy(items: Sequence[Item], what: str) -> list[Finding]:

@@ -8,28 +8,21 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
-from ivr.features.media import MediaError, read_bytes
+from ivr.features.media import read_bytes
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import at_sample_rate, decode_recording, voice_vectors
 from ivr.features.waveform_augmentation import changed_voice, file_of
-from ivr.pipeline.datasets.manifest import ManifestError, resolve
+from ivr.pipeline.datasets.media_files import SkippedFile as SkippedFile
+from ivr.pipeline.datasets.media_files import from_file
 
 from .file_stamps import FileState, file_state, stamp_of
-
-
-@dataclass(frozen=True)
-class SkippedFile:
-    """A file that could not be used, and the reason."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -104,16 +97,15 @@ def _row(
 
     The stamp is that of the bytes which are decoded, also if the file is replaced meanwhile.
     """
-    try:
-        path = resolve(root, file_of(name))
+
+    def make(path: Path) -> FeatureRow:
         state = file_state(path)
         data = read_bytes(path)
         values, frames = read(data)
         return FeatureRow(name, values, frames, stamp_of(data), state)
-    except (MediaError, ManifestError) as error:
-        return SkippedFile(name, str(error))
-    except OSError as error:
-        return SkippedFile(name, error.strerror or str(error))
+
+    found = from_file(file_of(name), root, make)
+    return replace(found, name=name)
 
 
 def _leave_signals_to(caller: int) -> None:
