@@ -34,7 +34,9 @@ MATRIX, COMPRESSED = 14, 15
 CELL, STRUCT, TEXT = 1, 2, 4
 NUMERIC = range(6, 16)
 HEADER = 128
-LARGEST = 2**30  # bytes of one variable unpacked; the weights of CNN-F are 243 MB
+LARGEST = 2**30  # bytes of all variables unpacked; the weights of CNN-F are 243 MB
+MOST_ELEMENTS = 100_000  # five per name of one of a thousand classes, and some per layer
+MOST_TEXT = 10_000  # characters
 
 
 class CnnF(nn.Sequential):
@@ -172,26 +174,42 @@ def _variables(data: memoryview) -> dict[str, Any]:
     if len(data) < HEADER or bytes(data[124:128]) != b"\x00\x01IM":
         raise ValueError("no MATLAB file of version 5 to 7; save it with -v7")
     contents: dict[str, Any] = {}
-    for kind, body in _elements(data[HEADER:]):
-        matrices = _elements(_unpacked(body)) if kind == COMPRESSED else [(kind, body)]
-        contents |= dict(_matrix(matrix) for kind, matrix in matrices if kind == MATRIX)
+    top = list(_elements(data[HEADER:], budget := iter(range(MOST_ELEMENTS))))
+    unpacked = sum(_unpacked_length(body) for kind, body in top if kind == COMPRESSED)
+    if unpacked + len(data) > LARGEST:
+        raise ValueError(f"its variables unpack to {unpacked} bytes, more than {LARGEST}")
+    for kind, body in top:
+        matrices = _elements(_unpacked(body), budget) if kind == COMPRESSED else [(kind, body)]
+        contents |= dict(_matrix(matrix, budget) for kind, matrix in matrices if kind == MATRIX)
     return contents
 
 
+def _unpacked_length(data: memoryview) -> int:
+    """Return the length of the variable that ``data`` unpacks to, from its tag."""
+    tag = zlib.decompressobj().decompress(data, 8)
+    if len(tag) < 8:
+        raise ValueError("a variable ends early")
+    return 8 + int.from_bytes(tag[4:], "little")
+
+
 def _unpacked(data: memoryview) -> memoryview:
-    unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(data, LARGEST)
-    if not unpacker.eof:
-        raise ValueError(f"a variable ends early or has more than {LARGEST} bytes")
+    unpacker, length = zlib.decompressobj(), _unpacked_length(data)
+    unpacked = unpacker.decompress(data, length)
+    if len(unpacked) < length or (
+        not unpacker.eof and unpacker.decompress(unpacker.unconsumed_tail, 1)
+    ):
+        raise ValueError("a variable ends early or is longer than its tag says")
     return memoryview(unpacked)
 
 
-def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+def _elements(data: memoryview, budget: Iterator[int]) -> Iterator[tuple[int, memoryview]]:
     """Yield type and content of the data elements that follow each other in ``data``."""
     start = 0
     while start < len(data):
         if start + 8 > len(data):
             raise ValueError("ends within a tag")
+        if next(budget, None) is None:
+            raise ValueError(f"has more than {MOST_ELEMENTS} parts")
         kind, length = struct.unpack_from("<II", data, start)
         small = kind >> 16
         if small:  # up to four bytes stand in the tag itself
@@ -204,24 +222,31 @@ def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
         start = body + length + padding
 
 
-def _matrix(data: memoryview) -> tuple[str, Any]:
+def _matrix(data: memoryview, budget: Iterator[int]) -> tuple[str, Any]:
     """Return name and value of an array; the value is None for classes that are not used."""
-    parts = list(_elements(data))
+    parts = list(_elements(data, budget))
     if not parts:
         return "", np.empty((0, 0))
     if len(parts) < 3 or len(parts[0][1]) < 8:
         raise ValueError("an array without flags, dimensions and name")
     (_, flags), (_, shape), (_, name) = parts[:3]
-    return bytes(name).decode("latin-1"), _value(flags[0], np.frombuffer(shape, "<i4"), parts[3:])
+    return bytes(name).decode("latin-1"), _value(
+        flags[0], np.frombuffer(shape, "<i4"), parts[3:], budget
+    )
 
 
-def _value(kind: int, shape: np.ndarray, parts: list[tuple[int, memoryview]]) -> Any:
+def _value(
+    kind: int, shape: np.ndarray, parts: list[tuple[int, memoryview]], budget: Iterator[int]
+) -> Any:
     if kind == CELL:
-        return [_matrix(body)[1] for _, body in parts]
+        return [_matrix(body, budget)[1] for _, body in parts]
     if kind == STRUCT:
-        return _struct(parts)
+        return _struct(parts, budget)
     if kind == TEXT:
-        return "".join(map(chr, _numbers(parts)))
+        text = _numbers(parts)
+        if len(text) > MOST_TEXT:
+            raise ValueError(f"a text of {len(text)} characters")
+        return "".join(map(chr, text))
     if kind in NUMERIC:
         if min(shape) < 0:
             raise ValueError(f"an array of shape {shape.tolist()}")
@@ -229,7 +254,7 @@ def _value(kind: int, shape: np.ndarray, parts: list[tuple[int, memoryview]]) ->
     return None
 
 
-def _struct(parts: list[tuple[int, memoryview]]) -> dict[str, Any]:
+def _struct(parts: list[tuple[int, memoryview]], budget: Iterator[int]) -> dict[str, Any]:
     """Return the fields of a struct, or of the first struct of an array."""
     if len(parts) < 2 or len(parts[0][1]) != 4:
         raise ValueError("a struct without names of fields")
@@ -237,7 +262,9 @@ def _struct(parts: list[tuple[int, memoryview]]) -> dict[str, Any]:
     names = bytes(parts[1][1])
     starts = range(0, len(names), width)
     fields = [names[start : start + width].split(b"\0")[0].decode("latin-1") for start in starts]
-    return {field: _matrix(body)[1] for field, (_, body) in zip(fields, parts[2:], strict=False)}
+    return {
+        field: _matrix(body, budget)[1] for field, (_, body) in zip(fields, parts[2:], strict=False)
+    }
 
 
 def _numbers(parts: list[tuple[int, memoryview]]) -> np.ndarray:

@@ -27,7 +27,9 @@ from .atomic_files import file_digest
 from .blueprint import Blueprint
 from .encoders import SEED
 from .image_config import ImageConfig
+from .regular_files import UnreadableFileError
 from .torchvision_networks import torchvision_blueprint
+from .weights_size import WeightsSizeError, require_size
 
 # Networks that a file of weights is compared with when it does not fit the one asked for.
 COMMON = ("alexnet", "vgg16", "squeezenet1_0", "resnet18", "resnet50")
@@ -83,10 +85,13 @@ def load_weights(config: ImageConfig, blueprint: Blueprint) -> tuple[str, str]:
     imagenet = config.weights == "imagenet"
     path = _imagenet_file(config.encoder, blueprint) if imagenet else Path(config.weights)
     _refuse_unusable(path, config.encoder, blueprint)
+    before = _identity(path)
     sha256 = _file_sha256(path)
     if imagenet and not sha256.startswith(_hash_in_name(path)):
         raise WeightsError(f"{path}: damaged, its sha256 is not the one in its name; delete it")
     state = _without_unused(_read(path, blueprint), blueprint.classifier)
+    if _identity(path) != before:
+        raise WeightsError(f"{path}: was replaced while it was read; call again")
     _check(state, blueprint.net, path, config.encoder)
     _copy(state, blueprint.net)
     return blueprint.imagenet if imagenet else path.name, sha256
@@ -173,8 +178,21 @@ def _refuse_unusable(path: Path, name: str, blueprint: Blueprint) -> None:
         raise WeightsError(f"{path}: {name} has no reader of MatConvNet weights; cnn_f has one")
 
 
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what tells the file at ``path`` from one that takes its place."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _read(path: Path, blueprint: Blueprint) -> dict[str, Tensor]:
     """Return the named tensors of a weights file; nothing in it is ever executed."""
+    try:
+        require_size(path, blueprint.net)
+    except (WeightsSizeError, UnreadableFileError) as error:
+        raise WeightsError(f"{path}: {error}") from error
     try:
         if reader := blueprint.readers.get(path.suffix.lower()):
             return reader(path)

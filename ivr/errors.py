@@ -53,6 +53,7 @@ class IvrError(ValueError):
                 ChangedFileError ivr.features.regular_files
             VerifyError          ivr.pipeline.runs.verify
             WeightsError         ivr.features.encoder_weights
+            WeightsSizeError     ivr.features.weights_size
 
     Any other exception is a bug, an error of the operating system (``OSError``), or exhausted
     memory.

@@ -317,7 +317,7 @@ def test_a_damaged_run_is_one_line(features: Path, run: Path, tmp_path: Path, na
         ("config.json", '"pond"', '"qond"', "resume", "'pond' is none of the classes of the run"),
         ("config.json", '"window"', '"Window"', "search", "its features lack window"),
         ("config.json", '"frames": 40,', '"frames": 48,', "search", "not those of its sizes"),
-        ("splits.json", "images/pond/0", "images/qond/0", "encode", "is None"),
+        ("splits.json", "images/pond/0", "images/qond/0", "encode", "has no split of"),
         ("splits.json", '"val"', '"vam"', "resume", "is 'vam'"),
     ],
 )

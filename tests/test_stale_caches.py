@@ -353,5 +353,5 @@ def test_a_run_does_not_call_items_damaged_that_it_was_not_trained_on(
     write_table(table.path, VOICES, table.config, columns)
     new = replace(rows[0], voice="new.wav")
     write_manifest(features / "manifest.csv", Manifest((new, *rows[1:])))
-    with pytest.raises(RunError, match=r"was not trained on features that have new\.wav; keep"):
+    with pytest.raises(RunError, match=r"has no split of new\.wav; keep items"):
         encode(run)

@@ -1,9 +1,10 @@
 """Files read in parallel: threads, processes, or the workers of a Dask cluster."""
 
+import asyncio
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from ivr.errors import IvrError
 from .worker_tasks import FeatureRow, SkippedFile
 
 Rows = Generator[FeatureRow | SkippedFile, None, None]
-PATIENCE = 30.0  # seconds to wait for the scheduler
+PATIENCE = 10.0  # seconds to wait for the scheduler
 WORKERS_PATIENCE = 300.0  # seconds to wait for the first worker
 
 
@@ -123,6 +124,7 @@ class Readers:
                 "--scheduler-address needs Dask: pip install 'image-voice-hashing[dask]'"
             ) from error
         try:
+            _knock(self.scheduler_address)
             client: AbstractContextManager[Any] = Client(  # type: ignore[no-untyped-call]
                 self.scheduler_address, timeout=PATIENCE, set_as_default=False
             )
@@ -132,3 +134,27 @@ class Readers:
                 f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
             ) from error
         return client
+
+
+def _knock(address: str) -> None:
+    """Connect to the scheduler at ``address`` and leave.
+
+    A client that could not be made keeps the process from ending: at exit it waits for ever for an
+    event loop that has ended (distributed 2026.8). So none is made unless a scheduler answers.
+
+    Raises:
+        OSError: none answers.
+        ValueError: this is no address.
+    """
+    from distributed.comm.core import connect
+
+    async def knock() -> None:
+        connection = await asyncio.wait_for(
+            connect(address, timeout=PATIENCE),  # type: ignore[no-untyped-call]
+            2 * PATIENCE,
+        )
+        connection.abort()
+
+    # In a thread of its own: the caller, a notebook for instance, may run an event loop.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, knock()).result()

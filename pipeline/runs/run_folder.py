@@ -163,7 +163,7 @@ def read_splits(run: Path, names: Iterable[str]) -> dict[str, str]:
     for name in names:
         if name not in splits:
             raise RunError(
-                f"{run}: was not trained on features that have {name}; keep other items in a "
+                f"{path}: has no split of {name}; keep items that the run was not trained on in a "
                 "folder of their own and encode them with --features and --out"
             )
         if splits.get(name) not in (*MANIFEST_SPLITS, ""):
