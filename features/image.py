@@ -9,7 +9,7 @@ an encoder: :mod:`ivr.features.blueprint`.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from .encoder_weights import cut, identify_weights, load_weights
 from .encoders import encoder_blueprint
 from .exact_float32 import exact_float32
 from .image_config import VIEWS, ImageConfig
-from .image_file import READER
 from .stage_pooling import StageStatistics
 from .torchvision_networks import meta_output
 
@@ -156,8 +155,6 @@ def _provenance(
         "size": blueprint.size,
         "resize": f"whole image squashed to {blueprint.size} x {blueprint.size}, "
         "bilinear, antialias, uint8",
-        "pixels": {**asdict(config.pixels), "bands": list(config.pixels.bands)},
-        "reader": READER,
     }
 
 

@@ -73,10 +73,6 @@ class _Band:
     def inverted(self) -> bool:
         return bool(self.dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES")
 
-    def read(self, window: Window) -> np.ndarray:
-        values: np.ndarray = self.dataset.read(self.number, window=window)
-        return values
-
     def valid(self, window: Window) -> np.ndarray | None:
         """Return where GDAL says that the values are valid; None if everywhere."""
         dataset = self.dataset
@@ -118,9 +114,19 @@ class _Bands:
             rows = max(1, rows // block) * block
         return lambda: (self._strip(top, min(rows, height - top)) for top in range(0, height, rows))
 
+    def _values(self, window: Window) -> np.ndarray:
+        values: np.ndarray
+        if len({id(band.dataset) for band in self.bands}) == 1:
+            numbers = [band.number for band in self.bands]
+            values = self.bands[0].dataset.read(numbers, window=window)
+        else:
+            parts = [band.dataset.read(band.number, window=window) for band in self.bands]
+            values = np.stack(parts)
+        return values
+
     def _strip(self, top: int, rows: int) -> Strip:
         window = Window(0, top, self.shape[1], rows)
-        values = np.stack([band.read(window) for band in self.bands])
+        values = self._values(window)
         valid = np.isfinite(values) if values.dtype.kind == "f" else None
         for number, band in enumerate(self.bands):
             stated = band.valid(window)
@@ -244,26 +250,29 @@ def _eight_bits(bands: _Bands, stretch: str) -> np.ndarray:
     else:
         levels = (1 << min(bands.bands[0].bits, 8)) - 1
         offset, gain = 0.0, 255 / levels
-    table = _table(bands.dtype, offset, gain)
+    pixels_of = _conversion(bands.dtype, offset, gain)
     picture = np.zeros((len(bands.bands), *bands.shape), np.uint8)
     any_valid = False
     for rows, values, valid in strips():
-        if table is not None:
-            values = table[values.view(f"u{values.dtype.itemsize}")]
+        if valid is None:
+            picture[:, rows] = pixels_of(values)
         else:
-            known = values if valid is None else np.where(valid, values, 0)
-            values = _scaled(known, offset, gain)
-        picture[:, rows] = values if valid is None else np.where(valid, values, 0)
+            picture[:, rows] = np.where(valid, pixels_of(np.where(valid, values, 0)), 0)
         any_valid |= valid is None or bool(valid.any())
     return _with_data(picture, any_valid)
 
 
-def _table(dtype: np.dtype[Any], offset: float, gain: float) -> np.ndarray | None:
-    """Return the pixel of each value of a small integer type, by its bits; None for other types."""
+def _conversion(
+    dtype: np.dtype[Any], offset: float, gain: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that makes pixels of values of ``dtype``."""
+    if dtype == np.uint8 and gain == 1:
+        return lambda values: values
     if dtype.kind == "f" or dtype.itemsize > 2:
-        return None
-    every = np.arange(1 << 8 * dtype.itemsize).astype(f"u{dtype.itemsize}")
-    return _scaled(every.view(dtype), offset, gain)
+        return lambda values: _scaled(values, offset, gain)
+    bits = f"u{dtype.itemsize}"
+    table = _scaled(np.arange(1 << 8 * dtype.itemsize).astype(bits).view(dtype), offset, gain)
+    return lambda values: table[values.astype(dtype, copy=False).view(bits)]
 
 
 def _scaled(values: np.ndarray, offset: float, gain: float) -> np.ndarray:

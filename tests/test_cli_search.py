@@ -3,12 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from conftest import write_media
+from PIL import Image
 
 from ivr.cli import main
 from ivr.hashing.codes import unpack
 from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runs.query_vectors import QueryVectors
 
 
 def ivr(*arguments: object) -> Result:
@@ -124,3 +127,34 @@ def test_a_method_that_ranks_otherwise_is_searched_by_its_codes_and_that_is_said
         assert "note: dvan ranks by matching; this search compares its sign codes" in result.stderr
         assert all(hit["distance"] <= 16 for hit in json.loads(result.stdout))
     assert "note" not in ivr("search", run, "--voice", voice).stderr
+
+
+def image_vectors(run: Path, image: Path, **changed: object) -> np.ndarray:
+    """Vectors that a run whose image settings are ``changed`` makes of ``image``."""
+    config = json.loads((run / "config.json").read_text())
+    settings = {**config["features"]["images"], **changed}
+    config["features"]["images"] = {name: one for name, one in settings.items() if one is not None}
+    return QueryVectors(config, "the run").of_images([image], torch.device("cpu")).numpy()
+
+
+def test_an_image_is_read_with_the_bands_that_the_features_were_made_of(
+    run: Path, tmp_path: Path
+) -> None:
+    image = run.parent / "media" / "images" / "river" / "4.png"
+    turned = np.ascontiguousarray(np.asarray(Image.open(image).convert("RGB"))[..., ::-1])
+    Image.fromarray(turned).save(tmp_path / "turned.png")
+    swapped = {"bands": ["3", "2", "1"], "stretch": "percentile", "join_pages": False}
+    expected = image_vectors(run, tmp_path / "turned.png")
+    np.testing.assert_array_equal(image_vectors(run, image, pixels=swapped), expected)
+    assert not np.array_equal(image_vectors(run, image), expected)
+
+
+def test_a_run_on_features_of_an_earlier_reader_of_images_says_so(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = run.parent / "media" / "images" / "river" / "4.png"
+    expected = image_vectors(run, image)
+    assert caplog.text == ""
+    found = image_vectors(run, image, pixels=None, reader=None)
+    np.testing.assert_array_equal(found, expected)
+    assert "the run: its features come from an earlier reader of images" in caplog.text

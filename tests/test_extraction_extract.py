@@ -26,6 +26,7 @@ from PIL import Image
 
 from ivr.features.blueprint import EncoderError
 from ivr.features.image import load_encoder
+from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import read_image
 from ivr.features.store import StoreError, open_table, text_column, write_table
@@ -441,6 +442,31 @@ def test_features_of_another_encoder_are_made_anew_and_it_is_said_once(
         )
         == 1
     )
+
+
+@pytest.mark.parametrize("pixels", [PixelConfig(bands="3,2,1"), PixelConfig(stretch="minmax")])
+def test_rows_of_other_bands_and_of_another_stretch_are_made_anew(
+    tmp_path: Path, counted: list[str], pixels: PixelConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = made(tmp_path, 2, 0)
+    out = tmp_path / "out"
+    extract(manifest, out, CONFIG)
+    counted.clear()
+    (images,) = extract(manifest, out, replace(CONFIG, image=replace(CONFIG.image, pixels=pixels)))
+    assert (images.new, counted) == (2, ["0.png", "1.png"])
+    assert "was made with other settings (pixels: " in caplog.text
+
+
+def test_rows_of_an_earlier_reader_of_images_are_made_anew(
+    tmp_path: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = made(tmp_path, 2, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("ivr.pipeline.extraction.modality.READER", "1")
+        extract(manifest, tmp_path / "out", CONFIG)
+    counted.clear()
+    extract(manifest, tmp_path / "out", CONFIG)
+    assert counted == ["0.png", "1.png"]
 
 
 def test_shards_of_another_setting_are_never_mixed_in(

@@ -84,6 +84,8 @@ MEDIA = {
     "deep.png": lambda: encoded_image("PNG", "I;16"),
     "plain.tif": lambda: encoded_image("TIFF", "RGB"),
     "lzw.tif": lambda: encoded_image("TIFF", "RGB", compression="tiff_lzw"),
+    "float.tif": lambda: encoded_image("TIFF", "F"),
+    "scene.jp2": lambda: encoded_image("JPEG2000", "RGB"),
     "pcm.wav": lambda: encoded_voice("WAV", "PCM_16"),
     "float.wav": lambda: encoded_voice("WAV", "FLOAT"),
     "voice.flac": lambda: encoded_voice("FLAC", "PCM_16"),
@@ -104,7 +106,7 @@ def test_damaged_media_are_extracted_or_skipped_and_audited(name: str, tmp_path:
         names = [f"{number}{suffix}" for number in range(len(some))]
         for path, content in zip(names, some, strict=True):
             (folder / path).write_bytes(content)
-        is_image = suffix in (".jpg", ".png", ".tif")
+        is_image = suffix in (".jpg", ".png", ".tif", ".jp2")
         rows = [
             ManifestRow(path, "", "a") if is_image else ManifestRow("", path, "a") for path in names
         ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image import describe_encoder, load_encoder
+from ivr.features.image_file import READER
 from ivr.features.waveform_augmentation import canonical_changes, changed_name
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.progress import warn
@@ -178,7 +179,9 @@ def _image_target(
     dim: int,
     provenance: Mapping[str, Any],
 ) -> Target:
-    settings = {"stored": config.stored, "shape": [dim], **provenance}
+    pixels = config.image.pixels
+    read = {"pixels": {**asdict(pixels), "bands": list(pixels.bands)}, "reader": READER}
+    settings = {"stored": config.stored, "shape": [dim], **provenance, **read}
     made_with = _versions() | {"weights": settings.pop("weights")}
     whole = {"settings": settings, "made_with": made_with}
     path = out / "images.h5"

@@ -47,6 +47,7 @@ class QueryVectors:
         """
         self.config, self.source, self.weights = config, source, weights
         self._encoder: Encoder | None = None
+        self._pixels = PixelConfig()
 
     def of_voices(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
         """Return streams [m, streams, coefficients, frames] and true frames [m] of recordings.
@@ -78,7 +79,6 @@ class QueryVectors:
             MediaError: an image cannot be used.
         """
         encoder = self._loaded(device)
-        chosen = PixelConfig(**encoder.provenance["pixels"])  # type: ignore[arg-type]
         found = []
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
@@ -102,7 +102,8 @@ class QueryVectors:
             chosen = self._chosen(settings, (*RECORDED, "sha256"))
             try:
                 options = {name: chosen[name] for name in RECORDED}
-                encoder = load_encoder(ImageConfig(weights=weights, **options), device)
+                image = ImageConfig(weights=weights, **options)
+                encoder = load_encoder(image, device)
             except WeightsError:
                 raise
             except ValueError as error:
@@ -111,7 +112,7 @@ class QueryVectors:
                 raise RunError(
                     f"{weights}: not the weights that the features of {self.source} were made with"
                 )
-            self._encoder = encoder
+            self._encoder, self._pixels = encoder, image.pixels
         return self._encoder
 
     def _known_weights(self, name: str) -> str:
