@@ -83,7 +83,8 @@ class QueryVectors:
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
             pixels = [
-                _named(path, lambda one: read_image(one, encoder.size, chosen)) for path in some
+                _named(path, lambda one: read_image(one, encoder.size, self._pixels))
+                for path in some
             ]
             found.append(encoder(torch.from_numpy(np.stack(pixels)).to(device)))
         return torch.cat(found)
