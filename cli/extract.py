@@ -54,6 +54,7 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
             "MFCC setting such as frames=600, repeatable; --describe lists all.",
             settings=True,
         ),
+        "trim_silence": Shown(),
         "augment": Shown(metavar="CHANGE"),
         "batch_size": Shown(default="what suits the device"),
         "jobs": Shown(default="one per core"),

@@ -207,6 +207,10 @@ def _options(
                 default=_default(field) if defaults else None, shown=shown,
                 text=texts.get(field.name, ""),
             )  # fmt: skip
+        if shown.settings:  # single settings that have an option of their own as well
+            inner = bare_type(hint)
+            own = {one.name: changed.get(one.name) for one in dataclasses.fields(inner)}
+            yield from _options(inner, place, own, defaults)
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

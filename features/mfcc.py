@@ -16,6 +16,7 @@ from ivr.config import config
 from ivr.mel_scale import hertz_to_mel, mel_to_hertz
 
 Backend = Literal["auto", "fast", "librosa", "torch"]
+TrimSilence = Literal["off", "energy"]
 
 
 @config
@@ -43,6 +44,9 @@ class VoiceConfig:
             it.
         backend: Implementation: ``fast``, ``librosa`` (the reference) or ``torch``; ``auto`` takes
             torch if the voices are extracted on a GPU, else fast.
+        trim_silence: Whether silence before and after speech is cut off: ``energy`` keeps what lies
+            between the first and the last 20 ms that are at most 30 dB weaker than the loudest,
+            and 0.1 s around it; ``off`` keeps the whole voice.
     """
 
     sample_rate: PositiveInt = 16_000
@@ -55,6 +59,7 @@ class VoiceConfig:
     delta_width: Annotated[int, Field(ge=3)] = 9
     top_db: PositiveFloat = 80.0
     backend: Backend = "auto"
+    trim_silence: TrimSilence = "off"
 
     def __post_init__(self) -> None:
         """Check what has a meaning only together."""

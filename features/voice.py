@@ -9,15 +9,17 @@ cache. It needs NumPy and SciPy only: workers do not spend seconds on importing 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import scipy.fft
 import soxr
 
-from .media import MediaError
+from .media import MediaError, read_bytes
 from .mfcc import AMIN, Backend, Constants, VoiceConfig, constants, frame_count, frame_lead
-from .voice_file import decode_voice, read_voice
+from .voice_file import Recording, recording_of
+from .voice_properties import without_silence
 
 _BLOCK = 128
 """Frames transformed at a time; all at once takes up to five times as long."""
@@ -30,22 +32,35 @@ def read_voice_vectors(path: Path, config: VoiceConfig) -> tuple[np.ndarray, int
         MediaError: the voice cannot be read (:func:`ivr.features.voice_file.read_voice`) or is too
             short.
     """
-    samples, sample_rate = read_voice(path)
-    return voice_vectors(samples, sample_rate, config)
+    samples = decode_recording(read_bytes(path), config)
+    return voice_vectors(samples, config.sample_rate, config)
 
 
 def decode_recording(data: bytes, config: VoiceConfig) -> np.ndarray:
     """Return the voice that ``data`` holds at the rate of ``config``, float32 [samples].
 
     Args:
-        data: content of a file (:func:`ivr.features.voice_file.decode_voice`).
+        data: content of a file (:func:`ivr.features.voice_file.recording_of`).
         config: the MFCC.
 
     Raises:
         MediaError: the voice cannot be decoded or is too short.
     """
-    samples, sample_rate = decode_voice(data)
-    return at_sample_rate(samples, sample_rate, config)
+    recording = used_recording(data, config)
+    return at_sample_rate(recording.samples, recording.sample_rate, config)
+
+
+def used_recording(data: bytes, config: VoiceConfig) -> Recording:
+    """Return the voice that ``data`` holds, without silence around it if ``config`` says so.
+
+    Raises:
+        MediaError: the voice cannot be decoded.
+    """
+    recording = recording_of(data)
+    if config.trim_silence == "off":
+        return recording
+    kept = without_silence(recording.samples, recording.sample_rate)
+    return replace(recording, samples=kept)
 
 
 def voice_vectors(

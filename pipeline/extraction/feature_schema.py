@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ivr.features.mfcc import VoiceConfig
 from ivr.features.shards import Shards
 from ivr.features.store import StoreError, Table, canonical_json, has_columns, open_table
 
@@ -19,6 +20,8 @@ VOICE_COLUMNS = {**COLUMNS, "frames": ("i", 1)}
 # Earlier versions kept the backend of the MFCC in the settings. All backends give the same numbers
 # to the last digits, and which one is taken depends on the device.
 NOT_COMPARED = ("backend",)
+# Settings that earlier versions lack, and their value that changes nothing: it is not recorded.
+LATER = {"trim_silence": VoiceConfig.trim_silence}
 
 
 def checked(table: Table) -> Table:
@@ -57,7 +60,11 @@ def held_tables(path: Path, kind: str) -> list[Table]:
 
 def compared_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of ``settings`` that decide the vectors."""
-    return {name: value for name, value in settings.items() if name not in NOT_COMPARED}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in NOT_COMPARED and not (name in LATER and value == LATER[name])
+    }
 
 
 def different_setting(

@@ -14,11 +14,12 @@ from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import READER, read_image
-from ivr.features.media import MediaError
+from ivr.features.media import MediaError, read_bytes
 from ivr.features.mfcc import VoiceConfig
-from ivr.features.voice import read_voice_vectors
+from ivr.features.voice import used_recording, voice_vectors
+from ivr.pipeline.datasets.voice_warnings import voice_warnings
 from ivr.pipeline.extraction.feature_dataset import stream_rows
-from ivr.pipeline.extraction.feature_schema import compared_settings
+from ivr.pipeline.extraction.feature_schema import LATER, compared_settings
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.progress import warn
 
@@ -52,23 +53,34 @@ class QueryVectors:
     def of_voices(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
         """Return streams [m, streams, coefficients, frames] and true frames [m] of recordings.
 
+        What is odd about a recording, e.g. silence, is a warning of the logger.
+
         Raises:
             RunError: the run was trained on arrays, or its settings are damaged.
             MediaError: a recording cannot be used.
         """
-        settings = self._settings("voices", "no settings of the voices; give arrays of streams")
-        names = compared_settings(VoiceConfig.__dataclass_fields__)
-        config = from_json(VoiceConfig, self._chosen(settings, names))
+        config = self.voice_config()
         chosen = stream_rows(self.config["streams"])
         shape = tuple(self.config["sizes"]["voice_shape"])
         found = []
         for path in paths:
-            vectors, frames = _named(path, lambda one: read_voice_vectors(one, config))
+            vectors, frames = _named(path, lambda one: _voice_vectors(one, config))
             if (len(chosen), *vectors.shape[1:]) != shape:
                 raise RunError(f"{self.source}: damaged, its voices are not those of its sizes")
             found.append((vectors[chosen], frames))
         stacked = np.stack([vectors for vectors, _ in found])
         return torch.from_numpy(stacked), torch.tensor([frames for _, frames in found])
+
+    def voice_config(self) -> VoiceConfig:
+        """Return the settings of the MFCC that the voices of the run were made with.
+
+        Raises:
+            RunError: the run was trained on arrays, or its settings are damaged.
+        """
+        settings = self._settings("voices", "no settings of the voices; give arrays of streams")
+        names = compared_settings(VoiceConfig.__dataclass_fields__)
+        known = {**LATER, **settings}
+        return from_json(VoiceConfig, self._chosen(known, names))
 
     def of_images(self, paths: Sequence[Path], device: torch.device) -> Tensor:
         """Return the vectors [n, image_dim] of image files.
@@ -139,6 +151,14 @@ class QueryVectors:
         if lacking:
             raise RunError(f"{self.source}: its features lack {', '.join(lacking)}")
         return {name: settings[name] for name in wanted}
+
+
+def _voice_vectors(path: Path, config: VoiceConfig) -> tuple[np.ndarray, int]:
+    """Return the vectors of a recording and its true frames; warn of what is odd about it."""
+    recording = used_recording(read_bytes(path), config)
+    for one in voice_warnings(recording, config):
+        warn(f"{one.severity}: {path}: {one.text}")
+    return voice_vectors(recording.samples, recording.sample_rate, config)
 
 
 def _named(path: Path, read: Callable[[Path], Value]) -> Value:
