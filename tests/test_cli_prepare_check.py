@@ -128,7 +128,7 @@ def test_check_exits_with_3_for_warnings_only_if_strict(data: Path) -> None:
     run_prepare(data)
     with (data / "manifest.csv").open("a") as file:
         file.write(",river/extra.wav,river\n")
-    soundfile.write(data / "voices/river/extra.wav", np.full(1600, 0.5), 16_000)
+    soundfile.write(data / "voices/river/extra.wav", np.sin(np.arange(1600) / 9), 16_000)
     assert run_check(data).exit_code == 0
     assert run_check(data, "--strict").exit_code == 3
     assert "warning: voice without an image: river/extra.wav\n" in run_check(data).stdout

@@ -129,6 +129,28 @@ def test_the_loudness_of_a_silent_voice_is_given(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_odd_about_a_voice_is_found_with_its_severity(tmp_path: Path) -> None:
+    tone = 0.5 * np.sin(np.arange(2 * RATE) / 10)
+    late = np.concatenate([np.zeros(6 * RATE), tone])
+    voices = {
+        "opposite-channels": np.stack([tone, -tone], 1),
+        "beyond-one": 30_000 * tone,
+        "constant": 0 * tone + 0.25,
+        "late-speech": late,
+    }
+    for number, samples in enumerate(voices.values()):
+        soundfile.write(tmp_path / f"pond{number}.wav", samples, RATE, subtype="FLOAT")
+    found = audit(tmp_path, two_classes())
+    odd = {one.kind: (one.severity, one.items) for one in found.findings}
+    assert odd.pop("voice is cut") == ("warning", ("pond3.wav",))
+    assert odd == {
+        "opposite-channels": ("warning", ("pond0.wav",)),
+        "beyond-one": ("problem", ("pond1.wav",)),
+        "constant": ("problem", ("pond2.wav",)),
+        "late-speech": ("problem", ("pond3.wav",)),
+    }
+
+
 def test_copies_of_an_image_are_a_warning(tmp_path: Path) -> None:
     write_image(tmp_path / "pond0.png", 77)
     write_image(tmp_path / "pond2.png", 77)

@@ -15,6 +15,7 @@ import soundfile
 from child_calls import Call, Outcome, outcomes
 from conftest import SAMPLE_RATE, drawn, spoken
 from PIL import Image
+from sound_files import by_ffmpeg
 from tiny_world import SHORT, TINY, World, tiny_nets
 
 from ivr.features.store import open_table
@@ -76,6 +77,10 @@ def encoded_voice(kind: str, subtype: str) -> bytes:
     return buffer.getvalue()
 
 
+def compressed_voice(container: str, codec: str, rate: int = SAMPLE_RATE) -> bytes:
+    return by_ffmpeg(spoken("pond", np.random.default_rng(0)), rate, container, codec)
+
+
 MEDIA = {
     "colour.jpg": lambda: encoded_image("JPEG", "RGB"),
     "progressive.jpg": lambda: encoded_image("JPEG", "RGB", progressive=True),
@@ -90,6 +95,11 @@ MEDIA = {
     "float.wav": lambda: encoded_voice("WAV", "FLOAT"),
     "voice.flac": lambda: encoded_voice("FLAC", "PCM_16"),
     "voice.ogg": lambda: encoded_voice("OGG", "VORBIS"),
+    "voice.mp3": lambda: compressed_voice("mp3", "libmp3lame"),
+    "voice.m4a": lambda: compressed_voice("ipod", "aac"),
+    "voice.webm": lambda: compressed_voice("webm", "libopus", rate=48_000),
+    "voice.amr": lambda: compressed_voice("amr", "libopencore_amrnb", rate=8_000),
+    "law.wav": lambda: compressed_voice("wav", "pcm_alaw"),
 }
 
 

@@ -6,23 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.features.media import read_bytes
 from ivr.features.mfcc import VoiceConfig
-from ivr.features.voice import decode_recording
+from ivr.features.voice import at_sample_rate, used_recording
 from ivr.pipeline.runtime.progress import progress
 
 from .findings import Finding, problem
 from .image_likeness import SIDE, image_hash, is_blank
 from .manifest import Item, ManifestError, resolve
 from .media_files import SkippedFile, from_file
-
-SILENCE = 10 ** (-60 / 20)
-"""Peak below which a voice is silent: -60 dBFS, the hiss of an open microphone."""
+from .voice_warnings import CUT, voice_warnings
 
 MISSING, OUTSIDE, UNREADABLE = "missing", "outside the root", "unreadable"
 """Kinds of findings on files that ``ivr extract`` skips."""
@@ -113,13 +110,13 @@ def _image(item: Item, data: bytes, pixels: PixelConfig) -> AuditedFile:
 
 
 def _voice(item: Item, data: bytes, config: VoiceConfig) -> AuditedFile:
-    samples = decode_recording(data, config)
-    peak = float(np.abs(samples).max())
-    findings = (_silent(item.name, peak),) if peak < SILENCE else ()
+    recording = used_recording(data, config)
+    # Refuses a voice that is too short.
+    at_sample_rate(recording.samples, recording.sample_rate, config)
+    findings = tuple(
+        Finding(one.key, (item.name,), f"{item.name}: {one.text}", one.severity)
+        for one in voice_warnings(recording, config)
+        if one.key != CUT  # all of them are one finding of the audit
+    )
     digest = hashlib.sha256(data).hexdigest()
-    return AuditedFile(item, digest, findings, len(samples) / config.sample_rate)
-
-
-def _silent(name: str, peak: float) -> Finding:
-    loudness = f"{20 * np.log10(peak):.0f} dBFS at its peak" if peak else "zeros only"
-    return problem("silent", [name], f"{name}: {loudness}")
+    return AuditedFile(item, digest, findings, len(recording.samples) / recording.sample_rate)

@@ -20,6 +20,10 @@ SCALED = 2.0
 """Peak above which a float file is on another scale; decoders of MP3 exceed 1 a little."""
 
 
+CUT = "cut"
+"""Key of a voice that is longer than what is kept of it."""
+
+
 @dataclass(frozen=True)
 class VoiceWarning:
     """Something odd about a voice.
@@ -97,4 +101,4 @@ def _extent(found: VoiceProperties) -> list[VoiceWarning]:
         )
         return [VoiceWarning("late-speech", "problem", text)]
     text = f"lasts {found.seconds:.2f} s; the first {found.limit:g} s are used"
-    return [VoiceWarning("cut", "note", text)]
+    return [VoiceWarning(CUT, "note", text)]
