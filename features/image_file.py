@@ -18,7 +18,7 @@ from .jpeg_file import read_jpeg
 from .media import MAX_PIXELS, MediaError, check_pixels, read_bytes
 from .png_file import checked_png_depth, damaged_png, read_png
 from .raster_process import read_raster_apart
-from .tiff_pages import scene_pages
+from .tiff_pages import scene_pages, without_orientation
 
 READER = "2: GDAL for TIFF, JPEG 2000 and deep PNG; no data, masks and alpha 0 are left out"
 """What decides the pixels besides the choices of the user; recorded with the vectors."""
@@ -99,7 +99,8 @@ def _picture(data: bytes, pixels: PixelConfig) -> np.ndarray:
         scenes = scene_pages(data, join=pixels.join_pages)
         for page in scenes:
             check_pixels(page.width, page.height)
-        return read_raster_apart(data, "GTiff", [page.number for page in scenes], pixels)
+        numbers = [page.number for page in scenes]
+        return read_raster_apart(without_orientation(data, scenes), "GTiff", numbers, pixels)
     if kind == "JPEG 2000":
         return read_raster_apart(data, "JP2OpenJPEG", (), pixels)
     raise MediaError("not a JPEG, PNG, TIFF or JPEG 2000 image")

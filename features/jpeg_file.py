@@ -22,6 +22,9 @@ from .media import MAX_PIXELS, MediaError, check_pixels
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 """Most pixels over all scans. A scan visits every pixel, and a byte or two can ask for one."""
 
+MAX_SEGMENTS = 100_000
+"""Most segments that a file may have."""
+
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # not a byte of data, not a restart
 _EOI = b"\xff\xd9"
 _SOI, _END, _SCAN = 0xD8, 0xD9, 0xDA
@@ -121,8 +124,11 @@ def _frame_and_scans(data: bytes) -> tuple[_Frame, list[bytes]]:
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield marker and content of each segment, without the data of the scans."""
-    place = 0
+    place, count = 0, 0
     while found := _MARKER.search(data, place):
+        count += 1
+        if count > MAX_SEGMENTS:
+            raise _damaged(f"more than {MAX_SEGMENTS} segments")
         marker = found[1][0]
         place = found.end()
         if marker == _END:

@@ -15,6 +15,9 @@ from PIL import Image
 from .image_bands import chosen_bands
 from .media import MediaError, check_pixels
 
+MAX_CHUNKS = 1_000_000
+"""Most chunks that a file may have."""
+
 _HEADER = struct.Struct(">8sI4sIIBBBBB")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
@@ -109,8 +112,11 @@ def _compressed(data: bytes) -> Iterator[tuple[memoryview, int]]:
     Raises:
         MediaError: the file ends within one.
     """
-    place, view = 8, memoryview(data)
+    place, view, count = 8, memoryview(data), 0
     while place + 8 <= len(data):
+        count += 1
+        if count > MAX_CHUNKS:
+            raise damaged_png(f"more than {MAX_CHUNKS} chunks")
         length, name = struct.unpack_from(">I4s", data, place)
         end = place + 8 + length
         if name == b"IEND":

@@ -27,15 +27,12 @@ from .image_bands import PixelConfig
 from .media import MediaError
 
 COMMAND = (sys.executable, "-P", "-m", "ivr.features.raster_worker")
-# Everything that Python needs to find its libraries; the rest of the environment is left out.
+# What programs need to run; the rest of the environment is left out.
 _KEPT = (
     "PATH",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
     "PYTHONHOME",
-    "PYTHONPATH",
-    "PYTHONUSERBASE",
-    "VIRTUAL_ENV",
     "HOME",
     "LANG",
     "LC_ALL",
@@ -56,6 +53,12 @@ _SET = {
 }
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment of a reader, which finds the same modules as this process."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, **_SET, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 class RasterReaderError(IvrError):
     """A reader of rasters that does not start, in one line."""
 
@@ -69,7 +72,7 @@ class _Reader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _KEPT if name in os.environ} | _SET,
+            env=_environment(),
             start_new_session=True,  # Ctrl-C is for the parent, which decides
         )
         assert self.process.stdin and self.process.stdout
@@ -79,7 +82,7 @@ class _Reader:
             self.close()
             raise RasterReaderError(
                 "the reader of TIFF and JPEG 2000 does not start; see what is wrong with: "
-                f"{sys.executable} -c 'import rasterio'"
+                f"{sys.executable} -m ivr.features.raster_worker < {os.devnull}"
             )
 
     def read(

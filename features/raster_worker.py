@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import BinaryIO
 
 from .image_bands import PixelConfig
@@ -28,7 +29,9 @@ def main() -> None:
     """Answer requests until the input ends."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not break the replies
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    with suppress(ValueError, OSError):  # the limit is lower already, or the system has none
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     replies.write(b"ready\n")
     replies.flush()

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from .media import MediaError
 
-MAX_PAGES = 10_000
-"""Most pages that are looked at."""
+MAX_PAGES = 1000
+"""Most pages that a file may have."""
+MAX_TAGS = 4096
+"""Most tags that a page may have."""
 _SIZES = {1: 1, 3: 2, 4: 4, 13: 4, 16: 8, 18: 8}
 _FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MOST_VALUES = 65_536  # of one tag: BitsPerSample of the most samples there can be
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 255, 256, 257, 258
-_PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT = 262, 277, 339
+_PHOTOMETRIC, _ORIENTATION, _SAMPLES, _SAMPLE_FORMAT = 262, 274, 277, 339
 _READ = (_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT)
 
 _REFUSED_PHOTOMETRICS = {
@@ -41,6 +43,7 @@ class Page:
         bits: bits of each band.
         photometric: what the values mean, the number in the tag.
         sample_formats: number type of each band, the numbers in the tag.
+        orientation_at: where the number of its orientation stands in the file, None if it has none.
     """
 
     number: int
@@ -52,6 +55,7 @@ class Page:
     bits: tuple[int, ...]
     photometric: int
     sample_formats: tuple[int, ...]
+    orientation_at: int | None
 
 
 def scene_pages(data: bytes, *, join: bool) -> list[Page]:
@@ -79,6 +83,20 @@ def scene_pages(data: bytes, *, join: bool) -> list[Page]:
     return scenes
 
 
+def without_orientation(data: bytes, pages: Sequence[Page]) -> bytes:
+    """Return the TIFF ``data`` with the rows of ``pages`` from top to bottom, as they are stored.
+
+    GDAL ignores the tag, but libtiff obeys it where it converts colours (CMYK, YCbCr).
+    """
+    places = [page.orientation_at for page in pages if page.orientation_at is not None]
+    if not places:
+        return data
+    upright = bytearray(data)
+    for place in places:
+        struct.pack_into(f"{_order(data)}H", upright, place, 1)
+    return bytes(upright)
+
+
 def _check_several(scenes: Sequence[Page], join: bool) -> None:
     sizes = sorted({(page.width, page.height) for page in scenes}, reverse=True)
     joinable = len(sizes) == 1 and {page.samples for page in scenes} == {1}
@@ -103,21 +121,27 @@ def _refuse_by_name(page: Page) -> None:
 
 
 def _pages(data: bytes) -> Iterator[Page]:
-    order = "<" if data[:2] == b"II" else ">"
+    order = _order(data)
     big = data[2 if order == "<" else 3] == 43
     (place,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4)
     seen: set[int] = set()
     while place:
-        if place in seen or len(seen) >= MAX_PAGES:
+        if place in seen:
             raise MediaError("damaged: its list of pages has no end")
+        if len(seen) >= MAX_PAGES:
+            raise MediaError(f"more than {MAX_PAGES} pages; save the scene as a file of its own")
         seen.add(place)
-        tags, place = _directory(data, place, order, big)
-        yield _page(len(seen), tags)
+        tags, orientation_at, place = _directory(data, place, order, big)
+        yield _page(len(seen), tags, orientation_at)
     if not seen:
         raise MediaError("damaged: it has no page")
 
 
-def _page(number: int, tags: Mapping[int, tuple[int, ...]]) -> Page:
+def _order(data: bytes) -> str:
+    return "<" if data[:2] == b"II" else ">"
+
+
+def _page(number: int, tags: Mapping[int, tuple[int, ...]], orientation_at: int | None) -> Page:
     def first(tag: int, otherwise: int) -> int:
         return tags.get(tag, (otherwise,))[0]
 
@@ -132,24 +156,33 @@ def _page(number: int, tags: Mapping[int, tuple[int, ...]]) -> Page:
         tags.get(_BITS, (1,)),
         first(_PHOTOMETRIC, 1),
         tags.get(_SAMPLE_FORMAT, (1,)),
+        orientation_at,
     )
 
 
 def _directory(
     data: bytes, place: int, order: str, big: bool
-) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return the tags of :data:`_READ` in the directory at ``place``, and where the next is."""
+) -> tuple[dict[int, tuple[int, ...]], int | None, int]:
+    """Return the tags of :data:`_READ` in the directory at ``place``.
+
+    Returns:
+        Values by tag; where the orientation stands, None if it has none; where the next is, or 0.
+    """
     count_format, entry, word = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
     (count,) = struct.unpack_from(order + count_format, data, place)
     start = place + struct.calcsize(order + count_format)
     head = struct.calcsize(order + entry)
     inline = struct.calcsize(word)
+    if count > MAX_TAGS:
+        raise MediaError(f"damaged: more than {MAX_TAGS} tags")
     if start + count * (head + inline) > len(data):
         raise struct.error("directory beyond the end of the file")
-    tags = {}
+    tags, orientation_at = {}, None
     for number in range(count):
         at = start + number * (head + inline)
         tag, kind, length = struct.unpack_from(order + entry, data, at)
+        if (tag, kind, length) == (_ORIENTATION, 3, 1):
+            orientation_at = at + head
         if tag in _READ and kind in _SIZES and 0 < length <= _MOST_VALUES:
             values_at = at + head
             if length * _SIZES[kind] > inline:
@@ -159,4 +192,4 @@ def _directory(
     (following,) = (
         struct.unpack_from(order + word, data, end) if end + inline <= len(data) else (0,)
     )
-    return tags, following
+    return tags, orientation_at, following

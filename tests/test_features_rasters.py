@@ -292,11 +292,20 @@ def test_palettes_of_8_and_of_16_bits_give_their_colours(tmp_path: Path, factor:
     np.testing.assert_array_equal(read_image(path).reshape(3, -1), colours)
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
-def test_other_colour_models_become_rgb(tmp_path: Path, mode: str) -> None:
-    image = Image.new("RGB", (16, 16), (200, 100, 50)).convert(mode)
-    image.save(tmp_path / "scene", "TIFF")
-    np.testing.assert_allclose(read_image(tmp_path / "scene")[:, 3, 3], [200, 100, 50], atol=3)
+@pytest.mark.parametrize(("mode", "photometric"), [("CMYK", "separated"), ("YCbCr", "ycbcr")])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_other_colour_models_become_rgb_with_any_orientation(
+    tmp_path: Path, mode: str, photometric: str, byteorder: str
+) -> None:
+    image = Image.new("RGB", (16, 8), (200, 100, 50))
+    image.paste((20, 200, 90), (0, 0, 5, 3))
+    for orientation in range(1, 9):
+        path = written(
+            tmp_path / "scene", np.asarray(image.convert(mode)), photometric=photometric,
+            byteorder=byteorder, extratags=[(ORIENTATION, 3, 1, orientation, True)],
+        )  # fmt: skip
+        found = read_image(path).transpose(1, 2, 0).astype(int)
+        np.testing.assert_allclose(found, np.asarray(image), atol=3)
 
 
 def test_jpeg_inside_tiff_is_read_and_its_damage_is_noticed(tmp_path: Path) -> None:
