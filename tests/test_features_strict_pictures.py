@@ -300,3 +300,31 @@ def test_a_reader_ends_with_the_process_that_started_it(tmp_path: Path, raster: 
         threading.Event().wait(0.1)
     else:
         pytest.fail("the reader outlived its parent by a minute")
+
+
+# --- work before any pixel --------------------------------------------------------------------
+
+
+def test_tags_pages_segments_and_chunks_without_measure_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [np.zeros((4, 4), np.uint8)] * 3
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for part in many:
+            file.write(part, photometric="minisblack", metadata=None)
+    pages = (tmp_path / "a.tif").read_bytes()
+    small = png(8, zlib.compress(bytes(8 * 25)), 8)
+    for limit, data, message in (
+        ("tiff_pages.MAX_TAGS", pages, r"^damaged: more than 2 tags$"),
+        (
+            "tiff_pages.MAX_PAGES",
+            pages,
+            r"^more than 2 pages; save the scene",
+        ),
+        ("jpeg_file.MAX_SEGMENTS", jpeg(), r"\(more than 2 segments\)$"),
+        ("png_file.MAX_CHUNKS", small, r"\(more than 2 chunks\)$"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ivr.features.{limit}", 2)
+            with pytest.raises(MediaError, match=message):
+                read(tmp_path, data)
