@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from .errors import one_line
 from .messages import message_options
+from .signals import signals_interrupt
 
 # Threads that wait for each other sleep instead of spinning: on an idle machine training takes a
 # fifth longer, beside another process it is nearly twice as fast or better (docs/benchmarks.md).
@@ -50,6 +52,11 @@ class LazyGroup(click.Group):
         """Add the options that ``ivr`` shares with its commands."""
         super().__init__(*arguments, **choices)
         self.params += message_options()
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; a signal ends it with one line, also while it is being loaded."""
+        with signals_interrupt(), one_line():
+            return super().invoke(context)
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the names of the commands in the order of the work."""

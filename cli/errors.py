@@ -11,8 +11,12 @@ import click
 from ivr.config import OptionError
 from ivr.errors import IvrError
 
+from .signals import signal_came
+
 SKIPPED = 3
 CALL_AGAIN = 75
+WAY_ON = "ivr.way_on"
+"""Key in the context of a function that returns the call which goes on after an interrupt."""
 NO_ROOM = {
     errno.ENOSPC: "full",
     errno.EDQUOT: "quota used up",
@@ -26,12 +30,18 @@ def one_line() -> Iterator[None]:
 
     A refused option is a usage error (exit status 2), any other :class:`IvrError` has exit status
     1. A plain ``ValueError`` is a bug.
-    An interrupt from the keyboard is exit status 75: every stage can be called again.
+    An interrupt (:mod:`.signals`) is exit status 75: every stage can be called again. After a
+    signal any other error counts as one, since libraries turn the interrupt into errors of theirs.
     """
     try:
-        yield
+        with _interrupts():
+            yield
     except KeyboardInterrupt:
-        click.echo("stopped; nothing that was finished is lost: call again", err=True)
+        context = click.get_current_context(silent=True)
+        advice = context.meta.get(WAY_ON, lambda: "") if context else lambda: ""
+        click.echo(
+            f"stopped; nothing that was finished is lost: {advice() or 'call again'}", err=True
+        )
         raise SystemExit(CALL_AGAIN) from None
     except OptionError as error:
         raise click.UsageError(str(error), click.get_current_context(silent=True)) from error
@@ -55,6 +65,17 @@ def one_line() -> Iterator[None]:
         if error.filename is None:
             raise
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Turn an error after a signal into KeyboardInterrupt."""
+    try:
+        yield
+    except Exception as error:
+        if signal_came():
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextmanager

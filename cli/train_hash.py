@@ -1,5 +1,7 @@
 """``ivr train-hash``: features to a trained model, its history and its codes."""
 
+import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,13 @@ from ivr.errors import IvrError
 from ivr.hashing.methods import method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import CUTS, splits_of_cut
+from ivr.pipeline.runs.begun_runs import CONFIG, begun
 from ivr.pipeline.runs.run_config import RunConfig, with_run_options
 from ivr.pipeline.runtime.config_options import parsed
 
 from .command import command
 from .config_file import write_choices
-from .errors import describe
+from .errors import WAY_ON, describe
 from .options import Shown, config_options, on_command_line
 from .paths import FOLDER
 
@@ -133,10 +136,31 @@ def train_hash(
 
         click.echo(describe_run(features, with_run_options(None, options)))
         return
+    context = click.get_current_context()
+    context.meta[WAY_ON] = partial(_way_on, features, out, overwrite and _holds_run(out))
     ivr.train(features, out, resume=resume, overwrite=overwrite, **options)
     if not resume:
         write_choices(out)
     click.echo(f"{out}: model, history and codes; next: ivr evaluate {out}")
+
+
+def _holds_run(out: Path) -> bool:
+    return (out / CONFIG).is_file()
+
+
+def _way_on(features: Path, out: Path, replaces: bool) -> str:
+    """Return what to call after an interrupt, ``""`` for the same call again.
+
+    Args:
+        features: folder of the features.
+        out: the run folder.
+        replaces: another run was there before.
+    """
+    if begun(out) == out and (replaces or not _holds_run(out)):
+        return ""
+    return (
+        f"go on with {shlex.join(['ivr', 'train-hash', str(features), '--out', str(out)])} --resume"
+    )
 
 
 def _with_settings(options: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .atomic_files import file_digest, flush
+from .atomic_files import file_digest, flush, is_partial
 from .digest import THREADS, ColumnDigest, chunk_rows, chunks
 from .store import (
     Column,
@@ -65,13 +65,18 @@ class Shards:
 
     def clear(self) -> None:
         """Remove the shards and their folder."""
-        for path in [*self._files(), *self.folder.glob(".*.shard*")]:
+        left = [path for path in self.folder.glob(".*") if _is_half_written(path.name)]
+        for path in [*self._files(), *left]:
             path.unlink()
         if self.folder.is_dir():
             self.folder.rmdir()
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.h5") if SHARD.fullmatch(path.name))
+
+
+def _is_half_written(name: str) -> bool:
+    return is_partial(name) or ".shard" in name
 
 
 def assemble(

@@ -418,7 +418,8 @@ def test_files_that_are_no_shards_are_left_alone(tmp_path: Path) -> None:
     assert len(shards.tables()) == 1
     assert shards.write({}, columns()).name.startswith("000002-")
     (tmp_path / "s" / "7-notes.h5").unlink()
-    (tmp_path / "s" / "..9.shard.9.partial").write_text("what a killed writer leaves")
+    for name in ("..9.shard.9.partial", f".{'9' * 32}.shard", f".{'9' * 32}.partial"):
+        (tmp_path / "s" / name).write_text("what a killed writer leaves")
     shards.clear()
     assert not (tmp_path / "s").exists()
 

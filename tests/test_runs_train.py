@@ -117,7 +117,7 @@ def stop_at(
 def test_a_run_folder_holds_what_the_architecture_promises(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         ".lock",
-        "config.json", "splits.json", "model.safetensors", "checkpoint.safetensors",
+        "config.json", "splits.json", "items.h5", "model.safetensors", "checkpoint.safetensors",
         "history.jsonl", "tensorboard", "codes.h5", "digests.json",
     }  # fmt: skip
 

@@ -18,7 +18,6 @@ from ivr.pipeline.runtime.config_options import OptionError, with_options
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.progress import progress, say
 from ivr.pipeline.runtime.results import TableResult, json_value
-from ivr.pipeline.runtime.stop import interrupted_by_signals
 
 from .columns import Column, retrieval_columns
 from .compare_config import CompareConfig
@@ -174,7 +173,7 @@ def run_grid(
     if not left:
         return done
     at_once = min(jobs or joblib.cpu_count(), len(left))
-    with interrupted_by_signals(), closing(outcomes(features, left, at_once, threads)) as found:
+    with closing(outcomes(features, left, at_once, threads)) as found:
         for outcome in progress(found, len(left), "runs"):
             done.append(outcome)
             say(_outcome_text(outcome))

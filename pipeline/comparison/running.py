@@ -26,6 +26,7 @@ from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_folder import CODES, EVALUATIONS, LOG, RESULTS, read_json
 from ivr.pipeline.runs.train import finish_run
 from ivr.pipeline.runtime.lock import BusyError
+from ivr.pipeline.runtime.orphans import PARENT, end_with
 from ivr.pipeline.runtime.progress import logging_to, warn
 from ivr.pipeline.runtime.threads import torch_threads
 
@@ -128,6 +129,7 @@ def _run(
 @contextmanager
 def _quiet_tracker() -> Iterator[None]:
     """Start processes of joblib that do not warn of semaphores which killed processes leave."""
+    os.environ[PARENT] = str(os.getpid())
     name, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
     os.environ[name] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
     try:
@@ -148,6 +150,7 @@ def _attempt(features: Path, task: Task, threads: int, begun: Path) -> Outcome:
         threads: number of threads of torch.
         begun: folder that holds a file with the name of the run while it is running.
     """
+    end_with(int(os.environ.get(PARENT, 0)))
     name = task.run.name
     (begun / name).touch()
     task.run.mkdir(parents=True, exist_ok=True)

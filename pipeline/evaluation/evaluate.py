@@ -34,6 +34,7 @@ from .protocol import PROTOCOLS, Protocol
 from .report import Report, report, write_report
 from .score import score
 from .select import EvaluateError, select
+from .untrained import require_untrained
 
 
 def evaluate(
@@ -64,7 +65,7 @@ def evaluate(
         StoreError: not a codes file.
         OptionError: the protocol has no such option, or refuses its value.
         EvaluateError: an unknown protocol, codes of another model, a distance that the method does
-            not have, no queries, or nothing to search.
+            not have, no queries, nothing to search, or test items that the run was trained on.
     """
     run = Path(run)
     chosen = with_options(_asked(protocol), options)
@@ -96,6 +97,7 @@ def _evaluated(run: Path, protocol: Protocol, codes: Path | None) -> Report:
     _require_fit(coded, path, run, config, asked)
     if path.resolve() == (run / CODES).resolve():
         require_current_codes(path, coded.config, run, config)
+    require_untrained(coded, path, run, config, asked)
     found = evaluate_codes(coded, asked, _measure(run, config, asked))
     found.results.update(_provenance(config, path, coded))
     return found

@@ -45,6 +45,7 @@ class Protocol:
         test: Share of the images that the protocol tests on; a different share in the data is
             reported.
         seed: Seed for choosing one voice per image; by default the run's.
+        allow_trained: Also test on files that the run was trained on, which is refused otherwise.
     """
 
     relevance: Literal["class", "pair"] = "class"
@@ -61,6 +62,7 @@ class Protocol:
     classes: Classes = "all"
     test: Annotated[float, Field(gt=0, lt=1)] | None = 0.2
     seed: NonNegativeInt | None = None
+    allow_trained: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a choice of voices that leaves none."""

@@ -54,6 +54,7 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> str:
         f"ranked by {by}{bits}",
         f"ties: {TIES[found['ties']]}",
         EMPTY[found["empty"]],
+        "tests on items of the training too" if found["allow_trained"] else "",
     )
     return "; ".join(filter(None, words))
 

@@ -21,6 +21,7 @@ from ivr.features.voice import at_sample_rate, decode_recording, voice_vectors
 from ivr.features.waveform_augmentation import changed_voice, file_of
 from ivr.pipeline.datasets.media_files import SkippedFile as SkippedFile
 from ivr.pipeline.datasets.media_files import from_file
+from ivr.pipeline.runtime.orphans import end_with
 
 from .file_stamps import FileState, file_state, stamp_of
 
@@ -115,5 +116,6 @@ def _leave_signals_to(caller: int) -> None:
     the pool would wait for the rest of the row for ever.
     """
     if os.getpid() != caller and threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        end_with(caller)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)

@@ -43,6 +43,7 @@ from .run_folder import (
     read_config,
     read_splits,
 )
+from .run_items import began_with, stamps_of
 from .stale_codes import MANIFEST, manifest_sha256
 
 KIND = "codes"
@@ -58,6 +59,8 @@ COLUMNS = {
 }
 BLOCK = 2048
 QUANTISATION = "quantisation_error"
+SPLITS_OF_RUN = "splits_of_run"
+"""Key in the config of a codes file: whether the splits are those that the run drew."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class CodedItems:
         speakers: speakers of voices, ``""`` where unknown.
         captions: captions of voices, ``""`` where unknown.
         outputs: real outputs [n, width], float32, if the method ranks by them; else None.
+        stamps: [n], uint64, of the content of the files; None in codes of an earlier version.
     """
 
     names: tuple[str, ...]
@@ -83,6 +87,7 @@ class CodedItems:
     speakers: tuple[str, ...]
     captions: tuple[str, ...]
     outputs: np.ndarray | None = None
+    stamps: np.ndarray | None = None
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "CodedItems":
         """Return the items in ``rows``, in that order."""
@@ -96,6 +101,7 @@ class CodedItems:
             tuple(self.speakers[row] for row in chosen),
             tuple(self.captions[row] for row in chosen),
             None if self.outputs is None else self.outputs[chosen],
+            None if self.stamps is None else self.stamps[chosen],
         )
 
 
@@ -205,13 +211,12 @@ def encode_run(
         )
     data = open_features(features or folder)
     _require_same_settings(config, data)
-    began_with = config["features"]
-    own = bool(config["features"]["folder"]) and (
-        data.folder.resolve() == folder.resolve()
-        or data.digests(began_with.get("changes", ())) == began_with["sha256"]
-    )
+    own, others = began_with(run, config, data)
     if out is None and not own:
-        raise RunError(f"{data.folder}: not the features of {run}; say where to write with --out")
+        now = f" ({len(others)} items are other files now, e.g. {others[0]})" if others else ""
+        raise RunError(
+            f"{data.folder}: not the features of {run}{now}; say where to write with --out"
+        )
     images, voices = data.image_items(), data.voice_items()
     if change:
         change = str(parse_change(change))
@@ -234,6 +239,7 @@ def encode_run(
     )
     codes = tuple(packed_codes(table, model.sizes.bits) for table in outputs)
     columns = _columns(images, voices, codes, splits)
+    columns["stamps"] = stamps_of(data, images, voices)
     if model.distance != "hamming":
         columns["outputs"] = np.concatenate(outputs)
     kept = {name: config[name] for name in ("method", "bits", "seed", "voices", "classes")}
@@ -246,6 +252,7 @@ def encode_run(
         "model": file_digest(run / MODEL),
         "features": data.digests(),
         MANIFEST: manifest_sha256(data),
+        SPLITS_OF_RUN: own,
         "change": change,
         QUANTISATION: errors,
     }
@@ -282,7 +289,7 @@ def read_codes(path: Path) -> Codes:
         StoreError: not a codes file.
     """
     table = open_table(path, KIND)
-    known = has_columns(table, COLUMNS, {"outputs": ("f", 2)})
+    known = has_columns(table, COLUMNS, {"outputs": ("f", 2), "stamps": ("u", 1)})
     if not known or not {"model", "features"} <= set(table.config):
         raise StoreError(f"{path}: not codes that ivr encode writes; make them again")
     is_image = table.read("modality") == 0
@@ -424,4 +431,5 @@ def _items(table: Table, rows: np.ndarray) -> CodedItems:
         if kind == "S"
     }
     outputs = table.read("outputs")[rows] if "outputs" in table.columns else None
-    return CodedItems(codes=table.read("codes")[rows], outputs=outputs, **text)
+    stamps = table.read("stamps")[rows] if "stamps" in table.columns else None
+    return CodedItems(codes=table.read("codes")[rows], outputs=outputs, stamps=stamps, **text)

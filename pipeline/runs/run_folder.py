@@ -30,19 +30,24 @@ from ivr.pipeline.datasets.manifest import SPLITS as MANIFEST_SPLITS
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.digests import DIGESTS
 from ivr.pipeline.runtime.lock import only_writer
-from ivr.pipeline.runtime.placed_together import COMPLETE, MOVING, finish, remove_aside
+from ivr.pipeline.runtime.placed_together import finish, remove_aside
 
-CONFIG, MODEL, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
+from .begun_runs import CONFIG as CONFIG
+from .begun_runs import REPLACEMENT as REPLACEMENT
+from .begun_runs import begun as begun
+
+MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
 SPLITS, QUERIES, CURVES = "splits.json", "queries.h5", "curves.csv"
 LOG = "log.txt"  # messages of a run that ivr compare trains
-EVENTS, EVALUATIONS, REPLACEMENT = "tensorboard", "evaluations", ".replacement"
+ITEMS = "items.h5"  # stamps of the files that the run began with
+EVENTS, EVALUATIONS = "tensorboard", "evaluations"
 EVALUATION_FILES = (QUERIES, CURVES, "curves.png", "health.png", RESULTS)
 OPTIONS = ("train-hash.yaml", "evaluate.yaml", "encode.yaml")
 # What a start that was killed leaves: it is no run yet.
-STARTED = (SPLITS,)
+STARTED = (SPLITS, ITEMS)
 OWN_FILES = (
-    *(CONFIG, SPLITS, MODEL, CHECKPOINT, HISTORY, CODES, DIGESTS),
+    *(CONFIG, SPLITS, ITEMS, MODEL, CHECKPOINT, HISTORY, CODES, DIGESTS),
     *EVALUATION_FILES,
     *OPTIONS,
 )
@@ -106,14 +111,6 @@ def locked_run(run: Path) -> Iterator[None]:
         if not (run / REPLACEMENT / CONFIG).is_file():
             remove_aside(run, REPLACEMENT)
         yield
-
-
-def begun(run: Path) -> Path:
-    """Return the folder of the run that was begun last in ``run``: its replacement, or itself."""
-    for name in (REPLACEMENT, f"{REPLACEMENT}{COMPLETE}", f"{REPLACEMENT}{MOVING}"):
-        if (run / name / CONFIG).is_file():
-            return run / name
-    return run
 
 
 def remove_own(run: Path) -> None:

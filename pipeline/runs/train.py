@@ -38,6 +38,7 @@ from .run_folder import (
     CODES,
     CONFIG,
     HISTORY,
+    ITEMS,
     MODEL,
     REPLACEMENT,
     SPLITS,
@@ -52,6 +53,7 @@ from .run_folder import (
     remove_own,
     write_json,
 )
+from .run_items import write_run_items
 from .training_data import left_out_classes, training_and_validation
 
 LEARNT = (CHECKPOINT, CODES, HISTORY, MODEL)
@@ -317,6 +319,7 @@ def _require_none(run: Path) -> None:
 def _begin(work: Path, ready: Prepared) -> None:
     """Write what a run begins with; the config comes last, since it makes the folder a run."""
     write_json(work / SPLITS, dict(sorted(ready.splits.items())))
+    write_run_items(work, ready.data, ready.splits, ready.chosen)
     write_json(work / CONFIG, ready.chosen)
 
 
@@ -352,7 +355,7 @@ def _learn(run: Path, ready: Prepared) -> None:
         kept = read_tensors(run / MODEL)[1]["epoch"]
         say(f"kept: epoch {kept}, mean validation mAP {100 * best:.2f}")
     encode_run(run, device=str(device), features=data.folder)
-    record_digests(run, (CONFIG, SPLITS, *LEARNT))
+    record_digests(run, (CONFIG, SPLITS, ITEMS, *LEARNT))
 
 
 def _percent(share: float | None) -> float | None:

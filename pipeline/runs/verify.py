@@ -14,9 +14,10 @@ from ivr.pipeline.runtime.digests import DIGESTS, DigestsError, read_digests
 from ivr.pipeline.runtime.results import TableResult
 
 from .encode import KIND
-from .run_folder import CODES
+from .run_folder import CODES, ITEMS
+from .run_items import ITEMS_KIND
 
-KINDS = {"images.h5": IMAGES, "voices.h5": VOICES, CODES: KIND}
+KINDS = {"images.h5": IMAGES, "voices.h5": VOICES, CODES: KIND, ITEMS: ITEMS_KIND}
 # TensorBoard's own files, and the shards of an extraction that is not finished.
 SKIPPED = ("tensorboard", ".shards")
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from ivr.errors import IvrError
 from ivr.features.atomic_files import is_partial
 
+from .orphans import sweep_shared_memory
+
 LOCK = ".lock"
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 300.0
@@ -61,7 +63,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     released it or has not touched the file for :data:`STALE_SECONDS`; an owner touches it every
     :data:`BEAT_SECONDS`.
 
-    Half-written files of a killed writer are removed.
+    Half-written files of a killed writer are removed, and what it left in shared memory.
 
     Raises:
         BusyError: another process holds the folder.
@@ -71,7 +73,10 @@ def only_writer(folder: Path) -> Iterator[None]:
     handle, by_kernel = _locked(path)
     stop = threading.Event()
     try:
+        last = _read(handle)
         owner = _taken(path, handle, by_kernel=by_kernel)
+        if last is not None and last.held and last.boot == owner.boot:
+            sweep_shared_memory(last.process)
         for left in folder.iterdir():
             if is_partial(left.name) and not left.is_dir():
                 left.unlink(missing_ok=True)

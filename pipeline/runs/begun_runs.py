@@ -1,0 +1,15 @@
+"""Which folder of a run folder holds the run that was begun last; imports no torch."""
+
+from pathlib import Path
+
+from ivr.pipeline.runtime.placed_together import COMPLETE, MOVING
+
+CONFIG, REPLACEMENT = "config.json", ".replacement"
+
+
+def begun(run: Path) -> Path:
+    """Return the folder of the run that was begun last in ``run``: its replacement, or itself."""
+    for name in (REPLACEMENT, f"{REPLACEMENT}{COMPLETE}", f"{REPLACEMENT}{MOVING}"):
+        if (run / name / CONFIG).is_file():
+            return run / name
+    return run
