@@ -4,7 +4,7 @@
 # make tutorial executes the notebook docs/tutorial.ipynb and stores its outputs; draws the picture of the README
 # make bench   prints the ratios of docs/benchmarks.md
 # make gpu     checks a GPU against the CPU and measures it; says so where there is no GPU
-# make fuzz    damages every kind of file at 200 places for every command (minutes)
+# make fuzz    damages every kind of file at 200 places for every command, and reads 800 odd files (minutes)
 # make torture kills an extraction 300 times and looks at what it left (minutes)
 # make figures FEATURES=features RUNS=runs   measures the tables of docs/results.md (half a day on two cores)
 SHELL := /bin/bash
@@ -79,6 +79,7 @@ gpu: $(STAMP)
 
 fuzz: $(STAMP)
 	IVR_FUZZ_OFFSETS=200 $(BIN)/python -m pytest tests/test_fuzz.py --durations=10
+	IVR_FUZZ_FILES=400 $(BIN)/python tests/test_odd_files.py
 
 torture: $(STAMP)
 	$(BIN)/python benchmarks/torture.py --kills 300

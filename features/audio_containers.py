@@ -30,11 +30,13 @@ class AudioContainer:
         recognised: whether a file is of this kind.
         whole: refuses a file that is not whole. Returns the seconds that it lasts, None where
             FFmpeg finds them in the header.
+        end: returns where the sound ends, for kinds that FFmpeg reads to the end of the file.
     """
 
     name: str
     recognised: Callable[[bytes], bool]
     whole: Callable[[bytes], float | None]
+    end: Callable[[bytes], int] = len
 
 
 def container_of(data: bytes) -> AudioContainer | None:
@@ -239,6 +241,11 @@ def _check_au(data: bytes) -> None:
         raise MediaError(f"cut short: {max(0, len(data) - start)} of {size} bytes of samples")
 
 
+def _end_of_au(data: bytes) -> int:
+    start, size = struct.unpack_from(">II", data, 4)
+    return len(data) if size == 0xFFFF_FFFF else int(start + size)
+
+
 def _check_avi(data: bytes) -> None:
     start, count = 0, 0
     while start + 8 <= len(data) and data[start : start + 4] == b"RIFF":
@@ -260,7 +267,7 @@ CONTAINERS = (
         _check_aiff,
     ),
     AudioContainer("caf", lambda data: data.startswith(b"caff"), _check_caf),
-    AudioContainer("au", lambda data: data.startswith(b".snd"), _check_au),
+    AudioContainer("au", lambda data: data.startswith(b".snd"), _check_au, _end_of_au),
     AudioContainer(
         "avi",
         lambda data: data.startswith(b"RIFF") and data[8:12] == b"AVI ",

@@ -101,7 +101,8 @@ def recording_of(data: bytes) -> Recording:
     kind = container_of(data)
     if kind is None:
         raise MediaError(_unknown(data))
-    return _from_ffmpeg(data, kind.name, kind.whole(data))
+    claimed = kind.whole(data)
+    return _from_ffmpeg(data[: kind.end(data)], kind.name, claimed)
 
 
 def _read_wave(data: bytes) -> Recording:
