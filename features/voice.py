@@ -10,30 +10,18 @@ cache. It needs NumPy and SciPy only: workers do not spend seconds on importing 
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import scipy.fft
 import soxr
 
-from .media import MediaError, read_bytes
+from .media import MediaError
 from .mfcc import AMIN, Backend, Constants, VoiceConfig, constants, frame_count, frame_lead
 from .voice_file import Recording, recording_of
 from .voice_properties import without_silence
 
 _BLOCK = 128
 """Frames transformed at a time; all at once takes up to five times as long."""
-
-
-def read_voice_vectors(path: Path, config: VoiceConfig) -> tuple[np.ndarray, int]:
-    """Return the vectors of the voice in ``path`` and its true number of frames.
-
-    Raises:
-        MediaError: the voice cannot be read (:func:`ivr.features.voice_file.read_voice`) or is too
-            short.
-    """
-    samples = decode_recording(read_bytes(path), config)
-    return voice_vectors(samples, config.sample_rate, config)
 
 
 def decode_recording(data: bytes, config: VoiceConfig) -> np.ndarray:

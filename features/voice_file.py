@@ -5,10 +5,12 @@ is followed from part to part, since both libraries read a file that is cut or d
 one.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +21,14 @@ from .audio_frames import id3_length, mpeg_audio_seconds
 from .flac_header import flac_header, verified
 from .media import MediaError, read_bytes
 from .ogg_pages import ogg_links
-from .voice_limits import MAX_AMPLITUDE, check_format, check_length
+from .voice_limits import MAX_AMPLITUDE, check_format, check_length, check_parts
 from .wave_header import Note, is_wave, read_wave
 
 OPPOSITE = 0.01
 """Share of the power of the channels below which their mean is what they do not cancel."""
 
 _BLOCK = 1 << 20
+_ZEROS = re.compile(rb"\0{8,}")  # an MP4 file starts with fewer
 _WAVE_MPEG = (0x50, 0x55)
 # A-law, mu-law, four kinds of ADPCM, TrueSpeech, GSM, G.722, AC-3: codecs of WAV that FFmpeg reads.
 _WAVE_CODECS = (2, 6, 7, 0x11, 0x14, 0x20, 0x22, 0x31, 0x45, 0x65, 0x28F, 0x2000, *_WAVE_MPEG)
@@ -62,20 +65,12 @@ class Recording:
 
 
 def read_voice(path: Path) -> tuple[np.ndarray, int]:
-    """Return the samples in ``path`` and their rate, see :func:`decode_voice`.
+    """Return the samples in ``path``, float32 [samples], and their rate, Hz.
 
     Raises:
-        MediaError: the file cannot be read, or as :func:`decode_voice`.
+        MediaError: the file cannot be read, or as :func:`recording_of`.
     """
-    return decode_voice(read_bytes(path))
-
-
-def decode_voice(data: bytes) -> tuple[np.ndarray, int]:
-    """Return the samples that ``data`` holds, float32 [samples], and their rate, Hz.
-
-    The arguments and errors are those of :func:`recording_of`.
-    """
-    recording = recording_of(data)
+    recording = recording_of(read_bytes(path))
     return recording.samples, recording.sample_rate
 
 
@@ -90,8 +85,7 @@ def recording_of(data: bytes) -> Recording:
         MediaError: the content is of another kind, too long, empty, damaged, shorter than its
             header says, or holds values that are no sound.
     """
-    while skipped := id3_length(data):
-        data = data[skipped:]
+    data = _without_tags(data)
     if is_wave(data):
         return _read_wave(data)
     if data.startswith(b"fLaC"):
@@ -103,6 +97,20 @@ def recording_of(data: bytes) -> Recording:
         raise MediaError(_unknown(data))
     claimed = kind.whole(data)
     return _from_ffmpeg(data[: kind.end(data)], kind.name, claimed)
+
+
+def _without_tags(data: bytes) -> bytes:
+    """Return ``data`` without ID3 tags in front, and without the zeros that may follow them."""
+    start = 0
+    for count in count_from(1):
+        skipped = id3_length(data, start)
+        if not skipped:
+            break
+        start += skipped
+        if zeros := _ZEROS.match(data, start):
+            start = zeros.end()
+        check_parts(count, "tags")
+    return data[start:] if start else data
 
 
 def _read_wave(data: bytes) -> Recording:

@@ -30,7 +30,8 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import read_image
 from ivr.features.store import StoreError, open_table, text_column, write_table
-from ivr.features.voice import read_voice_vectors
+from ivr.features.voice import voice_vectors
+from ivr.features.voice_file import read_voice
 from ivr.pipeline.datasets.manifest import (
     Manifest,
     ManifestError,
@@ -114,7 +115,7 @@ def test_rows_are_those_of_the_encoder_and_of_the_mfcc(media_set: Path, tmp_path
     table = open_table(voices.path, VOICES)
     frames = dict(zip(table.text("names"), table.read("frames"), strict=True))
     for name, vector in rows_of(voices.path, VOICES).items():
-        expected, length = read_voice_vectors(media_set / name, TINY_VOICE)
+        expected, length = voice_vectors(*read_voice(media_set / name), TINY_VOICE)
         np.testing.assert_array_equal(vector, expected.reshape(-1))
         assert frames[name] == length == 31  # 0.15 s every 5 ms, and the first
     assert sorted(os.listdir(tmp_path / "out")) == [
@@ -843,7 +844,7 @@ def test_another_data_set_with_the_same_names_is_not_taken_for_this_one(tmp_path
         (done,) = extract(tmp_path / folder / "m.csv", tmp_path / "out", config)
         assert (done.new, done.rows) == (1, 1)
         stored.append(open_table(tmp_path / "out" / "voices.h5", VOICES).read("vectors"))
-    expected, _ = read_voice_vectors(tmp_path / "second" / "1.wav", TINY_VOICE)
+    expected, _ = voice_vectors(*read_voice(tmp_path / "second" / "1.wav"), TINY_VOICE)
     assert not np.array_equal(stored[0], stored[1])
     np.testing.assert_array_equal(stored[1][0], expected.reshape(-1))
 

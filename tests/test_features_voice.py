@@ -15,7 +15,8 @@ import soxr
 
 from ivr.features.media import MediaError
 from ivr.features.mfcc import VoiceConfig, mel_filters
-from ivr.features.voice import BACKENDS, read_voice_vectors, voice_vectors
+from ivr.features.voice import BACKENDS, voice_vectors
+from ivr.features.voice_file import read_voice
 
 SHARED = Path(os.environ.get("IVR_SHARED", Path(__file__).parents[2] / "shared"))
 DIGITS = SHARED / "data" / "speech" / "spoken_digits"
@@ -204,7 +205,7 @@ def test_files_of_every_kind_become_vectors_of_one_shape(
 ) -> None:
     stereo = np.stack([clip(0.5, rate), clip(0.5, rate)], axis=1)
     soundfile.write(tmp_path / name, stereo, rate, format=kind, subtype=subtype)
-    vectors, length = read_voice_vectors(tmp_path / name, VoiceConfig(frames=120))
+    vectors, length = voice_vectors(*read_voice(tmp_path / name), VoiceConfig(frames=120))
     assert vectors.shape == (3, 20, 120) and length == 101
     expected, _ = voice_vectors(clip(0.5, rate), rate, VoiceConfig(frames=120))
     loud = slice(15, 50)
@@ -219,7 +220,7 @@ def test_unusable_file_is_refused(tmp_path: Path) -> None:
         file.setframerate(16_000)
         file.writeframes(struct.pack("<100h", *range(100)))
     with pytest.raises(MediaError, match=r"^lasts 0\.0063 s, at least 0\.0400 s are needed"):
-        read_voice_vectors(tmp_path / "voice.wav", VoiceConfig())
+        voice_vectors(*read_voice(tmp_path / "voice.wav"), VoiceConfig())
 
 
 @pytest.mark.parametrize(

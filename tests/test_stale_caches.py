@@ -15,7 +15,8 @@ from test_runs_train import CONFIG as TRAINING
 from ivr.features import media
 from ivr.features.regular_files import ChangedFileError, opened_regular, read_regular
 from ivr.features.store import Table, open_table, write_table
-from ivr.features.voice import read_voice_vectors
+from ivr.features.voice import voice_vectors
+from ivr.features.voice_file import read_voice
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.extraction import worker_tasks
@@ -57,7 +58,7 @@ def vectors(folder: Path) -> dict[str, np.ndarray]:
 def assert_fresh(folder: Path, root: Path, names: Sequence[str]) -> None:
     found = vectors(folder)
     for name in names:
-        expected, _ = read_voice_vectors(root / name, TINY_VOICE)
+        expected, _ = voice_vectors(*read_voice(root / name), TINY_VOICE)
         np.testing.assert_array_equal(found[name], expected.reshape(-1), err_msg=name)
 
 
