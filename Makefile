@@ -70,6 +70,7 @@ bench: demo
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/extraction_memory.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/waiting_threads.py
 
 gpu: $(STAMP)

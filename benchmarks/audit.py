@@ -1,8 +1,8 @@
 """Time of ``ivr check`` on images, beside reading them as ``ivr extract`` does.
 
 Draws JPEG images of 256 x 256, reads all of them in threads as the extraction does, and audits
-them. The rounds alternate, so that both meet the same load of the machine; the ratio is that of the
-fastest rounds.
+them, in turns. Times are those of the processor, all threads together, so that other processes of
+the machine count little; the ratio is that of the fastest rounds.
 
     python benchmarks/audit.py --images 10000
 """
@@ -43,19 +43,19 @@ def draw(folder: Path, images: int) -> list[str]:
 
 
 def read_all(names: list[str], folder: Path) -> float:
-    """Return the seconds that reading takes with one thread per core."""
-    start = time.perf_counter()
+    """Return the processor seconds of reading with one thread per core."""
+    start = time.process_time()
     tasks = (delayed(decode)(name, folder, SIZE, PixelConfig()) for name in names)
     read = Parallel(n_jobs=cpu_count(), prefer="threads", return_as="generator")(tasks)
     assert not any(isinstance(one, SkippedFile) for one in read)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def audit(folder: Path) -> float:
-    """Return the seconds that the audit takes, its report included."""
-    start = time.perf_counter()
+    """Return the processor seconds of the audit, its report included."""
+    start = time.process_time()
     repr(check(folder / "manifest.csv"))
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:

@@ -913,3 +913,14 @@ def test_no_sentence_of_the_test_is_trained_on_where_that_is_asked_for(
     assert {caption[name] for name in used} == {"a river"}
     with pytest.raises(RunError, match="the manifest has no captions to recognise sentences by"):
         train_run(features, tmp_path / "none", replace(SHORT, unseen_captions=True))
+
+
+def test_config_json_records_the_spellings_that_the_extraction_merged(
+    features: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(features, tmp_path / "merged")
+    merged = [{"column": "label", "kept": "pond", "rows": {"Pond": 1, "pond": 11}}]
+    (tmp_path / "merged" / "spellings.json").write_text(json.dumps(merged))
+    described = json.loads(describe_run(tmp_path / "merged", SHORT))
+    assert described["features"]["merged_spellings"] == merged
+    assert "merged_spellings" not in json.loads(describe_run(features, SHORT))["features"]

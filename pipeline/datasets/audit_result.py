@@ -72,7 +72,7 @@ class Audit(Result):
         return tuple(one for one in self.findings if one.severity == "warning")
 
     def notes(self) -> tuple[Finding, ...]:
-        """Return the findings that were asked for."""
+        """Return the findings that were asked for or decided."""
         return tuple(one for one in self.findings if one.severity == "note")
 
     def __repr__(self) -> str:

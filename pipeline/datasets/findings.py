@@ -32,7 +32,7 @@ class Finding:
         items: names of all images, voices or labels that it concerns.
         text: one line that names the first of them and describes the fault.
         severity: ``"problem"`` for a certain fault, ``"warning"`` for one that may be
-            intended, ``"note"`` for one that was asked for.
+            intended, ``"note"`` for something that was asked for or decided.
     """
 
     kind: str
@@ -52,7 +52,7 @@ def warning(kind: str, items: Sequence[str], text: str) -> Finding:
 
 
 def note(kind: str, items: Sequence[str], text: str) -> Finding:
-    """Return a finding that was asked for."""
+    """Return a finding that was asked for or decided."""
     return Finding(kind, tuple(items), text, "note")
 
 
