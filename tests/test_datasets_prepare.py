@@ -885,3 +885,13 @@ def test_a_folder_that_names_no_class_is_refused_with_the_way_out(
         (tmp_path / "images" / folder / "0.png").touch()
     with pytest.raises(PairingError, match=f"{words}.*with --table$"):
         prepare("folders", tmp_path / "m.csv", images=tmp_path / "images")
+
+
+def test_every_kind_of_file_that_is_decoded_is_found(tmp_path: Path) -> None:
+    images = ["a.jpg", "b.JP2", "c.tiff", "d.png", "e.j2k"]
+    voices = ["a.mp3", "b.M4A", "c.webm", "d.aiff", "e.opus"]
+    touch(tmp_path / "i", [f"{label}/{name}" for label in ("pond", "lake") for name in images])
+    touch(tmp_path / "v", [f"{label}/{name}" for label in ("pond", "lake") for name in voices])
+    config = PrepareConfig(images=tmp_path / "i", voices=tmp_path / "v")
+    summary = prepare("folders", tmp_path / "m.csv", config)
+    assert (summary.images, summary.voices, summary.passed_over) == (10, 10, {})

@@ -10,7 +10,10 @@ from .manifest import Manifest, ManifestError, ManifestRow, check_name, read_row
 from .passed_over import files_below
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k", ".jpg", ".jpeg", ".png")
-VOICE_SUFFIXES = (".wav", ".flac", ".ogg")
+VOICE_SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf"),
+    *(".mp3", ".m4a", ".aac", ".amr", ".3gp", ".webm", ".mp4", ".mov", ".mkv", ".mka", ".avi"),
+)
 NUMBERED = re.compile(r"(.+)(?:_|-|S)(\d+)")
 UNNUMBERED = -1
 ASK = "give a CSV with the columns image, voice and label with --table"
