@@ -43,6 +43,8 @@ def ogg_links(data: bytes) -> list[OggLink]:
     length = len(data) - _NO_TAG if data[-_NO_TAG:-125] == b"TAG" else len(data)
     count = 0
     while end < length:
+        if not numbers and end and not data[end:length].strip(b"\0"):
+            break  # zeros that fill up the file
         count += 1
         check_parts(count, "Ogg pages")
         start = end
@@ -60,7 +62,7 @@ def ogg_links(data: bytes) -> list[OggLink]:
             del numbers[serial]
     if numbers:
         raise MediaError("cut short: the last page of the Ogg stream is missing")
-    return [*links, OggLink(link, length, streams)]
+    return [*links, OggLink(link, end, streams)]
 
 
 def _page(data: bytes, start: int) -> tuple[int, int, int, int]:

@@ -22,7 +22,7 @@ from .flac_header import flac_header, verified
 from .media import MediaError, read_bytes
 from .ogg_pages import ogg_links
 from .voice_limits import MAX_AMPLITUDE, check_format, check_length, check_parts
-from .wave_header import Note, is_wave, read_wave
+from .wave_header import FLOAT, PCM, Note, is_wave, read_wave
 
 OPPOSITE = 0.01
 """Share of the power of the channels below which their mean is what they do not cancel."""
@@ -118,6 +118,11 @@ def _read_wave(data: bytes) -> Recording:
     check_format(wave.channels, wave.sample_rate)
     if wave.is_plain:
         return _from_libsndfile([wave.plain()], wave.notes)
+    if wave.tag in (PCM, FLOAT):
+        raise MediaError(
+            f"WAV of {wave.bits} bits per sample in blocks of {wave.align} bytes is not read; "
+            "convert it to 16-bit PCM"
+        )
     if not len(wave.samples):
         raise MediaError("holds no samples")
     if wave.tag not in _WAVE_CODECS:

@@ -61,23 +61,28 @@ class WaveFile:
     notes: tuple[Note, ...]
 
     @property
+    def width(self) -> int:
+        """Bytes of one sample of one channel."""
+        return (self.bits + 7) // 8
+
+    @property
     def is_plain(self) -> bool:
         """Whether the samples are PCM of 8 to 32 bits or float of 32 or 64 bits."""
-        width = self.align // max(1, self.channels)
-        whole = self.align == width * self.channels and 8 * width - 7 <= self.bits <= 8 * width
-        return whole and width in {PCM: (1, 2, 3, 4), FLOAT: (4, 8)}.get(self.tag, ())
+        known = self.width in {PCM: (1, 2, 3, 4), FLOAT: (4, 8)}.get(self.tag, ())
+        # Writers get this number wrong; larger ones mean samples that do not fill their bytes.
+        return known and self.align <= self.channels * self.width
 
     def plain(self) -> bytes:
         """Return a WAV file of the same samples, with the right sizes and a header of 44 bytes."""
-        width = self.align // self.channels
+        align = self.channels * self.width
         described = struct.pack(
             self.order + "HHIIHH",
             self.tag,
             self.channels,
             self.sample_rate,
-            self.sample_rate * self.align,
-            self.align,
-            8 * width,
+            self.sample_rate * align,
+            align,
+            8 * self.width,
         )
         return self._rebuilt([(b"fmt ", described)])
 

@@ -243,7 +243,8 @@ def test_extensible_wave_of_floats_and_of_a_law_is_read() -> None:
     [
         (extensible(1, 2, 16)[:-1] + b"\0", "^WAV of the unknown subformat 0100"),
         (wave_format(0xF1AC, 1, RATE, 2), "^WAV of the codec 0xF1AC is not read; convert it"),
-        (wave_format(1, 1, RATE, 8), "^WAV of the codec 0x1 is not read"),
+        (wave_format(1, 1, RATE, 8), "^WAV of 64 bits per sample in blocks of 8 bytes is not read"),
+        (FORMAT[:12] + b"\4\0\x18\0", "^WAV of 24 bits per sample in blocks of 4 bytes is not"),
         (wave_format(1, 0, RATE, 2), "^damaged: its sound has no channel$"),
         (FORMAT[:13], "^damaged: the format of its samples is missing$"),
     ],
@@ -251,6 +252,13 @@ def test_extensible_wave_of_floats_and_of_a_law_is_read() -> None:
 def test_wave_of_another_format_is_refused_by_its_name(described: bytes, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         recording_of(riff([chunk(b"fmt ", described), chunk(b"data", SAMPLES)]))
+
+
+@pytest.mark.parametrize("align", [0, 1])
+def test_a_wrong_block_size_of_pcm_changes_no_sample(align: int) -> None:
+    described = FORMAT[:12] + struct.pack("<HH", align, 16)
+    data = riff([chunk(b"fmt ", described), chunk(b"data", SAMPLES)])
+    np.testing.assert_array_equal(recording_of(data).samples, TRUTH)
 
 
 HELD = len(SAMPLES)
@@ -405,6 +413,12 @@ def test_chained_ogg_streams_are_read_one_after_the_other() -> None:
 def test_chained_ogg_streams_of_opus_are_read_whole() -> None:
     parts = [by_ffmpeg(sign * TONE, 48_000, "ogg", "libopus") for sign in (1, -1)]
     assert len(recording_of(b"".join(parts)).samples) == 2 * len(TONE)
+
+
+@pytest.mark.parametrize("tail", [bytes(1000), b"TAG" + bytes(125)])
+def test_what_fills_up_an_ogg_file_is_no_page(tail: bytes) -> None:
+    whole = vorbis(TONE)
+    np.testing.assert_array_equal(recording_of(whole + tail).samples, recording_of(whole).samples)
 
 
 @pytest.mark.parametrize("other", [vorbis(TONE, 8_000), vorbis(np.stack([TONE, TONE], 1))])
