@@ -39,12 +39,14 @@ ORDER = (
 )
 """Rooms from top to bottom: each may import from all below it, and from none beside it."""
 ONLY_IN = {
+    "av": r"features/ffmpeg_audio\.py",
     "click": r"cli/.*",
     "h5py": r"features/store\.py",
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "numba": r"hashing/counting_kernel\.py",
     "rasterio": r"features/raster_file\.py",
     "simplejpeg": r"features/jpeg_file\.py",
+    "soundfile": r"(features/voice_file|pipeline/demo/demo_set)\.py",
     "sklearn": r"pipeline/evaluation/linear_probe\.py",
     "torchvision": r"features/(image_file|torchvision_networks)\.py",
     "tqdm": r"pipeline/runtime/progress\.py",
