@@ -46,7 +46,6 @@ ONLY_IN = {
     "numba": r"hashing/counting_kernel\.py",
     "rasterio": r"features/raster_file\.py",
     "simplejpeg": r"features/jpeg_file\.py",
-    "soundfile": r"(features/voice_file|pipeline/demo/demo_set)\.py",
     "sklearn": r"pipeline/evaluation/linear_probe\.py",
     "torchvision": r"features/(image_file|torchvision_networks)\.py",
     "tqdm": r"pipeline/runtime/progress\.py",
