@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .boundary import guarded
 from .errors import one_line
 from .messages import message_options
 from .signals import signals_interrupt
@@ -52,6 +53,12 @@ class LazyGroup(click.Group):
         """Add the options that ``ivr`` shares with its commands."""
         super().__init__(*arguments, **choices)
         self.params += message_options()
+
+    def main(self, *arguments: Any, **choices: Any) -> Any:
+        """Run a command; as a program, without arguments from Python, behind the last boundary."""
+        if arguments or choices:
+            return super().main(*arguments, **choices)
+        return guarded(super().main)
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command; a signal ends it with one line, also while it is being loaded."""

@@ -10,6 +10,7 @@ from ivr.pipeline.datasets.check_config import CheckConfig
 
 from .command import command
 from .errors import SKIPPED
+from .messages import show
 from .options import CommaList, Shown, config_options
 from .paths import EXISTING_FOLDER, FILE
 
@@ -78,6 +79,6 @@ def check(
     import ivr
 
     audit = ivr.check(manifest, root=root, image_root=image_root, voice_root=voice_root, **options)
-    click.echo(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False) if as_json else audit)
+    show(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False) if as_json else audit)
     if audit.problems() or (strict and audit.warnings()):
         context.exit(SKIPPED)

@@ -13,6 +13,7 @@ from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from .command import Command, command
 from .config_file import write_choices
 from .errors import CALL_AGAIN, SKIPPED, settings
+from .messages import show
 from .options import CommaList, Shown, config_options, on_command_line
 from .paths import FOLDER
 
@@ -90,11 +91,11 @@ def compare(
         config = chosen_config(None, options)
     if only_plan:
         planned = plan(features, out, config)
-        click.echo(json.dumps(planned.rows()) if as_json else planned)
+        show(json.dumps(planned.rows()) if as_json else planned)
         return
     result = ivr.compare(features, out, config)
     write_choices(out)
-    click.echo(json.dumps(json_values(result.table)) if as_json else as_text(result.table))
+    show(json.dumps(json_values(result.table)) if as_json else as_text(result.table))
     say(f"written: {', '.join(map(str, result.files))}")
     for failed in result.failures:
         warn("\n  | ".join([f"failed: {failed.name}: {failed.failure}", *failed.log]))

@@ -45,15 +45,18 @@ def _read(context: click.Context, _: click.Parameter, path: Path | None) -> None
     """Make the options in the file at ``path`` the defaults of the command."""
     if path is None:
         return
-    import yaml
+    # Here, since pydantic would make the help slower.
+    from ivr.features.regular_files import UnreadableFileError
+    from ivr.pipeline.runtime.json_files import ContentError, load_yaml
 
     try:
-        values = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise click.ClickException(f"{path}: not a YAML file: {line}") from error
-    if not isinstance(values, Mapping):
-        raise click.ClickException(f"{path}: must hold option names with their values")
+        values = load_yaml(path, dict[Any, Any])
+    except UnreadableFileError as error:
+        raise click.ClickException(f"{path}: {error}") from error
+    except ContentError as error:
+        raise click.ClickException(
+            f"{path}: {error}; it must hold option names with their values"
+        ) from error
     parameters = {_name(parameter): parameter for parameter in context.command.params}
     defaults = {}
     for name, value in values.items():

@@ -9,6 +9,7 @@ from ivr.pipeline.demo.demo_config import DemoConfig
 
 from .command import command
 from .config_file import write_choices
+from .messages import show
 from .options import config_options
 from .paths import FOLDER
 
@@ -37,8 +38,8 @@ def demo(out: Path, options: dict[str, Any]) -> None:
 
     table = run_demo(out, DemoConfig(**options))
     write_choices(out)
-    click.echo(table)
-    click.echo(
+    show(table)
+    show(
         f"\nLook at {out / 'run' / 'curves.png'} and {out / 'set' / 'images'}, and listen to "
         f"{out / 'set' / 'voices'}."
     )

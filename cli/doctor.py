@@ -10,6 +10,7 @@ from ivr.pipeline.doctor.doctor_config import DoctorConfig
 
 from .command import command
 from .config_file import write_choices
+from .messages import show
 from .options import config_options
 from .paths import FOLDER
 
@@ -36,7 +37,7 @@ def doctor(out: Path | None, as_json: bool, options: dict[str, Any]) -> None:
     result = ivr.doctor(out=out, **options)
     if out is not None:
         write_choices(out)
-    click.echo(json.dumps(result.to_dict()) if as_json else result)
+    show(json.dumps(result.to_dict()) if as_json else result)
     if result.failed:
         names = ", ".join(check.name for check in result.failed)
         raise click.ClickException(f"failed: {names}")

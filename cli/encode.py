@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .command import command
+from .messages import show
 from .options import device_option
 from .paths import FILE, FOLDER
 
@@ -35,4 +36,4 @@ def encode(run: Path, features: Path | None, out: Path | None, change: str, devi
     import ivr
 
     found = ivr.encode(run, features=features, out=out, device=device, change=change)
-    click.echo(f"{found.codes}: written")
+    show(f"{found.codes}: written")

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,13 +11,17 @@ import click
 
 from ivr.config import OptionError
 from ivr.errors import IvrError
+from ivr.pipeline.runtime.visible_text import visible, visible_lines
 
+from .messages import show
 from .signals import signal_came
 
 SKIPPED = 3
 CALL_AGAIN = 75
 WAY_ON = "ivr.way_on"
 """Key in the context of a function that returns the call which goes on after an interrupt."""
+SHARED_MEMORY = "/dev/shm"
+"""Where parallel readers keep their locks."""
 NO_ROOM = {
     errno.ENOSPC: "full",
     errno.EDQUOT: "quota used up",
@@ -36,19 +41,32 @@ def one_line() -> Iterator[None]:
     try:
         with _interrupts():
             yield
+    except click.ClickException as error:
+        vars(error).update(message=visible_lines(error.message))
+        raise
     except KeyboardInterrupt:
         context = click.get_current_context(silent=True)
         advice = context.meta.get(WAY_ON, lambda: "") if context else lambda: ""
-        click.echo(
-            f"stopped; nothing that was finished is lost: {advice() or 'call again'}", err=True
-        )
+        show(f"stopped; nothing that was finished is lost: {advice() or 'call again'}", err=True)
         raise SystemExit(CALL_AGAIN) from None
     except OptionError as error:
-        raise click.UsageError(str(error), click.get_current_context(silent=True)) from error
+        raise click.UsageError(
+            visible(str(error)), click.get_current_context(silent=True)
+        ) from error
     except IvrError as error:
         logging.getLogger("ivr").debug("the error in full:", exc_info=error)
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
+    except MemoryError as error:
+        raise _memory_full() from error
+    except ImportError as error:
+        raise click.ClickException(
+            f"a library cannot be loaded ({_first_line(error)}); install ivr anew, or "
+            "see which library it needs"
+        ) from error
     except RuntimeError as error:
+        # torch has no class of its own for the memory of a processor.
+        if "DefaultCPUAllocator" in str(error):
+            raise _memory_full() from error
         # torch's own class, without importing torch.
         if type(error).__name__ != "OutOfMemoryError":
             raise
@@ -62,9 +80,26 @@ def one_line() -> Iterator[None]:
                 f"{error.filename or 'disk'}: {NO_ROOM[error.errno]}; nothing that was finished "
                 "is lost: free some room and call again"
             ) from error
-        if error.filename is None:
-            raise
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+        if error.errno == errno.EPIPE:
+            raise  # whoever read the output has left: click ends in silence
+        if error.errno == errno.ENOMEM:
+            raise _memory_full() from error
+        what = error.strerror or _first_line(error)
+        if error.filename is not None:
+            raise click.ClickException(visible(f"{error.filename}: {what}")) from error
+        shared = "" if os.access(SHARED_MEMORY, os.W_OK) else f"; {SHARED_MEMORY} is not writable"
+        raise click.ClickException(f"the system refuses a call ({what}){shared}") from error
+
+
+def _memory_full() -> click.ClickException:
+    return click.ClickException(
+        "the memory does not suffice; give a smaller --batch-size or fewer --jobs where there are "
+        "such options, or take a larger machine: nothing that was finished is lost"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
@@ -92,5 +127,5 @@ def describe(kind: type[Any]) -> None:
     from ivr.pipeline.runtime.config_options import describe as rows
 
     for name, default, text in rows(kind):
-        click.echo(f"{name}={default}")
-        click.echo(click.wrap_text(text, 96, "    ", "    "))
+        show(f"{name}={default}")
+        show(click.wrap_text(text, 96, "    ", "    "))

@@ -11,6 +11,7 @@ from ivr.pipeline.runtime.config_options import with_options
 
 from .command import command
 from .config_file import write_choices
+from .messages import show
 from .options import Shown, config_options
 from .paths import FILE, FOLDER
 
@@ -81,4 +82,4 @@ def evaluate(
     write_choices(result.folder)
     if result.folder != run:
         say(f"written: {result.folder}")
-    click.echo(json.dumps(result.results) if as_json else repr(result))
+    show(json.dumps(result.results) if as_json else repr(result))

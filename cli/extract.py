@@ -11,6 +11,7 @@ from ivr.pipeline.extraction.extract_config import ExtractConfig
 from .command import command
 from .config_file import write_choices
 from .errors import CALL_AGAIN, SKIPPED, describe
+from .messages import show
 from .options import CommaList, Shown, config_options
 from .paths import FILE, FOLDER
 
@@ -104,7 +105,7 @@ def extract(
 
     roots: dict[str, Any] = {"root": root, "image_root": image_root, "voice_root": voice_root}
     if dry_run:
-        click.echo(repr(plan(manifest, out, **roots, **options)))
+        show(repr(plan(manifest, out, **roots, **options)))
         return
     try:
         result = ivr.extract(manifest, out, **roots, **options)
@@ -115,13 +116,13 @@ def extract(
         warn(f"{error}; call again")
         raise SystemExit(CALL_AGAIN) from error
     write_choices(parse_task(options["shard"]).folder(out) if "shard" in options else out)
-    click.echo(repr(result))
+    show(repr(result))
     if not result.finished:
         warn("stopped early, nothing lost: call again to go on")
         raise SystemExit(CALL_AGAIN)
     if any(modality.skipped for modality in result):
         raise SystemExit(SKIPPED)
     if "shard" in options:
-        click.echo(f"next: when all tasks of the job array are done, ivr merge {out}")
+        show(f"next: when all tasks of the job array are done, ivr merge {out}")
     else:
-        click.echo(f"next: ivr train-hash {out} --out RUN")
+        show(f"next: ivr train-hash {out} --out RUN")

@@ -6,6 +6,7 @@ import click
 
 from .command import command
 from .errors import SKIPPED
+from .messages import show
 from .paths import FOLDER
 
 
@@ -28,7 +29,7 @@ def merge(features: Path, folders: tuple[Path, ...]) -> None:
     import ivr
 
     result = ivr.merge(features, folders)
-    click.echo(repr(result))
+    show(repr(result))
     if any(modality.lacking for modality in result):
         raise SystemExit(SKIPPED)
-    click.echo(f"next: ivr train-hash {features} --out RUN")
+    show(f"next: ivr train-hash {features} --out RUN")

@@ -1,11 +1,18 @@
-"""``--quiet`` and ``--verbose``, for ``ivr`` and for each of its commands."""
+"""What ``ivr`` prints, and ``--quiet`` and ``--verbose`` for ``ivr`` and each of its commands."""
 
 import logging
 from collections.abc import Callable
 
 import click
 
+from ivr.pipeline.runtime.visible_text import visible_lines
+
 _LEVEL = "ivr.level"
+
+
+def show(text: object, *, err: bool = False) -> None:
+    """Print ``text``; control characters in it, which come from data, are escaped."""
+    click.echo(visible_lines(str(text)), err=err)
 
 
 def message_options() -> list[click.Option]:

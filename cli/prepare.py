@@ -12,6 +12,7 @@ from ivr.pipeline.datasets.prepare_config import PrepareConfig
 
 from .command import Command, command
 from .errors import SKIPPED
+from .messages import show
 from .options import Shown, config_options
 from .paths import EXISTING_FILE, EXISTING_FOLDER, FILE
 
@@ -60,14 +61,14 @@ def prepare(context: click.Context, layout: str, out: Path, options: dict[str, A
     import ivr
 
     result = ivr.prepare(layout, out, PrepareConfig(**options))
-    click.echo(replace(result, passed_over={}))
+    show(replace(result, passed_over={}))
     if options.get("dry_run"):
-        click.echo("dry run: nothing written")
+        show("dry run: nothing written")
     else:
-        click.echo(f"written: {out}")
+        show(f"written: {out}")
         images = options["images"]
         roots = ["--image-root", str(images), "--voice-root", str(options.get("voices", images))]
-        click.echo(f"next: {shlex.join(['ivr', 'check', str(out), *roots])}")
+        show(f"next: {shlex.join(['ivr', 'check', str(out), *roots])}")
     if result.passed_over:
-        click.echo(result.passed_over_text())
+        show(result.passed_over_text())
         context.exit(SKIPPED)

@@ -10,6 +10,7 @@ from ivr.pipeline.evaluation.probe_config import ProbeConfig
 
 from .command import command
 from .config_file import write_choices
+from .messages import show
 from .options import Shown, config_options
 from .paths import FOLDER
 
@@ -42,4 +43,4 @@ def probe(features: Path, out: Path | None, as_json: bool, options: dict[str, An
     result = ivr.probe(features, out=out, **options)
     if out is not None:
         write_choices(out)
-    click.echo(json.dumps(result.to_dict()) if as_json else probe_text(result))
+    show(json.dumps(result.to_dict()) if as_json else probe_text(result))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .command import command
+from .messages import show
 from .options import device_option
 from .paths import FILE, FOLDER
 
@@ -45,12 +46,14 @@ def search(
     if (voice is None) == (image is None):
         raise click.UsageError("give either --voice or --image")
     import ivr
+    from ivr.pipeline.runtime.visible_text import visible
 
     found = ivr.search(
         run, voice=voice, image=image, count=count, codes=codes, weights=weights, device=device
     )
     if as_json:
-        click.echo(json.dumps([asdict(hit) for hit in found.hits]))
+        show(json.dumps([asdict(hit) for hit in found.hits]))
         return
     for place, hit in enumerate(found.hits, 1):
-        click.echo(f"{place:4d}  {hit.distance:4d} bits  {hit.name}  {hit.label}  {hit.caption}")
+        line = f"{place:4d}  {hit.distance:4d} bits  {hit.name}  {hit.label}  {hit.caption}"
+        show(visible(line))

@@ -18,6 +18,7 @@ from ivr.pipeline.runtime.config_options import parsed
 from .command import command
 from .config_file import write_choices
 from .errors import WAY_ON, describe
+from .messages import show
 from .options import Shown, config_options, on_command_line
 from .paths import FOLDER
 
@@ -35,7 +36,7 @@ def _describe(context: click.Context, parameter: click.Parameter, method: str | 
         describe(TrainConfig)
     else:
         try:
-            click.echo(method_text(method))
+            show(method_text(method))
         except IvrError as error:
             raise click.BadParameter(str(error), context, parameter) from error
         describe(method_entry(method).config)
@@ -134,14 +135,14 @@ def train_hash(
     if dry_run:
         from ivr.pipeline.runs.train import describe_run
 
-        click.echo(describe_run(features, with_run_options(None, options)))
+        show(describe_run(features, with_run_options(None, options)))
         return
     context = click.get_current_context()
     context.meta[WAY_ON] = partial(_way_on, features, out, overwrite and _holds_run(out))
     ivr.train(features, out, resume=resume, overwrite=overwrite, **options)
     if not resume:
         write_choices(out)
-    click.echo(f"{out}: model, history and codes; next: ivr evaluate {out}")
+    show(f"{out}: model, history and codes; next: ivr evaluate {out}")
 
 
 def _holds_run(out: Path) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .command import command
+from .messages import show
 from .paths import FOLDER
 
 
@@ -23,6 +24,6 @@ def verify(folder: Path) -> None:
 
     found = ivr.verify(folder)
     for file in found.files:
-        click.echo(file.problem or f"{file.path}: whole")
+        show(file.problem or f"{file.path}: whole")
     if not found.whole:
         raise SystemExit(1)

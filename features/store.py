@@ -36,6 +36,7 @@ from ivr.errors import IvrError
 from .atomic_files import HDF5, InTheWayError, replaced, require_replaceable
 from .digest import THREADS, ColumnDigest, chunks
 from .hdf5_buffer import Hdf5Buffer
+from .regular_files import UnreadableFileError, opened_regular
 
 FLUSH_BYTES = 1 << 25  # least number of bytes between two flushes to the disk
 FORMAT = "2"
@@ -239,9 +240,11 @@ def open_table(path: Path, kind: str) -> Table:
     Raises:
         StoreError: no such file, not HDF5, another kind, or not of the plain shape.
     """
-    if not path.is_file():
-        raise StoreError(f"{path}: no such file")
-    identity = _identity(path.stat())
+    try:
+        with opened_regular(path) as opened:
+            identity = _identity(os.fstat(opened.fileno()))
+    except UnreadableFileError as error:
+        raise StoreError(f"{path}: {error}") from error
     try:
         with h5py.File(path, "r", locking=False) as file:
             columns = {name: _plain_column(path, file, name) for name in _members(path, file)}
@@ -379,7 +382,7 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 def _config(path: Path, text: str) -> dict[str, Any]:
     try:
         config = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5000 digits
         raise StoreError(f"{path}: its config is not JSON") from error
     if not isinstance(config, dict):
         raise StoreError(f"{path}: its config is not a JSON object")

@@ -15,6 +15,7 @@ class IvrError(ValueError):
             ChangeError          ivr.features.waveform_augmentation
             CodesError           ivr.hashing.codes
             CompareError         ivr.pipeline.comparison.evaluated_runs
+            ContentError         ivr.pipeline.runtime.json_files
             CurvesError          ivr.pipeline.evaluation.curves
             DemoError            ivr.pipeline.demo.demo_set
             DeviceError          ivr.pipeline.runtime.device

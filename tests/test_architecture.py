@@ -98,6 +98,7 @@ WRITES = re.compile(
 """Ways to create a file, or to open one for writing, by its path."""
 CREATORS = {
     "features/atomic_files.py",
+    "cli/boundary.py",  # opens nothing but /dev/null, for handles that the caller closed
     "features/regular_files.py",  # opens files to read them, without waiting for a pipe
     "pipeline/runtime/lock.py",  # the lock is a file that stays, and is written in place
     "pipeline/runtime/digests.py",  # opens a folder to lock it

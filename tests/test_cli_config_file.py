@@ -105,7 +105,7 @@ def test_one_value_stands_for_a_list_of_one(tmp_path: Path) -> None:
         ("jobs: -1", "jobs must be at least 0, got -1", 2),
         ("pooling: most", "'most' is not one of 'vector', 'stages'", 2),
         ("- jobs", "must hold option names with their values", 1),
-        ("jobs: [", "not a YAML file", 1),
+        ("jobs: [", "not YAML", 1),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(

@@ -4,6 +4,7 @@
 that is done where a call takes milliseconds, and at a few places elsewhere.
 """
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -204,6 +205,55 @@ def test_a_damaged_file_ends_in_a_documented_status(
     ]  # fmt: skip
     found = fuzz(getattr(world, whole), name, commands, folder, FEW)
     assert_documented(found)
+
+
+WRONG = (None, [], {}, "x", "\x1b[2J", -1, 10**400, 1e308, True, [[["x"]]], {"a": {"b": None}})
+
+
+def crafted(value: object) -> Iterator[object]:
+    """``value`` with each of its parts in turn missing, and replaced by a value of another type."""
+    if not isinstance(value, dict):
+        return
+    for number, (key, part) in enumerate(value.items()):
+        yield {name: kept for name, kept in value.items() if name != key}
+        yield value | {key: WRONG[number % len(WRONG)]}
+        yield value | {key: WRONG[(number + 5) % len(WRONG)]}
+        for inner in crafted(part):
+            yield value | {key: inner}
+    yield from WRONG
+
+
+def crafted_contents(content: bytes, lines: bool) -> list[bytes]:
+    """Contents of a JSON file, or of one of JSON lines, that are JSON but not what we write."""
+    values = [json.loads(content.splitlines()[0] if lines else content)]
+    found = [json.dumps(one).encode() for value in values for one in crafted(value)]
+    deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    return [*found, deep, b"[" * 100_000, b'{"epoch": ' + b"9" * 5000 + b"}", b"", b"null"]
+
+
+@pytest.mark.parametrize(
+    ("whole", "name"),
+    [key for key in READERS if key[1].endswith((".json", ".jsonl"))] + [("run", "digests.json")],
+)
+def test_crafted_json_ends_in_a_documented_status(
+    whole: str, name: str, world: World, tmp_path: Path
+) -> None:
+    folder = tmp_path / "F"
+    readers = READERS.get((whole, name), [("verify", "F"), EVALUATE])
+    commands = [
+        tuple(
+            f"{folder}" if part == "F" else part.replace("F/", f"{folder}/").format(**vars(world))
+            for part in command
+        )
+        for command in readers
+    ]
+    source = getattr(world, whole)
+    contents = crafted_contents((source / name).read_bytes(), name.endswith("l"))
+    calls = [
+        Call(commands[number % len(commands)], source, folder, name, content)
+        for number, content in enumerate(contents[:: max(1, len(contents) // (2 * FEW))])
+    ]
+    assert_documented(outcomes(calls, tiny_nets))
 
 
 @pytest.mark.parametrize(

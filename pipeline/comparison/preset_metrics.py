@@ -1,13 +1,12 @@
 """The values of the presets' tables: metrics of every row, by seed and key of the column."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
-from ivr.pipeline.runs.run_folder import EVALUATIONS, HISTORY, RunError
+from ivr.pipeline.runs.run_folder import EVALUATIONS, HISTORY, RunError, read_epochs
 
 from .columns import Column
 from .comparison_table import metrics_of
@@ -56,15 +55,15 @@ def _merged(
 
 
 def _kept_epoch(run: Path) -> Mapping[str, float]:
-    try:
-        epochs = [json.loads(text) for text in (run / HISTORY).read_text().splitlines()]
-        looked = [epoch for epoch in epochs if epoch["image_to_voice"] is not None]
-        best: Mapping[str, float] = max(
-            reversed(looked), key=lambda epoch: epoch["image_to_voice"] + epoch["voice_to_image"]
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{run / HISTORY}: damaged, not the history of a run") from error
-    return best
+    scored = [
+        {"image_to_voice": image, "voice_to_image": voice}
+        for epoch in read_epochs(run)
+        if (image := epoch["image_to_voice"]) is not None
+        and (voice := epoch["voice_to_image"]) is not None
+    ]
+    if not scored:
+        raise RunError(f"{run / HISTORY}: damaged, no epoch was validated")
+    return max(reversed(scored), key=lambda epoch: sum(epoch.values()))
 
 
 def _query_times(features: Path, row: ComparisonRow, _: Sequence[Column]) -> BySeed:

@@ -1,6 +1,5 @@
 """Estimates of training time, from the histories of similar runs or from a few steps."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
@@ -14,7 +13,7 @@ from ivr.hashing.method import ClosedFormMethod, TrainedMethod
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import fit, make_optimiser, train
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.runs.run_folder import HISTORY, RunError, build_model
+from ivr.pipeline.runs.run_folder import HISTORY, build_model, read_epochs
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.threads import torch_threads
 
@@ -30,14 +29,7 @@ def epochs_done(run: Path) -> list[float]:
     Raises:
         RunError: a history that training did not write.
     """
-    path = run / HISTORY
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    try:
-        return [float(json.loads(line)["seconds"]) for line in lines]
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: damaged, not the history of a run") from error
+    return [epoch["seconds"] for epoch in read_epochs(run)] if (run / HISTORY).is_file() else []
 
 
 def epoch_seconds(histories: Mapping[GridRow, list[float]], row: GridRow) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ivr.pipeline.runtime.results import Result
+from ivr.pipeline.runtime.visible_text import visible
 
 from .chance import Chance
 from .findings import Finding
@@ -103,7 +104,7 @@ def audit_text(audit: Audit) -> str:
         if found or what != "notes":
             counts.append(f"{len(found)} {what}")
     lines.append(", ".join(counts))
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _class_lines(audit: Audit) -> list[str]:

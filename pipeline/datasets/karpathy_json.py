@@ -1,11 +1,13 @@
 """The JSON file of Karpathy's splits: images, their splits and their sentences."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from ivr.features.regular_files import UnreadableFileError
+from ivr.pipeline.runtime.json_files import ContentError, load_json
 
 from .manifest import SPLIT_NAMES, ManifestError, split_of
 from .pairing import ASK, Files, Pair, refuse, same_folder, stem
@@ -48,10 +50,10 @@ def read_entries(path: Path) -> tuple[str, tuple[Entry, ...]]:
         ManifestError: not such a file; the message names the entry and the wrong field.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, not JSON, too deep
+        content = load_json(path, dict[str, Any])
+    except (UnreadableFileError, ContentError) as error:
         raise ManifestError(f"{path}: not a readable JSON file ({error})") from error
-    records = content.get("images") if isinstance(content, dict) else None
+    records = content.get("images")
     if not isinstance(records, list) or not records:
         raise ManifestError(f"{path}: has no list 'images'")
     entries = tuple(_entry(record, f"{path}: image {n}") for n, record in enumerate(records))

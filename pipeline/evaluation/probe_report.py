@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from ivr.features.atomic_files import PNG, replaced, replaced_text
+from ivr.pipeline.runtime.visible_text import visible
 
 from .confusion_picture import NAMED, draw_confusion
 from .probe_result import ModalityProbe, ProbeResult
@@ -69,7 +70,8 @@ def write_probe(folder: Path, result: ProbeResult) -> None:
 
 def _confused_lines(found: ModalityProbe) -> list[str]:
     pairs = found.most_confused()
-    return [f"  {p.actual} taken for {p.taken_for}: {p.share:.1f} %" for p in pairs] or ["  none"]
+    lines = [f"  {p.actual} taken for {p.taken_for}: {p.share:.1f} %" for p in pairs]
+    return [visible(line) for line in lines] or ["  none"]
 
 
 def _line(head: str, cells: tuple[str, ...], width: int = WIDTH) -> str:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ivr.features.atomic_files import replaced_text
+from ivr.features.regular_files import UnreadableFileError
 from ivr.features.store import StoreError
 from ivr.pipeline.datasets.manifest import Manifest, write_manifest
 from ivr.pipeline.runtime.digests import rewriting
+from ivr.pipeline.runtime.json_files import ContentError, load_json
 
 MANIFEST, SPELLINGS = "manifest.csv", "spellings.json"
 
@@ -49,10 +51,11 @@ def merged_spellings(folder: Path) -> list[Any]:
     if not path.is_file():
         return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return load_json(path, list[dict[str, Any]])
+    except UnreadableFileError as error:
+        raise StoreError(f"{path}: {error}") from error
+    except ContentError as error:
         raise StoreError(f"{path}: damaged ({error}); extract again") from error
-    return found if isinstance(found, list) else [found]
 
 
 def _record(manifest: Manifest) -> list[dict[str, Any]]:

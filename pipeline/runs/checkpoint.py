@@ -113,7 +113,7 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
     """Return the epochs in the history ``path``; damaged lines are left out."""
     epochs = []
     for line in path.read_bytes().splitlines() if path.is_file() else []:
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, RecursionError):
             epochs.append(Epoch(**json.loads(line)))
     return tuple(epochs)
 

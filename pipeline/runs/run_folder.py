@@ -14,21 +14,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import torch
+from pydantic import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from ivr.errors import IvrError
 from ivr.features.atomic_files import SAFETENSORS, replaced, replaced_text
+from ivr.features.regular_files import UnreadableFileError
 from ivr.hashing.method import Method, MethodEntry
 from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
 from ivr.pipeline.datasets.manifest import SPLITS as MANIFEST_SPLITS
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.digests import DIGESTS
+from ivr.pipeline.runtime.json_files import ContentError, load_json, load_json_lines, of_kind
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.placed_together import finish, remove_aside
 
@@ -52,21 +56,47 @@ OWN_FILES = (
     *OPTIONS,
 )
 """Files that ``ivr`` writes into a run folder, and into the folders of its evaluations."""
-IN_CONFIG = {
-    "method": str,
-    "bits": int,
-    "voices": str,
-    "streams": list,
-    "seed": int,
-    "split": dict,
-    "options": dict,
-    "training": dict,
-    "sizes": dict,
-    "classes": list,
-    "features": dict,
-    "versions": dict,
-}
-IN_FEATURES = {"folder": str, "sha256": dict, "weights": str, "images": dict, "voices": dict}
+
+
+class FeaturesOfRun(TypedDict):
+    """What ``config.json`` says of the features, as far as later commands need it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    folder: str
+    sha256: dict[str, str]
+    weights: str
+    images: dict[str, Any]
+    voices: dict[str, Any]
+    manifest_sha256: NotRequired[str]
+    changes: NotRequired[list[str]]
+
+
+class ConfigOfRun(TypedDict):
+    """What ``config.json`` says, as far as later commands need it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    method: str
+    bits: int
+    voices: str
+    streams: list[str]
+    seed: int
+    split: dict[str, Any]
+    options: dict[str, Any]
+    training: dict[str, Any]
+    sizes: dict[str, Any]
+    classes: list[str]
+    features: FeaturesOfRun
+    versions: dict[str, str]
+    left_out: NotRequired[dict[str, Any]]
+
+
+class EpochOfRun(TypedDict):
+    """What a line of ``history.jsonl`` says, as far as later commands need it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    seconds: float
+    image_to_voice: float | None
+    voice_to_image: float | None
 
 
 class RunError(IvrError):
@@ -82,10 +112,10 @@ def read_config(run: Path) -> dict[str, Any]:
     path = run / CONFIG
     if not path.is_file():
         raise RunError(f"{run}: not a run folder; make one with ivr train-hash --out {run}")
-    config = read_json(path)
-    _require(path, config, IN_CONFIG)
-    _require(path, config["features"], IN_FEATURES)
-    return config
+    try:
+        return dict(of_kind(read_json(path), ConfigOfRun))
+    except ContentError as error:
+        raise RunError(f"{path}: not the config of a run ({error})") from error
 
 
 def holds_something(run: Path) -> bool:
@@ -236,12 +266,6 @@ def load_weights(model: Method, tensors: Mapping[str, Tensor], path: Path) -> No
         raise RunError(f"{path}: the weights do not fit {path.with_name(CONFIG)}") from error
 
 
-def _require(path: Path, values: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
-    lacking = [name for name, kind in kinds.items() if not isinstance(values.get(name), kind)]
-    if lacking:
-        raise RunError(f"{path}: not the config of a run, it lacks {', '.join(lacking)}")
-
-
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``values`` to ``path``; an interrupted write leaves ``path`` as it was."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
@@ -253,15 +277,29 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the mapping in ``path``.
 
     Raises:
-        RunError: not JSON.
+        RunError: the file may not be read, or holds something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: damaged, not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path}: damaged, not a JSON object")
-    return values
+        return load_json(path, dict[str, Any])
+    except UnreadableFileError as error:
+        raise RunError(f"{path}: {error}") from error
+    except ContentError as error:
+        raise RunError(f"{path}: damaged, {error}") from error
+
+
+def read_epochs(run: Path) -> list[EpochOfRun]:
+    """Return the lines of the history of ``run``.
+
+    Raises:
+        RunError: the history may not be read, or training did not write it.
+    """
+    path = run / HISTORY
+    try:
+        return load_json_lines(path, EpochOfRun)
+    except UnreadableFileError as error:
+        raise RunError(f"{path}: {error}") from error
+    except ContentError as error:
+        raise RunError(f"{path}: damaged, not the history of a run ({error})") from error
 
 
 def write_tensors(
@@ -284,5 +322,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
+    except PermissionError as error:
+        raise RunError(f"{path}: may not be read by this user (Permission denied)") from error
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path}: damaged, not a safetensors file") from error

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest, replaced_text
+from ivr.features.regular_files import UnreadableFileError
+
+from .json_files import ContentError, load_json
 
 DIGESTS = "digests.json"
 
@@ -56,12 +59,13 @@ def read_digests(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DigestsError(f"{path}: damaged, not JSON ({error})") from error
-    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise DigestsError(f"{path}: damaged, not a list of sha256 by file name")
-    return found
+        return load_json(path, dict[str, str])
+    except UnreadableFileError as error:
+        raise DigestsError(f"{path}: {error}") from error
+    except ContentError as error:
+        raise DigestsError(
+            f"{path}: damaged, not a list of sha256 by file name ({error})"
+        ) from error
 
 
 def _update(folder: Path, names: Iterable[str], new: dict[str, str]) -> None:

@@ -21,6 +21,8 @@ from tqdm import tqdm
 
 from ivr.features.atomic_files import appended
 
+from .visible_text import visible_lines
+
 Value = TypeVar("Value")
 Callback = Callable[[str, int, int], None]
 SECONDS_BETWEEN_LINES = 10.0
@@ -125,7 +127,7 @@ def logging_to(path: Path) -> Iterator[None]:
     affected.
     """
     handler = _LogFile(path, delay=True, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    handler.setFormatter(_VisibleFormatter("%(asctime)s %(levelname)-7s %(message)s"))
     token = _FILE.set(handler)
     try:
         yield
@@ -151,7 +153,15 @@ class _Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message; a line of progress only where there is no bar."""
         if not (getattr(record, "of_progress", False) and self.bars()):
-            tqdm.write(self.format(record), file=sys.stderr)
+            tqdm.write(visible_lines(self.format(record)), file=sys.stderr)
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Escapes control characters, which come from data."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message as text that a terminal shows as it is."""
+        return visible_lines(super().format(record))
 
 
 class _LogFile(logging.FileHandler):

@@ -1,0 +1,126 @@
+"""The one loader of JSON and JSON lines that ``ivr`` wrote, and of JSON and YAML that users write.
+
+Only a regular file of a limited size is read, and its values are of the type asked for: a file that
+was damaged or made up ends in one line, never in an exception further on.
+"""
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from ivr.errors import IvrError
+from ivr.features.regular_files import read_regular
+
+Kind = TypeVar("Kind")
+MOST_BYTES = 1 << 28
+"""Largest file that is read, bytes; splits of a million items have 100 MB."""
+MOST_SETTINGS_BYTES = 1 << 22
+"""Largest file of settings, bytes."""
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+DEPTH = 50
+"""Deepest nesting of lists and objects."""
+
+
+class ContentError(IvrError):
+    """A file of values that is not what it should be, in one line without the name of the file."""
+
+
+def load_json(path: Path, kind: type[Kind], most: int = MOST_BYTES) -> Kind:
+    """Return the JSON value in ``path``.
+
+    Args:
+        path: a file.
+        kind: type that the value must have, e.g. ``dict[str, str]``.
+        most: largest size of the file, bytes.
+
+    Raises:
+        UnreadableFileError: the file is not regular, too large or may not be read.
+        ContentError: not JSON, or a value of another type.
+    """
+    return of_kind(_parsed(read_regular(path, most), json.loads, "JSON"), kind)
+
+
+def load_json_lines(path: Path, kind: type[Kind]) -> list[Kind]:
+    """Return the JSON values in the lines of ``path``.
+
+    Raises:
+        UnreadableFileError, ContentError: as :func:`load_json`.
+    """
+    lines = read_regular(path, MOST_BYTES).splitlines()
+    return [of_kind(_parsed(line, json.loads, "JSON"), kind) for line in lines]
+
+
+def load_yaml(path: Path, kind: type[Kind]) -> Kind:
+    """Return the YAML value in ``path``, ``{}`` for an empty file.
+
+    Raises:
+        UnreadableFileError, ContentError: as :func:`load_json`.
+    """
+    import yaml
+
+    def load(text: str) -> Any:
+        # Values that are repeated by reference could grow to any size.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ContentError("holds a reference (*name); write the value out")
+        found = yaml.safe_load(text)
+        return {} if found is None else found
+
+    return of_kind(_parsed(read_regular(path, MOST_SETTINGS_BYTES), load, "YAML"), kind)
+
+
+def _parsed(data: bytes, load: Callable[[str], Any], what: str) -> Any:
+    try:
+        found = load(data.decode("utf-8-sig"))
+        _require_depth(found)
+    except ContentError:
+        raise
+    except RecursionError as error:
+        raise ContentError(f"nested deeper than {DEPTH} levels") from error
+    except Exception as error:  # PyYAML raises what it meets: ValueError, KeyError, IndexError ...
+        if isinstance(error, MemoryError):
+            raise
+        line = " ".join(str(error).split())[:200]
+        raise ContentError(f"not {what} ({line or type(error).__name__})") from error
+    return found
+
+
+def _require_depth(value: Any) -> None:
+    """Refuse lists and objects within each other beyond :data:`DEPTH`."""
+    level = [value]
+    for _ in range(DEPTH + 1):
+        level = [part for one in level for part in _parts(one) if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise ContentError(f"nested deeper than {DEPTH} levels")
+
+
+def _parts(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def of_kind(value: Any, kind: type[Kind]) -> Kind:
+    """Return ``value`` if it is of the type ``kind``.
+
+    Raises:
+        ContentError: it is of another type; the message names the place in it.
+    """
+    try:
+        found: Kind = _adapter(kind).validate_python(value, strict=True)
+        return found
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"] and first["type"] == "dict_type":
+            raise ContentError("not a JSON object") from error
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise ContentError(f"{place[:100]}: {first['msg']}") from error
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
