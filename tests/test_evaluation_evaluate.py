@@ -731,6 +731,8 @@ def test_other_options_and_codes_have_a_folder_of_their_own_and_the_main_results
         assert json.loads((found.folder / "results.json").read_text()) == found.to_dict()
         assert verify(copy).whole
     assert len(list((copy / "evaluations").iterdir())) == len(calls)
+    with pytest.raises(EvaluateError, match="not replaced by those of other options"):
+        evaluate(copy, bits=8, out=copy)
     # The default, however it is written.
     assert evaluate(copy, "divh", voices="one", codes=copy / "codes.h5").folder == copy
     later = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}

@@ -279,6 +279,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_as_one_that_was_not(
     ).read_bytes()
 
 
+def test_events_are_not_written_through_a_link(features: Path, tmp_path: Path) -> None:
+    run = train_until(features, tmp_path / "run", 2)
+    shutil.rmtree(run / "tensorboard")
+    (tmp_path / "elsewhere").mkdir()
+    (run / "tensorboard").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="tensorboard: a link lies where a folder"):
+        resume_run(run, device="cpu")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_optimiser_tensors_of_another_shape_or_type_are_refused_before_a_step_uses_them(
     features: Path, tmp_path: Path, optimiser: str

@@ -65,7 +65,8 @@ def evaluate(
         StoreError: not a codes file.
         OptionError: the protocol has no such option, or refuses its value.
         EvaluateError: an unknown protocol, codes of another model, a distance that the method does
-            not have, no queries, nothing to search, or test items that the run was trained on.
+            not have, no queries, nothing to search, test items that the run was trained on, or
+            other options in the place of the run's own results.
     """
     run = Path(run)
     chosen = with_options(_asked(protocol), options)
@@ -81,7 +82,13 @@ def evaluate(
         config = read_config(run)
         presets = {name: completed(preset, config) for name, preset in PROTOCOLS.items()}
         own = evaluation_folder(run, completed(chosen, config), presets, file)
-        found, folder = _evaluated(run, chosen, file), own if out is None else Path(out)
+        folder = own if out is None else Path(out)
+        if folder.resolve() == run.resolve() and own != run:
+            raise EvaluateError(
+                f"{run}: its own results are not replaced by those of other options; leave out "
+                f"--out for {own}, or give another folder"
+            )
+        found = _evaluated(run, chosen, file)
         write_report(folder, found)
     return EvaluationResult(folder, found.results)
 

@@ -20,6 +20,7 @@ from ivr.pipeline.runtime.progress import say
 from .learning import Recorder, Start
 from .run_folder import (
     CHECKPOINT,
+    EVENTS,
     HISTORY,
     MODEL,
     RunError,
@@ -54,8 +55,10 @@ class FolderRecorder(Recorder):
         else:
             (self.run / HISTORY).unlink(missing_ok=True)
             start = super().start(model, training, config, device)
-        place = str(self.run / "tensorboard")
-        self._events = SummaryWriter(place, purge_step=start.epochs_done + 1)
+        place = self.run / EVENTS
+        if place.is_symlink():
+            raise RunError(f"{place}: a link lies where a folder is to be written; remove it")
+        self._events = SummaryWriter(str(place), purge_step=start.epochs_done + 1)
         return start
 
     def keep(self, model: Method, epoch: Epoch) -> None:
