@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +40,14 @@ CLASSES = {"forest": 400, "pond": 1000, "river": 2500}  # tone of its voices, Hz
 IMAGES_PER_CLASS, VOICES_PER_IMAGE = 6, 2
 IMAGE_DIM = 32
 TINY_VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
+
+
+def merged(usual: Sequence[object], *more: object) -> list[object]:
+    """Return the options ``usual``, pairs of name and value, without those in ``more``, and it."""
+    pairs = zip(usual[::2], usual[1::2], strict=True)
+    several = ("--set", "--voice-option")
+    kept = [pair for pair in pairs if pair[0] not in more or pair[0] in several]
+    return [*(part for pair in kept for part in pair), *more]
 
 
 def ivr(*arguments: object) -> Result:

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torchvision
 from click.testing import CliRunner, Result
-from conftest import TINY_VOICE, assert_free
+from conftest import TINY_VOICE, assert_free, merged
 
 from ivr.cli import COMMANDS, main
 from ivr.cli.errors import one_line
@@ -33,7 +33,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def run_extract(media: Path, *options: str | Path) -> Result:
-    return run("extract", media / "manifest.csv", "--out", media / "out", *TINY, *options)
+    return run("extract", media / "manifest.csv", "--out", media / "out", *merged(TINY, *options))
 
 
 def last_line(result: Result) -> str:

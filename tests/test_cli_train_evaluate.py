@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_one_line, ivr, succeeded
+from conftest import assert_one_line, ivr, merged, succeeded
 from safetensors.numpy import load_file
 
 from ivr.cli import main
@@ -389,8 +389,8 @@ def test_data_that_cannot_be_trained_on_is_one_line(features: Path, tmp_path: Pa
 
 
 def test_a_loss_that_is_not_finite_is_one_line(features: Path, tmp_path: Path) -> None:
-    result = ivr("train-hash", features, "--out", tmp_path / "run", *SHORT,
-                 "--learning-rate", "1e30", "--set", "activation=linear")  # fmt: skip
+    wild = ("--learning-rate", "1e30", "--set", "activation=linear")
+    result = ivr("train-hash", features, "--out", tmp_path / "run", *merged(SHORT, *wild))
     assert_one_line(result, "lower the learning rate (1e+30)")
 
 

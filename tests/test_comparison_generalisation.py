@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CLASSES, assert_one_line, ivr, succeeded, write_made_up_features
+from conftest import CLASSES, assert_one_line, ivr, merged, succeeded, write_made_up_features
 
 from ivr.features.store import open_table, text_column, write_table
 from ivr.hashing.pairs import Pairs
@@ -240,7 +240,7 @@ def test_the_table_says_who_was_left_out_and_is_written_in_every_form(
 def test_plain_runs_are_those_of_other_tables_and_are_judged_once(
     spoken: Path, tmp_path: Path
 ) -> None:
-    one = (*SHORT, "--seeds", "1")
+    one = merged(SHORT, "--seeds", "1")
     succeeded(ivr("compare", spoken, "--out", tmp_path, *one))
     plan = succeeded(
         ivr("compare", spoken, "--out", tmp_path, "--preset", "generalisation", *one, "--plan")
