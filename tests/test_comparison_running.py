@@ -13,7 +13,7 @@ import ivr.pipeline.comparison.running as running
 from ivr.pipeline.comparison.compare import compare
 from ivr.pipeline.comparison.running import outcomes
 from ivr.pipeline.runs.run_config import RunConfig
-from ivr.pipeline.runs.train import train_run
+from ivr.pipeline.runs.train import finish_run
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -74,9 +74,9 @@ def test_a_run_that_fails_ends_no_other_and_its_log_says_why(
     def train(features: Path, run: Path, config: RunConfig) -> Path:
         if config.seed == 0:
             raise error()
-        return train_run(features, run, config)
+        return finish_run(features, run, config)
 
-    monkeypatch.setattr(running, "train_run", train)
+    monkeypatch.setattr(running, "finish_run", train)
     arguments = ("--methods", "lsh", "--bits", 16, "--seeds", 2, "--device", "cpu")
     result = ivr("compare", features, "--out", tmp_path, *arguments)
     assert result.exit_code == 3
@@ -86,7 +86,7 @@ def test_a_run_that_fails_ends_no_other_and_its_log_says_why(
     assert f"failed: {words}" in log
     assert "Traceback (most recent call last)" in log
     assert "lsh     16    codes      1 " in result.stdout
-    monkeypatch.setattr(running, "train_run", train_run)
+    monkeypatch.setattr(running, "finish_run", finish_run)
     assert ivr("compare", features, "--out", tmp_path, *arguments).exit_code == 0
 
 
@@ -96,7 +96,7 @@ def test_the_result_has_failures_with_the_last_lines_of_their_log(
     def train(features: Path, run: Path, config: RunConfig) -> Path:
         raise MemoryError
 
-    monkeypatch.setattr(running, "train_run", train)
+    monkeypatch.setattr(running, "finish_run", train)
     result = compare(features, str(tmp_path), methods=("lsh",), bits=(16,), seeds=1, device="cpu")
     (failed,) = result.failures
     assert failed.name == "lsh-16-stack-one-0"
