@@ -595,7 +595,7 @@ def test_weights_of_another_network_are_one_line(run: Path, tmp_path: Path, name
         (b"{", "config.json: damaged, not JSON"),
         (b"\xff\xfe", "config.json: damaged, not JSON"),
         (b"[]", "config.json: damaged, not a JSON object"),
-        (b"{}", "config.json: not the config of a run, it lacks method, bits"),
+        (b"{}", r"config.json: not the config of a run \(method: Field required\)"),
     ],
 )
 def test_a_damaged_config_is_one_line(
