@@ -1,21 +1,17 @@
 """The command line: one module per command; parse, call one public function, print."""
 
-import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import click
 
+from ivr.names import unknown
+
 from .boundary import guarded
 from .errors import one_line
 from .messages import message_options
 from .signals import signals_interrupt
-
-# Threads that wait for each other sleep instead of spinning: on an idle machine training takes a
-# fifth longer, beside another process it is nearly twice as fast or better (docs/benchmarks.md).
-# OpenMP reads this when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 GROUPS = {
     "Data sets": {
@@ -65,6 +61,14 @@ class LazyGroup(click.Group):
         with signals_interrupt(), one_line():
             return super().invoke(context)
 
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called; one that does not exist is named with near ones."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            context.fail(str(unknown("command", args[0], COMMANDS)))
+        return super().resolve_command(context, args)
+
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the names of the commands in the order of the work."""
         return list(COMMANDS)
@@ -98,6 +102,7 @@ def main() -> None:
 
     \b
     Exit status: 0 done; 1 an input that cannot be used (one line says which and what to do);
-    2 wrong options; 3 done, but some files were skipped (each named on stderr);
+    2 a call that cannot be meant: an unknown name, a refused option, a --config file that cannot
+    be used; 3 done, but some files were skipped (each named on stderr);
     75 stopped early with nothing lost: call again to go on.
     """

@@ -64,7 +64,7 @@ def check(
     audit names files that are missing, unreadable, blank, silent, cut or copies of another; several
     spellings of one name; captions and classes that cannot be told apart or are never trained; and
     images (also those that only look the same), groups, names and captions on two sides of the
-    split that training uses, which is printed.
+    split that training uses, which is printed. Nothing is written.
 
     \b
     Exit status:

@@ -1,12 +1,13 @@
 """``--config FILE.yaml``: options of a command from a file, and the file that a command leaves."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ivr.config import suggestion
+from ivr.names import suggestion
 
 from .options import ConfigOption, is_given
 
@@ -29,15 +30,26 @@ def config_option() -> click.Option:
     )
 
 
-def write_choices(folder: Path) -> None:
-    """Write the options of the running command to ``folder/COMMAND.yaml``, for ``--config``."""
+def write_choices(output: Path) -> None:
+    """Write the options of the running command beside its ``output``, for ``--config``.
+
+    The file is ``COMMAND.yaml`` in an output folder, and ``NAME.COMMAND.yaml`` beside an output
+    file. Its sha256 is recorded in output folders, and beside a file where others are.
+    """
     import yaml
 
     from ivr.features.atomic_files import replaced_text
+    from ivr.pipeline.runtime.digests import DIGESTS, rewriting
 
     context = click.get_current_context()
+    name = f"{context.info_name}.yaml"
+    path = output / name if output.is_dir() else output.with_suffix(f".{name}")
     text = yaml.safe_dump(_choices(context), sort_keys=False, allow_unicode=True)
-    with replaced_text(folder / f"{context.info_name}.yaml") as file:
+    recorded = output.is_dir() or (path.parent / DIGESTS).is_file()
+    with (
+        rewriting(path.parent, [path.name]) if recorded else nullcontext(),
+        replaced_text(path) as file,
+    ):
         file.write(f"# {context.command_path} --config FILE reads this\n{text}")
 
 
@@ -52,10 +64,10 @@ def _read(context: click.Context, _: click.Parameter, path: Path | None) -> None
     try:
         values = load_yaml(path, dict[Any, Any])
     except UnreadableFileError as error:
-        raise click.ClickException(f"{path}: {error}") from error
+        raise click.UsageError(f"{path}: {error}", context) from error
     except ContentError as error:
-        raise click.ClickException(
-            f"{path}: {error}; it must hold option names with their values"
+        raise click.UsageError(
+            f"{path}: {error}; it must hold option names with their values", context
         ) from error
     parameters = {_name(parameter): parameter for parameter in context.command.params}
     defaults = {}
@@ -76,12 +88,15 @@ def _name(parameter: click.Parameter) -> str:
 
 
 def _given(parameter: click.Parameter, value: Any) -> Any:
-    """Return ``value`` of the file as click takes it."""
+    """Return ``value`` of the file as click takes it: text, where click converts what it is given.
+
+    It would make 1 of ``true`` and of 1.9 for an option that takes a whole number.
+    """
     if not parameter.multiple and parameter.nargs == 1:
-        return value
+        return value if isinstance(value, list | Mapping) else _text(value)
     if isinstance(value, Mapping):
         return [f"{name}={text}" for name, text in _flat(value, "")]
-    return value if isinstance(value, list) else [value]
+    return [_text(part) for part in (value if isinstance(value, list) else [value])]
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

@@ -34,11 +34,11 @@ def demo(out: Path, options: dict[str, Any]) -> None:
       ivr demo
       ivr demo --out /tmp/demo --images-per-class 40
     """
-    from ivr.pipeline.demo.main_job import run_demo
+    import ivr
 
-    table = run_demo(out, DemoConfig(**options))
+    result = ivr.demo(out, DemoConfig(**options))
     write_choices(out)
-    show(table)
+    show(repr(result))
     show(
         f"\nLook at {out / 'run' / 'curves.png'} and {out / 'set' / 'images'}, and listen to "
         f"{out / 'set' / 'voices'}."

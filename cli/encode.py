@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .command import command
+from .config_file import write_choices
 from .messages import show
 from .options import device_option
 from .paths import FILE, FOLDER
@@ -36,4 +37,5 @@ def encode(run: Path, features: Path | None, out: Path | None, change: str, devi
     import ivr
 
     found = ivr.encode(run, features=features, out=out, device=device, change=change)
+    write_choices(found.codes)
     show(f"{found.codes}: written")

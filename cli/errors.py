@@ -11,6 +11,7 @@ import click
 
 from ivr.config import OptionError
 from ivr.errors import IvrError
+from ivr.names import UnknownNameError
 from ivr.pipeline.runtime.visible_text import visible, visible_lines
 
 from .messages import show
@@ -33,7 +34,8 @@ NO_ROOM = {
 def one_line() -> Iterator[None]:
     """Turn errors of this package and of the file system into one line.
 
-    A refused option is a usage error (exit status 2), any other :class:`IvrError` has exit status
+    What is wrong with the call itself is a usage error (exit status 2): a refused option, a name
+    that nothing has, a config file that cannot be used. Any other :class:`IvrError` has exit status
     1. A plain ``ValueError`` is a bug.
     An interrupt (:mod:`.signals`) is exit status 75: every stage can be called again. After a
     signal any other error counts as one, since libraries turn the interrupt into errors of theirs.
@@ -49,7 +51,7 @@ def one_line() -> Iterator[None]:
         advice = context.meta.get(WAY_ON, lambda: "") if context else lambda: ""
         show(f"stopped; nothing that was finished is lost: {advice() or 'call again'}", err=True)
         raise SystemExit(CALL_AGAIN) from None
-    except OptionError as error:
+    except (OptionError, UnknownNameError) as error:
         raise click.UsageError(
             visible(str(error)), click.get_current_context(silent=True)
         ) from error

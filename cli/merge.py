@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .command import command
+from .config_file import write_choices
 from .errors import SKIPPED
 from .messages import show
 from .paths import FOLDER
@@ -13,11 +14,17 @@ from .paths import FOLDER
 @command()
 @click.argument("features", type=FOLDER)
 @click.argument("folders", type=FOLDER, nargs=-1)
-def merge(features: Path, folders: tuple[Path, ...]) -> None:
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace features in FEATURES that were made with other settings.",
+)
+def merge(features: Path, folders: tuple[Path, ...], overwrite: bool) -> None:
     """Merge into FEATURES what the tasks of `ivr extract --shard` extracted.
 
     FOLDERS are the folders of the tasks, by default all in FEATURES/parts. Their files are verified
     and left as they are. A task that is missing, unfinished or has other settings is an error.
+    So are features in FEATURES of other settings, unless --overwrite replaces them.
     Files that could not be used are counted (exit status 3).
 
     \b
@@ -28,7 +35,8 @@ def merge(features: Path, folders: tuple[Path, ...]) -> None:
     """
     import ivr
 
-    result = ivr.merge(features, folders)
+    result = ivr.merge(features, folders, overwrite=overwrite)
+    write_choices(features)
     show(repr(result))
     if any(modality.lacking for modality in result):
         raise SystemExit(SKIPPED)

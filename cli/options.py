@@ -11,7 +11,7 @@ import click
 
 from ivr.config import bare_type, choices_of, field_hints
 from ivr.pipeline.runs.run_config import RunConfig
-from ivr.pipeline.runtime.config_options import attribute_texts, parsed, value_text
+from ivr.pipeline.runtime.config_options import attribute_texts, from_text, parsed, value_text
 
 OPTIONS = "options"
 """Name of the argument of the command's function: what the user chose, nested as the config is."""
@@ -111,6 +111,8 @@ class ConfigOption(click.Option):
         """Return the value of the field that the ``value`` of the option means."""
         if self.shown.settings:
             return parsed(bare_type(self.kind), value)
+        if isinstance(self.type, CommaList):
+            return tuple(from_text(get_args(bare_type(self.kind))[0], part) for part in value)
         return not value if self.shown.off else value
 
     def unset(self) -> Any:

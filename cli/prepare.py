@@ -11,6 +11,7 @@ from ivr.pipeline.datasets.layouts import layout_texts
 from ivr.pipeline.datasets.prepare_config import PrepareConfig
 
 from .command import Command, command
+from .config_file import write_choices
 from .errors import SKIPPED
 from .messages import show
 from .options import Shown, config_options
@@ -65,6 +66,7 @@ def prepare(context: click.Context, layout: str, out: Path, options: dict[str, A
     if options.get("dry_run"):
         show("dry run: nothing written")
     else:
+        write_choices(out)
         show(f"written: {out}")
         images = options["images"]
         roots = ["--image-root", str(images), "--voice-root", str(options.get("voices", images))]

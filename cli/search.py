@@ -21,7 +21,8 @@ from .paths import FILE, FOLDER
 )
 @click.option("--codes", type=FILE, help="Codes file to search  [default: RUN/codes.h5].")
 @click.option(
-    "--weights", help="Weights file of the image encoder, if the features were made with a file."
+    "--weights",
+    help="Weights file of the image encoder, if the features were made with a file that has moved.",
 )
 @device_option("Device to encode on: auto, cpu, cuda or cuda:N; auto takes cuda if there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
@@ -37,6 +38,8 @@ def search(
 ) -> None:
     """Find the images nearest to a voice, or the voices nearest to an image, by Hamming distance.
 
+    The hits are printed; nothing is written.
+
     \b
     Example:
       ivr search run --voice question.wav
@@ -46,7 +49,6 @@ def search(
     if (voice is None) == (image is None):
         raise click.UsageError("give either --voice or --image")
     import ivr
-    from ivr.pipeline.runtime.visible_text import visible
 
     found = ivr.search(
         run, voice=voice, image=image, count=count, codes=codes, weights=weights, device=device
@@ -54,6 +56,4 @@ def search(
     if as_json:
         show(json.dumps([asdict(hit) for hit in found.hits]))
         return
-    for place, hit in enumerate(found.hits, 1):
-        line = f"{place:4d}  {hit.distance:4d} bits  {hit.name}  {hit.label}  {hit.caption}"
-        show(visible(line))
+    show(repr(found))

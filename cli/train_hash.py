@@ -12,8 +12,8 @@ from ivr.hashing.methods import method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import CUTS, splits_of_cut
 from ivr.pipeline.runs.begun_runs import CONFIG, begun
-from ivr.pipeline.runs.run_config import RunConfig, with_run_options
-from ivr.pipeline.runtime.config_options import parsed
+from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runtime.config_options import parsed, with_options
 
 from .command import command
 from .config_file import write_choices
@@ -130,12 +130,11 @@ def train_hash(
 
     options = _with_settings(options, settings)
     if cut or split_seed is not None:
-        seed = options.get("seed", RunConfig.seed) if split_seed is None else split_seed
-        options["split"] = splits_of_cut(cut or _CUT, seed)
+        options["split"] = splits_of_cut(cut or _CUT, split_seed)
     if dry_run:
         from ivr.pipeline.runs.train import describe_run
 
-        show(describe_run(features, with_run_options(None, options)))
+        show(describe_run(features, with_options(RunConfig(), options)))
         return
     context = click.get_current_context()
     context.meta[WAY_ON] = partial(_way_on, features, out, overwrite and _holds_run(out))

@@ -14,7 +14,8 @@ from .paths import FOLDER
 def verify(folder: Path) -> None:
     """Compare every file of FOLDER (features, a run or a comparison) with its sha256.
 
-    Exit status 1 if a checksum does not match or a file is missing.
+    Exit status 1 if a checksum does not match or a file is missing. log.txt, to which later calls
+    add, has no checksum. Nothing is written.
 
     \b
     Example:
@@ -23,7 +24,6 @@ def verify(folder: Path) -> None:
     import ivr
 
     found = ivr.verify(folder)
-    for file in found.files:
-        show(file.problem or f"{file.path}: whole")
+    show(repr(found))
     if not found.whole:
         raise SystemExit(1)

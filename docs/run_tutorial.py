@@ -5,7 +5,6 @@
 The notebook runs in an empty temporary folder, so that it depends on nothing but the package.
 """
 
-import os
 import sys
 import tempfile
 from base64 import b64decode, b64encode
@@ -26,8 +25,6 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
     Raises:
         nbclient.exceptions.CellExecutionError: a cell fails.
     """
-    # As the command line does: see docs/benchmarks.md, waiting threads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Sockets in a folder, not on the network; their paths must be short.
     with tempfile.TemporaryDirectory(prefix="ivr-") as sockets:
         place = {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}

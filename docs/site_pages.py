@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,9 +111,10 @@ def _link_packages() -> None:
     links = ROOT / "build" / "typing" / "ivr"
     links.mkdir(parents=True, exist_ok=True)
     for source in (*(ROOT / name for name in PACKAGES), *(ROOT / "ivr").glob("*.py")):
-        link = links / source.name
-        if not link.exists():
-            link.symlink_to(source)
+        # In one step: several builds, and mypy, may use the links at the same time.
+        link, own = links / source.name, links / f".{source.name}.{os.getpid()}"
+        own.symlink_to(source)
+        own.replace(link)
 
 
 def _extend(nav: Any, placeholder: str, pages: list[str]) -> None:

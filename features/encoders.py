@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 
 import torch
 
 from ivr.extensions import extension_names, is_reference, load_extension
+from ivr.names import unknown
 
 from .blueprint import Blueprint, EncoderError
 from .cnn_f import cnn_f
@@ -25,13 +25,10 @@ def require_encoder(name: str) -> None:
     """Refuse the name of an encoder that does not exist; imports no other package.
 
     Raises:
-        EncoderError: there is no such encoder; the message has the nearest names.
+        UnknownNameError: there is no such encoder; the message has the nearest names.
     """
-    names = encoder_names()
-    if name not in names and not is_reference(name):
-        near = get_close_matches(name, names, n=5, cutoff=0.5)
-        choices = f"nearest are {', '.join(near)}" if near else f"choices: {', '.join(names)}"
-        raise EncoderError(f"unknown encoder {name!r}; {choices}; or give module:function")
+    if name not in encoder_names() and not is_reference(name):
+        raise unknown("encoder", name, encoder_names(), "or module:function")
 
 
 def encoder_blueprint(name: str, size: int = 0) -> Blueprint:
@@ -42,7 +39,8 @@ def encoder_blueprint(name: str, size: int = 0) -> Blueprint:
         size: side of the input, pixels; 0 for the side that the network was trained with.
 
     Raises:
-        EncoderError: there is no such encoder, or it does not take images of this size.
+        UnknownNameError: there is no such encoder.
+        EncoderError: it does not take images of this size.
         ExtensionError: the encoder of another package cannot be loaded.
     """
     require_encoder(name)

@@ -4,6 +4,7 @@ The functions below do what the commands do, on paths; ``help(ivr.extract)`` exp
 name is imported at its first use, so that ``import ivr`` loads neither torch nor librosa.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.prepare import prepare
     from ivr.pipeline.datasets.prepare_config import PrepareConfig
     from ivr.pipeline.datasets.splits import SplitConfig
+    from ivr.pipeline.demo.demo_config import DemoConfig
+    from ivr.pipeline.demo.main_job import demo
     from ivr.pipeline.doctor.doctor import doctor
     from ivr.pipeline.doctor.doctor_config import DoctorConfig
     from ivr.pipeline.evaluation.evaluate import evaluate
@@ -42,10 +45,16 @@ if TYPE_CHECKING:
     from ivr.pipeline.runs.train import train
     from ivr.pipeline.runs.verify import verify
 
+# Threads that wait for each other sleep instead of spinning: on an idle machine training takes a
+# fifth longer, beside another process it is nearly twice as fast or better (docs/benchmarks.md).
+# OpenMP reads this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = version("image-voice-hashing")
 __all__ = [
     "CheckConfig",
     "CompareConfig",
+    "DemoConfig",
     "DoctorConfig",
     "ExtractConfig",
     "ImageConfig",
@@ -62,6 +71,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "demo",
     "doctor",
     "encode",
     "evaluate",
@@ -83,6 +93,7 @@ __all__ = [
 _PLACES = {
     "CheckConfig": "ivr.pipeline.datasets.check_config:CheckConfig",
     "CompareConfig": "ivr.pipeline.comparison.compare_config:CompareConfig",
+    "DemoConfig": "ivr.pipeline.demo.demo_config:DemoConfig",
     "DoctorConfig": "ivr.pipeline.doctor.doctor_config:DoctorConfig",
     "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
     "ImageConfig": "ivr.features.image_config:ImageConfig",
@@ -97,6 +108,7 @@ _PLACES = {
     "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
     "check": "ivr.pipeline.datasets.audit:check",
     "compare": "ivr.pipeline.comparison.compare:compare",
+    "demo": "ivr.pipeline.demo.main_job:demo",
     "doctor": "ivr.pipeline.doctor.doctor:doctor",
     "encode": "ivr.pipeline.runs.encode:encode",
     "evaluate": "ivr.pipeline.evaluation.evaluate:evaluate",
@@ -129,4 +141,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names."""
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

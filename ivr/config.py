@@ -13,9 +13,11 @@ check across fields is a ``__post_init__`` that raises ``ValueError``.
 """
 
 import dataclasses
-from collections.abc import Iterable
-from difflib import get_close_matches
+import os
+from collections.abc import Mapping, Sequence
 from functools import wraps
+from numbers import Integral, Real
+from pathlib import Path
 from types import UnionType
 from typing import (
     Annotated,
@@ -29,10 +31,11 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ivr.errors import IvrError
+from ivr.names import suggestion
 
 Config = TypeVar("Config")
 LIMIT_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
@@ -48,14 +51,17 @@ class OptionError(IvrError):
 def config(kind: type[Config]) -> type[Config]:
     """Return the class ``kind`` as a frozen dataclass that checks its values.
 
-    Values are converted where nothing is lost: lists become tuples, mappings become nested configs,
-    and ``"0.5"`` becomes 0.5 for a field of type float.
+    Values are converted where nothing is lost and nothing is guessed: lists become tuples, mappings
+    become nested configs, and whole numbers become floats. ``True`` is no number, ``"5"`` and 5.0
+    are no integers, and a set, which has no order, is no tuple (:func:`refuse_other_types`).
     """
     made: Any = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(kind)
     build = made.__init__
 
     @wraps(build)
     def checked_init(self: Any, *values: Any, **named: Any) -> None:
+        names = (field.name for field in dataclasses.fields(self))
+        refuse_other_types(type(self), {**dict(zip(names, values, strict=False)), **named})
         try:
             build(self, *values, **named)
         except ValidationError as error:
@@ -80,6 +86,36 @@ def choices_of(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) in (Union, UnionType):
         return tuple(value for choice in get_args(hint) for value in choices_of(choice))
     return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def refuse_other_types(hint: Any, value: Any, name: str = "") -> None:
+    """Refuse a value that pydantic would accept for ``hint`` although it is of another type.
+
+    Text that stands for a number is converted where text is read: on the command line and in
+    settings ``NAME=VALUE``. A field with a ``BeforeValidator`` decides itself what it takes.
+
+    Args:
+        hint: type of a field, or a config.
+        value: value of the field, or the values of the config by name.
+        name: the field, for the message.
+
+    Raises:
+        OptionError: ``value``, or something in it, is of another type.
+    """
+    kind: Any = bare_type(hint)
+    if any(isinstance(part, BeforeValidator) for part in _metadata(hint)):
+        return
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        hints = field_hints(kind)
+        for own in [own for own in value if own in hints]:
+            refuse_other_types(hints[own], value[own], f"{name}.{own}".lstrip("."))
+    elif get_origin(kind) is tuple and value is not None:
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            raise OptionError(f"{name} must be a list or a tuple, got {value!r}")
+        for part in value:
+            refuse_other_types(get_args(kind)[0], part, name)
+    elif value is not None and not _is_of_type(hint, kind, value):
+        raise OptionError(f"{name} must be {_expected(hint)}, got {value!r}")
 
 
 def limits_text(hint: Any) -> str:
@@ -125,17 +161,22 @@ def one_line(kind: type[Any], error: ValidationError) -> str:
     return f"{name} must be {_expected(hint)}, got {value!r}"
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the names that are close to ``name``, or all that are known."""
-    known = list(known)
-    near = get_close_matches(name, known, 3, 0.6)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
-
-
 def field_hints(kind: Any) -> dict[str, Any]:
     """Return the types of the fields of a dataclass by name, with their limits."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _is_of_type(hint: Any, kind: Any, value: Any) -> bool:
+    """Return whether ``value`` is of the plain type ``kind`` or of a choice of ``hint``."""
+    if choices := choices_of(hint):
+        same = any(type(value) is type(choice) for choice in choices)
+        return same or not isinstance(value, bool | float)
+    if kind in (int, float):
+        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+    if kind is Path:
+        return isinstance(value, str | os.PathLike)
+    return kind not in (bool, str) or isinstance(value, kind)
 
 
 def _metadata(hint: Any) -> list[Any]:

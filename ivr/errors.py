@@ -50,6 +50,7 @@ class IvrError(ValueError):
             StoredConfigError    ivr.pipeline.runtime.config_options
             TableError           ivr.pipeline.datasets.spreadsheet
             TrainingError        ivr.hashing.trainer
+            UnknownNameError     ivr.names
             UnreadableFileError  ivr.features.regular_files
                 ChangedFileError ivr.features.regular_files
             VerifyError          ivr.pipeline.runs.verify

@@ -24,7 +24,8 @@ from ivr.pipeline.comparison.grid import Grid
 from ivr.pipeline.comparison.preset_metrics import preset_metrics
 from ivr.pipeline.comparison.presets import PRESETS
 from ivr.pipeline.comparison.variants import Variant
-from ivr.pipeline.evaluation.per_query import KIND, read_queries
+from ivr.pipeline.evaluation.per_query import read_queries
+from ivr.pipeline.runs.run_folder import QUERY_TABLE
 from ivr.pipeline.runtime.lock import only_writer
 
 DIRECTIONS = ("image_to_voice", "voice_to_image")
@@ -298,7 +299,9 @@ def test_a_folder_with_another_run_fails_alone(
     chosen = json.loads(config.read_text())
     config.write_text(json.dumps(chosen | {"options": chosen["options"] | {"segments": 9}}))
     shutil.rmtree(out / "runs" / "lsh-16-stack-one-0")
-    assert_one_line(again(features, out, "--plan"), "was begun with options")
+    refused = again(features, out, "--plan")
+    assert_one_line(refused, "was begun with options")
+    assert f"remove the folder {config.parent} and call again" in refused.stderr
     assert_fails_alone(again(features, out), "was begun with options")
     assert (out / "runs" / "lsh-16-stack-one-0" / "codes.h5").exists()
     config.write_text(json.dumps(chosen | {"features": chosen["features"] | {"sha256": {}}}))
@@ -320,7 +323,7 @@ def test_a_damaged_run_fails_alone(
     out = shutil.copytree(compared, tmp_path / "out")
     path = out / "runs" / "lsh-16-stack-one-1" / name
     if path.name == "queries.h5":
-        write_table(path, KIND, {}, {"names": np.array([b"a"])})
+        write_table(path, QUERY_TABLE, {}, {"names": np.array([b"a"])})
     elif path.name == "results.json":
         found = json.loads(path.read_text())
         path.write_text(json.dumps({name: found[name] for name in ("protocol", "codes", "health")}))
@@ -623,7 +626,7 @@ def test_the_public_function_returns_the_table(features: Path, compared: Path) -
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--methods", "dvih"), "no method 'dvih'; there are cca_itq"),
+        (("--methods", "dvih"), "no method 'dvih'; did you mean divh? (or module:Class)"),
         (("--methods", "lsh,lsh"), "variants must be given, each once, got lsh, lsh"),
         (("--bits", "16;32"), "bits must be of type int, got '16;32'"),
         (("--bits", "12"), "bits must be one of"),
@@ -634,7 +637,7 @@ def test_the_public_function_returns_the_table(features: Path, compared: Path) -
         (("--set", "divh.gama=1"), "no option 'gama'; did you mean gamma"),
         (("--set", "lsh.training.epochs=2"), "lsh is not trained in steps"),
         (("--epochs", "0"), "epochs must be at least 1, got 0"),
-        (("--reference", "svm"), "no row 'svm' to refer to; there are cca_itq"),
+        (("--reference", "svm"), "no row 'svm'; there are cca_itq"),
         (
             ("--preset", "divh-ablation", "--methods", "csq"),
             "the preset divh-ablation compares variants of divh",

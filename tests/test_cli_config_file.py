@@ -11,6 +11,7 @@ from ivr.cli.command import command
 from ivr.cli.config_file import write_choices
 from ivr.cli.options import Shown, config_options
 from ivr.pipeline.extraction.extract_config import ExtractConfig
+from ivr.pipeline.runs.verify import verify
 from ivr.pipeline.runtime.config_options import with_options
 
 
@@ -102,10 +103,14 @@ def test_one_value_stands_for_a_list_of_one(tmp_path: Path) -> None:
         ("job: 3", "no option 'job'; did you mean jobs?", 2),
         ("config: other.yaml", "no option 'config'", 2),
         ("jobs: many", "Invalid value for '--jobs'", 2),
+        ("jobs: true", "Invalid value for '--jobs'", 2),
+        ("jobs: 1.9", "Invalid value for '--jobs'", 2),
+        ("size: 224.0", "Invalid value for '--size'", 2),
+        ("time-limit: true", "Invalid value for '--time-limit'", 2),
         ("jobs: -1", "jobs must be at least 0, got -1", 2),
         ("pooling: most", "'most' is not one of 'vector', 'stages'", 2),
-        ("- jobs", "must hold option names with their values", 1),
-        ("jobs: [", "not YAML", 1),
+        ("- jobs", "must hold option names with their values", 2),
+        ("jobs: [", "not YAML", 2),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(
@@ -159,5 +164,43 @@ def test_a_run_and_its_evaluation_can_be_repeated_from_the_files_they_leave(
     assert told == succeeded(ivr("train-hash", features, *asked, "--dry-run")).stdout
 
     first = succeeded(ivr("evaluate", run, "--ties", "file-order", "--json")).stdout
-    again = succeeded(ivr("evaluate", "--config", run / "evaluate.yaml", "--json")).stdout
+    (left,) = run.rglob("evaluate.yaml")
+    again = succeeded(ivr("evaluate", "--config", left, "--json")).stdout
     assert again == first
+
+
+def test_a_manifest_and_codes_have_their_options_beside_them_and_calls_can_be_repeated(
+    features: Path, tmp_path: Path
+) -> None:
+    for number in range(2):
+        place = tmp_path / "set" / ("pond", "river")[number] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"")
+    out = tmp_path / "list.csv"
+    succeeded(ivr("prepare", "folders", "--images", tmp_path / "set", "--out", out))
+    first = out.read_text()
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["list.csv", "list.prepare.yaml"]
+    out.unlink()
+    succeeded(ivr("prepare", "--config", tmp_path / "list.prepare.yaml"))
+    assert out.read_text() == first
+
+    run, codes = tmp_path / "run", tmp_path / "archive.codes.h5"
+    succeeded(ivr("train-hash", features, "--out", run, "--method", "lsh", "--device", "cpu"))
+    succeeded(ivr("encode", run, "--out", codes, "--device", "cpu"))
+    assert not (tmp_path / "digests.json").exists()
+    left = tmp_path / "archive.codes.encode.yaml"
+    assert yaml.safe_load(left.read_text())["out"] == str(codes)
+    succeeded(ivr("encode", "--config", left))
+
+
+def test_merging_leaves_its_options_beside_the_features(
+    media_set: Path, tmp_path: Path, tiny_encoder: None
+) -> None:
+    out = tmp_path / "features"
+    succeeded(ivr("extract", media_set / "manifest.csv", "--out", out, "--jobs", 1, "--shard",
+                  "1/1", "--weights", "random", "--device", "cpu",
+                  "--voice-option", "frames=40"))  # fmt: skip
+    succeeded(ivr("merge", out))
+    assert yaml.safe_load((out / "merge.yaml").read_text()) == {"features": str(out)}
+    assert verify(out).whole
+    assert {file.state for file in verify(out).files} == {"whole"}

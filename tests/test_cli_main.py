@@ -13,7 +13,7 @@ from conftest import assert_one_line, ivr
 
 from ivr.cli import COMMANDS, main
 
-ASK = "import os, ivr.cli; print(os.environ['OMP_WAIT_POLICY'])"
+ASK = "import os, ivr; print(os.environ['OMP_WAIT_POLICY'])"
 
 
 @pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])

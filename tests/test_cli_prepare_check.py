@@ -105,7 +105,7 @@ def test_a_table_on_the_command_line_settles_it(data: Path) -> None:
     (data / "table.csv").write_text("image,voice\npond/0.png,pond/9_1.wav\n")
     result = run_prepare(data, "--table", f"{data}/table.csv")
     assert result.exit_code == 0
-    assert "voices per image: 1 (9 images), 2 (1 images)\n" in result.stdout
+    assert "voices per image: 1 (9 images), 2 (1 image)\n" in result.stdout
 
 
 def test_what_prepare_writes_check_passes(data: Path) -> None:
@@ -248,7 +248,7 @@ def test_check_lists_the_spellings_of_one_label_and_extract_would_merge_them(dat
     assert f"problem: {line}" in result.stdout
     result = run_check(data, "--accept-spellings", "--strict")
     assert result.exit_code == 0
-    assert result.stdout.endswith(f"note: {line}0 problems, 0 warnings, 1 notes\n")
+    assert result.stdout.endswith(f"note: {line}0 problems, 0 warnings, 1 note\n")
 
 
 def test_prepare_merges_accepted_spellings_and_says_so(data: Path) -> None:

@@ -9,6 +9,7 @@ from conftest import write_media
 from PIL import Image
 
 from ivr.cli import main
+from ivr.features.encoders import encoder_blueprint
 from ivr.hashing.codes import unpack
 from ivr.pipeline.runs.encode import read_codes
 from ivr.pipeline.runs.query_vectors import QueryVectors
@@ -63,6 +64,7 @@ def test_hits_are_lines_of_place_distance_name_and_label(run: Path) -> None:
     voice = run.parent / "media" / "voices" / "pond" / "2_1.wav"
     lines = ivr("search", run, "--voice", voice, "--count", "3").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+    assert [line for line in lines if line != line.rstrip()] == []
     assert all(
         line.split()[2] == "bits" and line.split()[3].startswith("images/") for line in lines
     )
@@ -109,6 +111,30 @@ def test_a_file_of_weights_has_to_be_given_again(run: Path, tmp_path: Path) -> N
     assert "were made with mine.pth: give it with --weights" in result.stderr
     again = ivr("search", tmp_path, "--image", image, "--weights", "random")
     assert again.exit_code == 0, again.output
+
+
+def test_a_file_of_weights_is_found_again_where_it_was_unless_it_is_another_one(
+    run: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "mine.pth"
+    torch.save(encoder_blueprint("squeezenet1_0").net.state_dict(), weights)
+    media = run.parent / "media"
+    extracted = ivr(
+        "extract", media / "manifest.csv", "--out", tmp_path / "features", "--encoder",
+        "squeezenet1_0", "--weights", weights, "--voice-option", "frames=30", "--jobs", "1",
+        "--device", "cpu",
+    )  # fmt: skip
+    assert extracted.exit_code == 0, extracted.output
+    trained = ivr("train-hash", tmp_path / "features", "--out", tmp_path / "own", "--method", "lsh")
+    assert trained.exit_code == 0, trained.output
+    query = ("search", tmp_path / "own", "--image", media / "images" / "river" / "4.png")
+    found = ivr(*query)
+    assert found.exit_code == 0, found.output
+    assert found.stdout == ivr(*query, "--weights", weights).stdout
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    refused = ivr(*query)
+    assert refused.exit_code == 1
+    assert "were made with mine.pth: give it with --weights" in refused.stderr
 
 
 def test_a_method_that_ranks_otherwise_is_searched_by_its_codes_and_that_is_said(

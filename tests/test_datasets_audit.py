@@ -19,6 +19,8 @@ from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 
 RATE = 16_000
 
+REMEDY = "remove the copies, or give them one group in the manifest"
+
 
 def write_image(path: Path, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -155,7 +157,7 @@ def test_copies_of_an_image_are_a_warning(tmp_path: Path) -> None:
     write_image(tmp_path / "pond0.png", 77)
     write_image(tmp_path / "pond2.png", 77)
     found = audit(tmp_path, with_splits(two_classes()))
-    assert of_kind(found, "image copied, not in one group") == ["pond0.png = pond2.png"]
+    assert of_kind(found, "image copied, not in one group") == [f"pond0.png = pond2.png; {REMEDY}"]
     assert found.problems() == ()
 
 
@@ -174,7 +176,7 @@ def test_copies_of_an_image_with_two_labels_are_a_problem(tmp_path: Path) -> Non
     write_image(tmp_path / "river0.png", 77)
     found = audit(tmp_path, with_splits(two_classes()))
     assert of_kind(found, "copies with two labels") == [
-        "pond0.png = river0.png: 'pond' and 'river'"
+        "pond0.png = river0.png: 'pond' and 'river'; keep one of them"
     ]
     assert len(found.problems()) == 1
 
@@ -183,7 +185,7 @@ def test_one_recording_for_two_classes_is_a_warning(tmp_path: Path) -> None:
     write_voice(tmp_path / "pond0.wav", 77)
     write_voice(tmp_path / "river0.wav", 77)
     found = audit(tmp_path, with_splits(two_classes()))
-    assert of_kind(found, "voice copied, not in one group") == ["pond0.wav = river0.wav"]
+    assert of_kind(found, "voice copied, not in one group") == [f"pond0.wav = river0.wav; {REMEDY}"]
     assert found.problems() == ()
 
 
@@ -192,7 +194,7 @@ def test_many_copies_are_counted_in_the_line_and_all_in_the_json(tmp_path: Path)
         write_voice(tmp_path / f"pond{number}.wav", 77)
     found = audit(tmp_path, with_splits(two_classes(9)))
     (text,) = of_kind(found, "voice copied, not in one group")
-    assert text == "pond0.wav = pond1.wav = pond2.wav = pond3.wav = 3 more"
+    assert text == f"pond0.wav = pond1.wav = pond2.wav = pond3.wav = 3 more; {REMEDY}"
     (finding,) = found.to_dict()["findings"]
     assert finding["items"] == [f"pond{number}.wav" for number in range(7)]
 
@@ -277,7 +279,7 @@ def test_the_same_bytes_on_two_sides_are_a_problem(
     write(tmp_path / f"pond-test.{suffix}", 77)
     found = audit(tmp_path, split_rows())
     assert of_kind(found, f"{what} on two sides") == [
-        f"pond-train.{suffix} (train) = pond-test.{suffix} (test) (same bytes)"
+        f"pond-train.{suffix} (train) = pond-test.{suffix} (test) (same bytes); {REMEDY}"
     ]
     assert len(found.problems()) == 1
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ivr.names import UnknownNameError
 from ivr.pipeline.datasets.layout import Sources
 from ivr.pipeline.datasets.layouts import read_layout
 from ivr.pipeline.datasets.manifest import Manifest, ManifestError, ManifestRow, read_manifest
@@ -480,7 +481,7 @@ def test_captions_follow_the_file_names_beside_them(tmp_path: Path, repeats: int
 
 def test_captions_that_are_not_five_per_image_are_refused(ucm_images: Path, tmp_path: Path) -> None:
     path = captions(tmp_path, "ucm_caps.txt", ["a"] * 9)
-    with pytest.raises(PairingError, match="9 lines for 1 images, not 5 per image"):
+    with pytest.raises(PairingError, match="9 lines for 1 image, not 5 per image"):
         read_layout("ucm", Sources(ucm_images, captions=(path,)))
 
 
@@ -744,7 +745,9 @@ def test_a_folder_to_write_to_that_is_not_there_is_named(tmp_path: Path) -> None
 
 
 def test_an_unknown_layout_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="no layout 'aid'; there are folders, karpathy, rsicd,"):
+    with pytest.raises(
+        UnknownNameError, match="no layout 'aid'; there are folders, karpathy, rsicd,"
+    ):
         prepare("aid", tmp_path / "m.csv", images=tmp_path)
 
 

@@ -24,6 +24,11 @@ def sides(splits: dict[str, str], label: str) -> Counter[str]:
     return Counter(split for name, split in splits.items() if name.startswith(label))
 
 
+def test_a_split_without_a_seed_is_drawn_with_seed_0_each_time() -> None:
+    items = images("a", 20) + images("b", 20)
+    assert draw_splits(items, SplitConfig()) == draw_splits(items, SplitConfig(seed=0))
+
+
 def test_every_class_is_cut_72_8_20_by_default() -> None:
     splits = draw_splits(images("beach", 100) + images("river", 50), SplitConfig())
     assert sides(splits, "beach") == {"train": 72, "val": 8, "test": 20}
@@ -37,7 +42,7 @@ def test_the_cut_80_10_10_gives_ten_and_ten_of_a_hundred() -> None:
 
 def test_the_cut_80_20_is_the_default_and_takes_the_seed() -> None:
     assert splits_of_cut("80/20", 7) == SplitConfig(seed=7)
-    assert CUTS["80/20"].seed == 0
+    assert CUTS["80/20"].seed is None
 
 
 def test_an_unknown_cut_is_named_with_those_there_are() -> None:

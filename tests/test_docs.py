@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import numpy as np
@@ -211,6 +212,53 @@ def test_the_metric_that_the_docs_show_is_scored_with_ties(
     # Two relevant items: one alone at the front, one of two tied items behind it.
     hist = Histograms(np.array([[1, 2, 1]]), np.array([[1, 1, 0]]))
     assert metrics.scores(hist).to_percent()["R-precision"] == 75.0
+
+
+def test_the_arrays_that_the_notebook_page_shows_are_ranked_and_scored(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "how-to" / "notebook.md").read_text(encoding="utf-8")
+    (code,) = (
+        block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+        if "open_features" in block
+    )  # fmt: skip
+    (tmp_path / "features").symlink_to(features)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["names"].shape == found["distances"].shape == (len(found["queries"]), 4)
+    tested = {name for name, row in found["row"].items() if row % 5 == 0}
+    assert {str(name) for name in found["names"].flat} == tested
+    assert 0 <= found["score"] <= 1
+    # A voice finds the same images by its own array as by its code in the run of these features.
+    first = found["voices"][int(np.flatnonzero(found["spoken"])[0])]
+    np.testing.assert_array_equal(
+        found["model"].encode_voices(*found["data"].voice_vectors([first.name])),
+        found["queries"][:1],
+    )
+
+
+def test_every_file_that_the_readme_links_is_in_the_checkout() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_links_that_another_build_makes_at_the_same_time_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = module("site_pages")
+    (tmp_path / "ivr").mkdir()
+    (tmp_path / "ivr" / "one.py").touch()
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "PACKAGES", ())
+    pages._link_packages()
+    # Each build looks before the other has linked.
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    pages._link_packages()
+    links = tmp_path / "build" / "typing" / "ivr"
+    assert os.listdir(links) == ["one.py"]
+    assert (links / "one.py").resolve() == (tmp_path / "ivr" / "one.py").resolve()
 
 
 def test_the_tutorial_runs(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from ivr.features.store import StoreError, open_table, write_table
 from ivr.pipeline.evaluation.evaluate import evaluate
-from ivr.pipeline.evaluation.per_query import KIND, read_queries
+from ivr.pipeline.evaluation.per_query import read_queries
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.runs.encode import read_codes
 from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runs.run_folder import QUERY_TABLE
 from ivr.pipeline.runs.train import train_run
 
 
@@ -64,6 +65,6 @@ def test_a_query_that_is_left_out_is_not_a_number(run: Path, tmp_path: Path) -> 
 
 
 def test_another_table_is_refused_in_one_line(tmp_path: Path) -> None:
-    write_table(tmp_path / "queries.h5", KIND, {}, {"names": np.array([b"a"])})
+    write_table(tmp_path / "queries.h5", QUERY_TABLE, {}, {"names": np.array([b"a"])})
     with pytest.raises(StoreError, match="not a file that ivr evaluate writes"):
         read_queries(tmp_path / "queries.h5")

@@ -20,6 +20,7 @@ from ivr.pipeline.evaluation.probe_result import (
 )
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
+from ivr.pipeline.runs.verify import verify
 from ivr.pipeline.runtime.config_options import OptionError
 
 CLASSES = ("forest", "pond", "river")
@@ -262,7 +263,7 @@ def test_the_table_has_a_row_per_modality_and_class() -> None:
         {"modality": "images", "class": "c", "items": 0, "accuracy": None,
          "taken_for": None, "share": None},
     ]  # fmt: skip
-    assert repr(result) == "ProbeResult(images 85.0 ± 7.1 %: advice)"
+    assert repr(result) == "f: images 85.0 ± 7.1 %; advice"
 
 
 @pytest.mark.parametrize(
@@ -299,10 +300,14 @@ def test_the_command_prints_accuracies_ceiling_and_advice(
     assert lines[3].split() == ["images", "48", "100.0", "0.0", "100.0", "33.3", "33.3"]
     assert lines[4].split() == ["voices", "48", "100.0", "0.0", "100.0", "33.3", "33.3"]
     assert lines[-1].startswith("neither end limits")
+    (ceiling,) = (line.split()[-2:] for line in lines if "by probability" in line)
+    assert f"a run well below {ceiling[0]} / {ceiling[1]} mAP" in lines[-1]
+    assert {file.state for file in verify(out).files} == {"whole"}
     assert sorted(path.name for path in out.iterdir()) == [
         "confusion.png",
         "confusion_images.csv",
         "confusion_voices.csv",
+        "digests.json",
         "probe.json",
         "probe.yaml",
     ]

@@ -155,7 +155,7 @@ def test_changes_that_other_settings_take_away_are_named(
     manifest = voices_made(tmp_path, 2)
     extract(manifest, tmp_path / "out", CHANGED)
     other = replace(CHANGED, voice=replace(TINY_VOICE, frames=50), augment=("noise=10",))
-    (voices,) = extract(manifest, tmp_path / "out", other)
+    (voices,) = extract(manifest, tmp_path / "out", other, overwrite=True)
     assert voices.rows == 4
     assert "but not those of speed=0.9; make them with --augment" in caplog.text
 
@@ -188,7 +188,7 @@ def test_merging_keeps_no_change_of_a_recording_that_was_replaced(
     (merged,) = merge(tmp_path / "out")
     assert merged.rows == 4 + 4 + 3
     assert "1.wav//speed=0.9" not in names_of(merged.path)
-    assert "1 voices have no row of speed=0.9" in caplog.text
+    assert "no row of speed=0.9 for 1 voice" in caplog.text
 
 
 def test_a_voice_that_cannot_be_read_is_named_once_and_one_that_cannot_be_changed_too(
@@ -433,7 +433,7 @@ def test_a_voice_without_the_change_is_left_out_of_its_codes(
     path = encode_run(run, features=folder, out=tmp_path / "noisy.h5", change="noise=10")
     assert len(read_codes(path).voices.names) == 35
     assert gone not in read_codes(path).voices.names
-    assert "left out: 1 voices have no row of noise=10" in caplog.text
+    assert "left out: 1 voice without a row of noise=10" in caplog.text
 
 
 def test_the_commands_from_recordings_to_figures_under_noise(

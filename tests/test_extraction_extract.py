@@ -24,6 +24,7 @@ from conftest import (
 )
 from PIL import Image
 
+from ivr.features.atomic_files import InTheWayError
 from ivr.features.blueprint import EncoderError
 from ivr.features.image import load_encoder
 from ivr.features.image_bands import PixelConfig
@@ -44,6 +45,7 @@ from ivr.pipeline.extraction.extract import ExtractError, extract, plan
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.extract_result import ExtractedModality
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
+from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.parallel_readers import LostReadersError
 from ivr.pipeline.extraction.worker_tasks import SkippedFile, listen
 from ivr.pipeline.runs.verify import verify
@@ -432,7 +434,10 @@ def test_features_of_another_encoder_are_made_anew_and_it_is_said_once(
     extract(manifest, tmp_path / "fresh", other)
     counted.clear()
     caplog.clear()
-    images, voices = extract(manifest, out, other)
+    with pytest.raises(ExtractError, match=r"images\.h5: was made with other settings"):
+        extract(manifest, out, other)
+    assert counted == []
+    images, voices = extract(manifest, out, other, overwrite=True)
     assert (images.new, voices.new) == (3, 0)
     assert counted == ["0.png", "1.png", "2.png"]
     assert (out / "images.h5").read_bytes() == (tmp_path / "fresh" / "images.h5").read_bytes()
@@ -478,11 +483,58 @@ def test_shards_of_another_setting_are_never_mixed_in(
     extract(manifest, out, STOPPED_AT_ONCE)
     longer = replace(CONFIG, voice=replace(TINY_VOICE, hop=100))
     counted.clear()
-    (voices,) = extract(manifest, out, longer)
+    with pytest.raises(ExtractError, match=r"made with other settings \(hop: 80, now 100\)"):
+        extract(manifest, out, longer)
+    (voices,) = extract(manifest, out, longer, overwrite=True)
     assert (voices.new, len(counted)) == (6, 6)
     assert "was made with other settings (hop: 80, now 100" in caplog.text
     extract(manifest, tmp_path / "fresh", longer)
     assert (out / "voices.h5").read_bytes() == (tmp_path / "fresh" / "voices.h5").read_bytes()
+
+
+def test_an_overwriting_that_was_stopped_goes_on_without_being_asked_again(
+    tmp_path: Path, counted: list[str]
+) -> None:
+    manifest = made(tmp_path, 0, 6)
+    out = tmp_path / "out"
+    extract(manifest, out, CONFIG)
+    longer = replace(STOPPED_AT_ONCE, voice=replace(TINY_VOICE, hop=100), overwrite=True)
+    (voices,) = extract(manifest, out, longer)
+    assert voices.left
+    # The old file still has the old settings: neither they nor others may drop the new rows.
+    for other in (CONFIG, replace(CONFIG, voice=replace(TINY_VOICE, hop=60))):
+        with pytest.raises(ExtractError, match="made with other settings"):
+            extract(manifest, out, other)
+    counted.clear()
+    (voices,) = extract(manifest, out, replace(longer, overwrite=False, time_limit=0))
+    assert (voices.rows, voices.left) == (6, 0)
+    assert len(counted) < 6
+
+
+def test_a_task_does_not_make_rows_that_cannot_be_merged_into_the_features(
+    tmp_path: Path, counted: list[str]
+) -> None:
+    manifest = made(tmp_path, 0, 4)
+    extract(manifest, tmp_path / "out", CONFIG)
+    counted.clear()
+    task = replace(CONFIG, stored="float16", shard=JobArrayTask(1, 2))
+    with pytest.raises(ExtractError, match=r"out/voices\.h5: was made with other settings"):
+        extract(manifest, tmp_path / "out", task)
+    assert counted == []
+    assert not (tmp_path / "out" / "parts").exists()
+
+
+def test_an_extraction_that_fails_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
+    manifest = made(tmp_path, 2, 0)
+    for image in tmp_path.glob("*.png"):
+        image.write_bytes(b"no image")
+    with pytest.raises(ExtractError, match="none of 2 images could be read"):
+        extract(manifest, tmp_path / "new" / "out", CONFIG)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ExtractError, match="none of 2 images could be read"):
+        extract(manifest, tmp_path / "mine", CONFIG)
+    assert (tmp_path / "mine").exists()
 
 
 def test_a_whole_number_is_the_same_setting_as_the_float(
@@ -595,7 +647,7 @@ def test_a_file_that_is_not_ours_is_refused_not_replaced(tmp_path: Path) -> None
     out = tmp_path / "out"
     out.mkdir()
     (out / "voices.h5").write_bytes(b"mine")
-    with pytest.raises(StoreError, match=r"voices\.h5: not a readable HDF5 file of ivr"):
+    with pytest.raises(InTheWayError, match=r"voices\.h5: holds something else than an HDF5 file"):
         extract(made(tmp_path, 0, 1), out, CONFIG)
     assert (out / "voices.h5").read_bytes() == b"mine"
     write_table(out / "voices.h5", VOICES, {}, {"names": text_column(["a"])})

@@ -7,7 +7,7 @@ from conftest import TINY_VOICE
 
 from ivr.features.store import StoreError, open_table, text_column, write_table
 from ivr.pipeline.datasets.manifest import Manifest, ManifestError, ManifestRow, write_manifest
-from ivr.pipeline.extraction.feature_dataset import open_features
+from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 
 
@@ -110,7 +110,9 @@ def test_a_modality_that_the_manifest_lacks_is_none(folder: Path) -> None:
 
 
 def test_what_is_no_finished_folder_is_told_what_to_do(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no features here; make them with ivr extract --out"):
+    with pytest.raises(
+        StoreError, match="no features here; make them with ivr extract MANIFEST --out"
+    ):
         open_features(tmp_path)
     (folder / "voices.h5").unlink()
     with pytest.raises(StoreError, match=r"voices\.h5: not finished; call the same ivr extract"):
@@ -157,3 +159,14 @@ def test_a_folder_with_rows_still_in_shards_is_not_trained_on(folder: Path) -> N
     (folder / "voices.shards").mkdir()
     with pytest.raises(StoreError, match=r"voices\.h5: not finished; call the same ivr extract"):
         open_features(folder)
+
+
+def test_names_without_a_vector_are_refused_in_one_line(features: Path) -> None:
+    data = open_features(features)
+    with pytest.raises(
+        StoreError, match=r"3 of 3 names have no image vector, e\.g\. 0; take names"
+    ):
+        data.image_vectors(np.arange(3))  # type: ignore[arg-type]
+    voice = data.voice_items()[0].name
+    with pytest.raises(StoreError, match=r"1 of 2 names have no voice vector, e\.g\. a\.wav; take"):
+        data.voice_vectors([voice, "a.wav"], STREAMS)

@@ -10,7 +10,7 @@ from test_extraction_extract import CONFIG, STOPPED_AT_ONCE, made
 from ivr.features.store import open_table, write_table
 from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manifest
 from ivr.pipeline.extraction.extract import extract, plan
-from ivr.pipeline.extraction.feature_schema import VOICES, different_setting, joint_config
+from ivr.pipeline.extraction.feature_schema import VOICES, different_settings, joint_config
 from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.merge import merge
 
@@ -65,19 +65,20 @@ def test_a_file_whose_settings_still_hold_the_backend_is_continued(tmp_path: Pat
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ({"hop": 80}, {"hop": 80}, None),
-        ({"hop": 80, "backend": "fast"}, {"hop": 80, "backend": "torch"}, None),
-        ({"hop": 80, "backend": "fast"}, {"hop": 80}, None),
-        ({"hop": 80}, {"hop": 100}, ("hop", 80, 100)),
-        ({"top_db": 80.0}, {"top_db": 80}, ("top_db", 80.0, 80)),
-        ({"hop": 80, "mels": 4}, {"hop": 80}, ("mels", 4, None)),
-        ({}, {"relu": None}, ("relu", None, None)),
+        ({"hop": 80}, {"hop": 80}, []),
+        ({"hop": 80, "backend": "fast"}, {"hop": 80, "backend": "torch"}, []),
+        ({"hop": 80, "backend": "fast"}, {"hop": 80}, []),
+        ({"hop": 80}, {"hop": 100}, [("hop", 80, 100)]),
+        ({"top_db": 80.0}, {"top_db": 80}, [("top_db", 80.0, 80)]),
+        ({"hop": 80, "mels": 4}, {"hop": 80}, [("mels", 4, None)]),
+        ({}, {"relu": None}, [("relu", None, None)]),
+        ({"a": 1, "b": 2}, {"a": 3, "b": 4}, [("a", 1, 3), ("b", 2, 4)]),
     ],
 )
 def test_settings_differ_in_what_decides_the_vectors(
-    old: dict[str, object], new: dict[str, object], expected: tuple[str, object, object] | None
+    old: dict[str, object], new: dict[str, object], expected: list[tuple[str, object, object]]
 ) -> None:
-    assert different_setting(old, new) == expected
+    assert different_settings(old, new) == expected
 
 
 def test_notes_of_all_sources_are_joined_once(tmp_path: Path) -> None:

@@ -109,6 +109,19 @@ def test_parts_of_other_settings_or_manifests_or_numbers_are_refused(tmp_path: P
         merge(tmp_path / "nowhere")
 
 
+def test_features_of_other_settings_are_merged_over_only_if_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    manifest = made(tmp_path, 0, 4)
+    task = part(manifest, tmp_path / "tasks", 1, 1)
+    extract(manifest, tmp_path / "out", replace(CONFIG, stored="float16"))
+    refused = r"voices\.h5: was made with other settings than the tasks \(stored: float16, now flo"
+    with pytest.raises(MergeError, match=refused):
+        merge(tmp_path / "out", [task])
+    (voices,) = merge(tmp_path / "out", [task], overwrite=True)
+    assert open_table(voices.path, VOICES).columns["vectors"].dtype == "float32"
+
+
 def test_a_flipped_byte_in_a_part_is_found_before_anything_is_written(tmp_path: Path) -> None:
     manifest = made(tmp_path, 0, 6)
     folders = [part(manifest, tmp_path / "out", number, 2) for number in (1, 2)]
@@ -147,7 +160,7 @@ def test_the_command_merges_and_counts_what_could_not_be_used(
     )
     result = CliRunner().invoke(main, ["merge", str(tmp_path / "out")])
     assert result.exit_code == 3
-    assert result.stdout == f"{tmp_path}/out/images.h5: 5 rows, 1 files skipped\n"
+    assert result.stdout == f"{tmp_path}/out/images.h5: 5 rows, 1 file skipped\n"
     nothing = CliRunner().invoke(main, ["merge", str(tmp_path / "nothing")])
     assert nothing.exit_code == 1
     assert "no tasks here" in nothing.stderr

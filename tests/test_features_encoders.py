@@ -18,6 +18,7 @@ from ivr.features.image import describe_encoder, load_encoder
 from ivr.features.image_config import ImageConfig
 from ivr.features.store import open_table
 from ivr.features.torchvision_networks import classifier_of
+from ivr.names import UnknownNameError
 from ivr.pipeline.extraction.feature_schema import IMAGES
 
 CPU = torch.device("cpu")
@@ -179,7 +180,7 @@ def test_names_of_encoders_are_ours_torchvision_s_and_those_of_entry_points(outs
         ("plug_encoders:absent", ExtensionError, "plug_encoders:absent: cannot be loaded"),
         ("no_such_module:encoder", ExtensionError, "cannot be loaded .*no_such_module"),
         ("plug_encoders:no_blueprint", EncoderError, "returns Identity, not an ivr.features.blue"),
-        ("plug_encoders", EncoderError, "unknown encoder 'plug_encoders'.* or give module:functi"),
+        ("plug_encoders", UnknownNameError, r"no encoder 'plug_encoders'.*\(or module:function\)"),
     ],
 )
 def test_an_encoder_that_cannot_be_taken_is_refused_in_one_line(

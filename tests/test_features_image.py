@@ -21,11 +21,12 @@ from scipy.io import savemat
 from torch import Tensor, nn
 
 from ivr.features import encoders
-from ivr.features.blueprint import Blueprint, EncoderError
+from ivr.features.blueprint import Blueprint
 from ivr.features.cnn_f import CnnF, read_matconvnet
 from ivr.features.encoder_weights import WeightsError
 from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_config import ImageConfig
+from ivr.names import UnknownNameError
 
 CPU = torch.device("cpu")
 SHARED = Path(os.environ.get("IVR_SHARED", Path(__file__).parents[2] / "shared"))
@@ -264,9 +265,9 @@ def test_a_net_that_gives_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_unknown_encoder_is_refused_with_the_nearest_names() -> None:
-    with pytest.raises(EncoderError, match=r"unknown encoder 'vgg61'; nearest are .*vgg16"):
+    with pytest.raises(UnknownNameError, match=r"no encoder 'vgg61'; did you mean .*vgg16"):
         load("vgg61")
-    with pytest.raises(EncoderError, match=r"choices: cnn_f, alexnet, .*wide_resnet50_2"):
+    with pytest.raises(UnknownNameError, match=r"there are cnn_f, alexnet, .* and \d+ more"):
         load("")
 
 

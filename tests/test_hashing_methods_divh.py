@@ -375,5 +375,5 @@ def test_every_method_has_a_source_and_is_built_from_its_config_and_the_sizes() 
 
 
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no method 'dvih'; there are cca_itq"):
+    with pytest.raises(ValueError, match="no method 'dvih'; did you mean divh"):
         method_entry("dvih")

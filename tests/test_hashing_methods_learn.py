@@ -1,6 +1,5 @@
 """Every method learns classes that lie far apart."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -25,9 +24,10 @@ OPTIONS = {
     "dqh": (*SMALL, "features=16"),
 }
 TRAINING = TrainConfig(epochs=24, batch_size=6, learning_rate=0.01, validate_every=24)
-# A random order has 36 to 37 % here. The worst of 50 single seeds, of ortho_hash, had 62 %, and
-# the second worst method 79 %; a test takes the median of three seeds.
-LEAST = 0.5
+# Trained networks had less than this with one of 8 seeds of one method (ortho_hash, 0.87), and
+# 1.00 with most; networks that were not trained had 0.27 to 0.76. So one seed of several must have
+# it: that all of them fail is no bad luck, and that one of them passes untrained no good luck.
+LEAST, SEEDS = 0.9, 6
 
 
 def far_apart() -> Pairs:
@@ -69,4 +69,4 @@ def score(name: str, pairs: Pairs, seed: int) -> float:
 @pytest.mark.parametrize("name", method_names())
 def test_every_method_learns_classes_that_lie_far_apart(name: str) -> None:
     pairs = far_apart()
-    assert np.median([score(name, pairs, seed) for seed in range(3)]) > LEAST
+    assert any(score(name, pairs, seed) > LEAST for seed in range(SEEDS))

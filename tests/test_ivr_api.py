@@ -16,8 +16,8 @@ from ivr.pipeline.runtime.results import Result
 HEAVY = ("h5py", "joblib", "librosa", "matplotlib", "numba", "scipy", "sklearn", "torch")
 
 FUNCTIONS = [name for name in ivr.__all__ if inspect.isfunction(getattr(ivr, name))]
-VERBS = ("check", "encode", "evaluate", "extract", "merge", "prepare", "probe", "search", "train",
-         "verify")  # fmt: skip
+VERBS = ("check", "demo", "encode", "evaluate", "extract", "merge", "prepare", "probe", "search",
+         "train", "verify")  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:
@@ -56,6 +56,28 @@ def test_the_version_is_that_of_the_distribution() -> None:
 def test_every_public_name_resolves_and_is_listed(name: str) -> None:
     assert getattr(ivr, name) is not None
     assert name in dir(ivr)
+
+
+def test_only_public_names_are_listed() -> None:
+    assert dir(ivr) == sorted(ivr.__all__)
+
+
+def every_result() -> list[type[Result]]:
+    """Every kind of result that this package has."""
+    for name in ivr.__all__:
+        getattr(ivr, name)
+    found, level = [], [Result]
+    while level:
+        level = [kind for parent in level for kind in parent.__subclasses__()]
+        found += [kind for kind in level if not inspect.isabstract(kind)]
+    return [kind for kind in found if kind.__module__.startswith("ivr.")]
+
+
+def test_every_result_has_a_repr_for_people() -> None:
+    kinds = every_result()
+    assert {"TrainResult", "SearchResult", "VerifyResult"} <= {kind.__name__ for kind in kinds}
+    for kind in kinds:
+        assert not kind.__dataclass_params__.repr, kind  # type: ignore[attr-defined]
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

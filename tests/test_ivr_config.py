@@ -2,13 +2,16 @@ import dataclasses
 import json
 import pickle
 from dataclasses import asdict, field, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ivr.config import OptionError, Share, choices_of, config, limits_text
 from ivr.errors import IvrError
+from ivr.pipeline.runtime.config_options import with_options
 
 
 @config
@@ -34,12 +37,29 @@ class Choices:
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     shape: Literal["round", "square"] = "round"
     mode: Literal["a", "b", "c"] | None = None
+    views: Literal[1, 2, 4] = 1
+    word: str = ""
+    place: Path | None = None
     fast: bool = False
     layers: Layers = field(default_factory=Layers)
 
     def __post_init__(self) -> None:
         if self.fast and self.count > 5:
             raise ValueError(f"fast takes at most 5, got {self.count}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """The config of a plug-in, which is no config of ours."""
+
+    count: int = 1
+    scale: float = 1.0
+    share: Share | None = None
+    fast: bool = False
+    views: Literal[1, 2, 4] = 1
+    word: str = ""
+    place: Path | None = None
+    layers: Layers = field(default_factory=Layers)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +90,60 @@ def test_a_value_that_a_config_refuses_is_one_line(values: dict[str, object], wo
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, IvrError)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"count": True}, "count must be of type int, got True"),
+        ({"count": 2.0}, "count must be of type int, got 2.0"),
+        ({"count": "2"}, "count must be of type int, got '2'"),
+        ({"scale": "0.5"}, "scale must be of type float, got '0.5'"),
+        ({"scale": True}, "scale must be of type float, got True"),
+        ({"share": False}, "share must be of type float, got False"),
+        ({"fast": 1}, "fast must be true or false, got 1"),
+        ({"fast": "yes"}, "fast must be true or false, got 'yes'"),
+        ({"views": True}, "views must be one of 1, 2, 4, got True"),
+        ({"views": 2.0}, "views must be one of 1, 2, 4, got 2.0"),
+        ({"word": b"a"}, "word must be of type str, got b'a'"),
+        ({"place": 3}, "place must be of type Path, got 3"),
+        ({"layers": {"widths": {8}}}, "layers.widths must be a list or a tuple, got {8}"),
+        ({"layers": {"widths": "8"}}, "layers.widths must be a list or a tuple, got '8'"),
+        ({"layers": {"widths": (True,)}}, "layers.widths must be of type int, got True"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_however_it_is_given(
+    values: dict[str, object], words: str
+) -> None:
+    for make in (
+        lambda: Choices(**values),  # type: ignore[arg-type]
+        lambda: with_options(Choices(), values),
+        lambda: with_options(Plain(), values),
+    ):
+        with pytest.raises(OptionError) as caught:
+            make()
+        assert str(caught.value) == words
+
+
+def test_an_option_given_by_position_is_checked_too() -> None:
+    with pytest.raises(OptionError, match=r"widths must be a list or a tuple, got \{8\}"):
+        Layers({8})  # type: ignore[arg-type]
+
+
+def test_a_field_with_a_validator_of_its_own_decides_what_it_takes() -> None:
+    @config
+    class Bands:
+        """Bands of a picture."""
+
+        bands: Annotated[tuple[str, ...], BeforeValidator(lambda text: text.split(","))] = ()
+
+    assert Bands("3,2,1").bands == ("3", "2", "1")  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_and_whole_numbers_for_floats_are_taken() -> None:
+    made = Choices(count=np.int64(3), scale=2, share=np.float32(0.5), layers=Layers([8]))  # type: ignore[arg-type]
+    assert (made.count, made.scale, made.share) == (3, 2.0, 0.5)
+    assert made.layers.widths == (8,)
 
 
 def test_a_change_of_a_config_is_checked_too() -> None:

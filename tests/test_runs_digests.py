@@ -97,7 +97,10 @@ def test_a_run_of_an_earlier_version_has_no_digests_and_is_not_called_damaged(
     copy = Path(shutil.copytree(evaluated, tmp_path / "copy"))
     (copy / DIGESTS).unlink()
     said = succeeded(ivr("verify", copy)).stdout
-    assert f"{copy / 'codes.h5'}: whole\n" in said  # tables hold a digest of their own
+    for table in ("codes.h5", "queries.h5"):  # tables hold a digest of their own
+        assert f"{copy / table}: whole\n" in said
+    flip(copy / "queries.h5", (copy / "queries.h5").stat().st_size - 3)
+    assert [f.path.name for f in verify(copy).files if f.state == "changed"] == ["queries.h5"]
     assert f"{copy / 'model.safetensors'}: no digest was recorded\n" in said
 
 
@@ -128,6 +131,22 @@ def test_a_folder_without_any_digest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(VerifyError, match=r"holds neither digests.json nor images.h5"):
         verify(tmp_path)
+
+
+def test_the_log_of_a_run_and_the_options_of_its_commands_are_no_fault(
+    features: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    succeeded(ivr("train-hash", features, "--out", run, "--method", "lsh", "--bits", 16,
+                  "--device", "cpu"))  # fmt: skip
+    succeeded(ivr("encode", run, "--device", "cpu"))
+    (run / "log.txt").write_text("computed\n")
+    found = {file.path.name: file.state for file in verify(run).files}
+    assert set(found.values()) == {"whole"}
+    assert {"train-hash.yaml", "codes.encode.yaml"} <= set(found)
+    assert "log.txt" not in found
+    (run / "train-hash.yaml").write_text("bits: 32\n")
+    assert [f.path.name for f in verify(run).files if f.state == "changed"] == ["train-hash.yaml"]
 
 
 def test_digests_of_other_files_stay(tmp_path: Path) -> None:

@@ -178,6 +178,9 @@ def test_options_go_to_the_training_and_to_the_method(given: dict[str, Any]) -> 
     [
         ({"labels": ["1", "1.0", "2"] * 6}, r"several spellings .*: labels '1' \(6 rows\) and '1"),
         ({"labels": ["pond"]}, "one label per image is needed, got 1 for 18"),
+        ({"labels": ["", " ", *["pond", "meadow"] * 8]}, "2 of 18 images have no label, e.g. that"),
+        ({"labels": [None, *["pond"] * 17]}, "1 of 18 images have no label, e.g. that of row 0"),
+        ({"labels": [1.0, float("nan"), *[0.0] * 16]}, "1 of 18 images have no label, e.g. that"),
         ({"voice_image": None}, "36 voices for 18 images: say with voice_image"),
         ({"voice_image": [99] * 36}, "voice_image must be rows from 0 to 17"),
         ({"frames": [1, 2]}, r"frames must be one number per voice, integers \[36\]"),

@@ -33,10 +33,12 @@ from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runs import checkpoint as stage
 from ivr.pipeline.runs import training_data
+from ivr.pipeline.runs.choices import manifest_digest
 from ivr.pipeline.runs.encode import encode_run, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
 from ivr.pipeline.runs.train import (
+    check_run,
     describe_run,
     replace_run,
     resume_run,
@@ -520,8 +522,12 @@ def test_a_run_of_an_earlier_version_goes_on_unless_it_depends_on_captions_or_sp
     }.items():  # fmt: skip
         run = train_run(filled, tmp_path / name, replace(SHORT, **left_out))
         of_an_earlier_version(run, filled)
-        with pytest.raises(RunError, match="did not record captions and speakers, which decide"):
+        refused = "did not record captions and speakers, which decide what it trains on"
+        with pytest.raises(RunError, match=f"{refused}; start a new run with another --out"):
             resume_run(run, device="cpu")
+        data = open_features(filled)
+        with pytest.raises(RunError, match=f"{refused}; remove the folder {run} and call again"):
+            check_run(run, data, manifest_digest(data), replace(SHORT, **left_out))
 
 
 def test_a_run_that_records_nothing_left_out_is_no_run_without_a_speaker(
@@ -563,7 +569,7 @@ def test_resuming_with_other_choices_is_refused_and_with_the_same_it_goes_on(
 
 
 def test_a_folder_without_a_run_cannot_be_gone_on_with(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not a run folder; make one with ivr train-hash"):
+    with pytest.raises(RunError, match="none: no such folder; ivr train-hash FEATURES --out"):
         resume_run(tmp_path / "none")
 
 
@@ -752,7 +758,7 @@ def test_files_that_have_no_features_are_left_out_and_counted(
 
     copy = changed_features(features, tmp_path / "features", more)
     train_run(copy, tmp_path / "run", SHORT)
-    assert "left out: 1 images and 1 voices of the manifest have no features" in (caplog.text)
+    assert "left out, without features: 1 image and 1 voice of the manifest" in (caplog.text)
 
 
 def test_items_without_a_label_are_encoded_and_not_trained_on(
@@ -846,7 +852,7 @@ def test_describing_a_run_writes_nothing(features: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": "dvih"}, "no method 'dvih'; there are cca_itq, .* scrl"),
+        ({"method": "dvih"}, "no method 'dvih'; did you mean divh"),
         ({"bits": 12}, "bits must be one of 8, 16, 24, .* got 12"),
         ({"voices": "two"}, "voices must be one or all, got 'two'"),
         ({"streams": ()}, "streams must be of mfcc, delta, delta-delta, each once, got"),

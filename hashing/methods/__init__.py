@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ivr.errors import IvrError
 from ivr.extensions import Registry
+from ivr.names import unknown
 
 if TYPE_CHECKING:
     from ivr.hashing.method import MethodEntry
@@ -22,7 +23,7 @@ REGISTRY = Registry(__name__, tuple(__path__), "METHOD", "ivr.methods")
 
 
 class MethodError(IvrError):
-    """A method that does not exist or cannot be used, in one line."""
+    """A method that cannot be used, in one line."""
 
 
 def own_method_names() -> tuple[str, ...]:
@@ -43,11 +44,12 @@ def method_entry(name: str) -> "MethodEntry":
             ``module:Class``.
 
     Raises:
-        MethodError: there is no such method, or the object is not a method.
+        UnknownNameError: there is no such method.
+        MethodError: the object is not a method.
         ExtensionError: the method is outside this package and cannot be imported.
     """
     if not REGISTRY.knows(name):
-        raise MethodError(f"no method {name!r}; there are {', '.join(method_names())}")
+        raise unknown("method", name, method_names(), "or module:Class")
     return _entry(name, REGISTRY.load(name))
 
 
@@ -55,7 +57,7 @@ def method_text(name: str) -> str:
     """Return source, distance, training and reconstruction of the method ``name``, as comments.
 
     Raises:
-        MethodError, ExtensionError: no such method.
+        UnknownNameError, ExtensionError: no such method.
     """
     from ivr.hashing.method import TrainedMethod
 

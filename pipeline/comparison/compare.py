@@ -12,6 +12,7 @@ from typing import Any
 import joblib
 
 from ivr.hashing.metrics import METRICS, metric_of
+from ivr.names import unknown
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runtime.config_options import OptionError, with_options
@@ -137,13 +138,13 @@ def chosen_config(
         say(f"the preset {chosen.preset} is now called {RENAMED[chosen.preset]}")
         chosen = replace(chosen, preset=RENAMED[chosen.preset])
     if chosen.preset not in PRESETS:
-        raise OptionError(f"no preset {chosen.preset!r}; there are {', '.join(PRESETS)}")
+        raise unknown("preset", chosen.preset, PRESETS)
     if chosen.metrics and PRESETS[chosen.preset].source != "results":
         raise OptionError(f"the preset {chosen.preset} has metrics of its own: omit metrics")
     for name in chosen.metrics:
         if metric_of(name) is None:
-            known = ", ".join(name for metric in METRICS.values() for name in metric.names())
-            raise OptionError(f"no metric {name!r}; there are {known}")
+            known = (name for metric in METRICS.values() for name in metric.names())
+            raise unknown("metric", name, known)
     grid_of(chosen)
     return chosen
 

@@ -14,6 +14,7 @@ from ivr.hashing.method import TrainedMethod
 from ivr.hashing.methods import method_entry
 from ivr.hashing.trainer import resolved
 from ivr.hashing.training_config import TrainConfig
+from ivr.names import unknown
 from ivr.pipeline.datasets.splits import Cut, splits_of_cut
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.extraction.streams import STREAMS
@@ -101,7 +102,7 @@ class Grid:
             if not values or len(set(values)) < len(values):
                 raise OptionError(f"{name} must be given, each once, got {_listed(values)}")
         if self.protocol not in PROTOCOLS:
-            raise OptionError(f"no protocol {self.protocol!r}; there are {', '.join(PROTOCOLS)}")
+            raise unknown("protocol", self.protocol, PROTOCOLS)
         for row in self.rows():
             self.config(row, self.seeds[0])
 
@@ -190,7 +191,7 @@ def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -
     variants = preset.variants or plain_variants(chosen.methods or preset.methods)
     labels = [variant.label for variant in variants]
     if chosen.reference is not None and chosen.reference not in labels:
-        raise OptionError(f"no row {chosen.reference!r} to refer to; there are {', '.join(labels)}")
+        raise unknown("row", chosen.reference, labels)
     streams: list[tuple[str, ...]] = []
     for text in chosen.streams:
         streams += EACH_STREAM if text == "each" else (tuple(text.split(",")),)

@@ -14,6 +14,7 @@ from ivr.hashing.trainer import resolved
 from ivr.pipeline.runs.train import describe_run
 from ivr.pipeline.runtime.progress import clock
 from ivr.pipeline.runtime.results import TableResult
+from ivr.pipeline.runtime.words import counted
 
 from .grid import Grid, GridRow
 from .tasks import State, Task, checked_tasks, state
@@ -90,7 +91,8 @@ def plan_text(runs: Sequence[PlannedRun], jobs: int) -> str:
     at_once = min(jobs or joblib.cpu_count(), max(1, len(left)))
     whole = clock(sum(run.seconds for run in left) / at_once)
     guess = ", measured with a few steps here" if any(run.measured for run in left) else ""
-    lines.append(f"{len(runs)} runs: {counts}; about {whole} with {at_once} at once{guess}")
+    total = counted(len(runs), "run")
+    lines.append(f"{total}: {counts}; about {whole} with {at_once} at once{guess}")
     lines.append("This is the time of training; reading features and encoding are not included.")
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ from ivr.hashing.bootstrap import RESAMPLES
 from ivr.hashing.methods import method_entry
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.extraction.feature_dataset import STREAMS
+from ivr.pipeline.runtime.words import counted
 
 from .columns import ARROWS
 from .evaluated_runs import ComparisonRow
@@ -33,7 +34,7 @@ def general_notes(grid: Grid, rows: Sequence[ComparisonRow], unit: str) -> list[
     notes = [f"{unit}; {', '.join(told)}; mean ± standard deviation (n - 1) over seeds."]
     if results:
         queries = ", ".join(
-            f"{results[d]['queries']} queries on {results[d]['gallery']} ({ARROWS[d]})"
+            f"{counted(results[d]['queries'], 'query')} on {results[d]['gallery']} ({ARROWS[d]})"
             for d in DIRECTIONS
         )
         weights = results["features"]["images"].get("encoder", "unknown")

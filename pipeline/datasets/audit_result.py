@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.visible_text import visible
+from ivr.pipeline.runtime.words import counted
 
 from .chance import Chance
 from .findings import Finding
@@ -95,14 +96,14 @@ def audit_text(audit: Audit) -> str:
             f"voice->image {audit.chance.voice_to_image:.2%}"
         )
     counts = []
-    for found, what in (
-        (audit.problems(), "problems"),
-        (audit.warnings(), "warnings"),
-        (audit.notes(), "notes"),
+    for found, severity in (
+        (audit.problems(), "problem"),
+        (audit.warnings(), "warning"),
+        (audit.notes(), "note"),
     ):
         lines += _finding_lines(found)
-        if found or what != "notes":
-            counts.append(f"{len(found)} {what}")
+        if found or severity != "note":
+            counts.append(counted(len(found), severity))
     lines.append(", ".join(counts))
     return "\n".join(map(visible, lines))
 

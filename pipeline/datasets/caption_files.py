@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ivr.pipeline.runtime.words import counted
+
 from .pairing import Files, Pair, PairingError, numbers_by_image, refuse, stem
 from .text_lines import text_lines
 
@@ -37,7 +39,8 @@ def _captions_by_image(path: Path, images: Sequence[str]) -> dict[str, Sequence[
     stems = _stems_of_captions(path, len(lines))
     if len(lines) != SENTENCES * len(stems):
         raise PairingError(
-            f"{path}: {len(lines)} lines for {len(stems)} images, not {SENTENCES} per image"
+            f"{path}: {counted(len(lines), 'line')} for {counted(len(stems), 'image')}, "
+            f"not {SENTENCES} per image"
         )
     by_stem = {stem(name): name for name in images}
     absent = [name for name in stems if name not in by_stem]

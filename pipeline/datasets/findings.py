@@ -17,6 +17,8 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 NAMED = 4
 """Copies of one file that a line names; ``items`` has all of them."""
 
+COPIES_REMEDY = "remove the copies, or give them one group in the manifest"
+
 COPY = re.compile(
     r"(?i)((?:[-_ ]+|(?<=\d))(aug|rot|flip|hflip|vflip|mirror|crop|copy)[-_ ]*\d*|\s*\(\d+\))+$"
 )
@@ -203,14 +205,15 @@ def _find_copy(items: Sequence[Item], what: str) -> list[Finding]:
     """Return the faults of several files with the same bytes."""
     names = _names(items)
     if len(_sides(items)) > 1:
-        text = f"{_with_sides(items)} (same bytes)"
+        text = f"{_with_sides(items)} (same bytes); {COPIES_REMEDY}"
         return [problem(f"{what} on two sides", names, text)]
     labels = sorted({item.label for item in items})
     if what == "image" and len(labels) > 1:
-        text = f"{_some(names)}: {' and '.join(map(repr, labels))}"
+        text = f"{_some(names)}: {' and '.join(map(repr, labels))}; keep one of them"
         return [problem("copies with two labels", names, text)]
     if len({item.group for item in items}) > 1:
-        return [warning(f"{what} copied, not in one group", names, _some(names))]
+        text = f"{_some(names)}; {COPIES_REMEDY}"
+        return [warning(f"{what} copied, not in one group", names, text)]
     return []
 
 

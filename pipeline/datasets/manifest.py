@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ivr.errors import IvrError
 from ivr.features.atomic_files import FileKind, is_text, replaced_text
+from ivr.pipeline.runtime.words import counted
 
 from .canonical_names import Spellings, canonical_key, find_spellings, visible
 from .spreadsheet import Table, TableError, read_table
@@ -120,8 +121,9 @@ class Manifest:
         counts = Counter(image.split for image in images)
         splits = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
         return (
-            f"Manifest({len(images)} images, {len(voices)} voices, "
-            f"{len(classes(images + voices))} classes; images per split: {splits or 'none'})"
+            f"Manifest({counted(len(images), 'image')}, {counted(len(voices), 'voice')}, "
+            f"{counted(len(classes(images + voices)), 'class')}; "
+            f"images per split: {splits or 'none'})"
         )
 
     def images(self) -> tuple[Item, ...]:

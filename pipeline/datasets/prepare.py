@@ -8,6 +8,7 @@ from typing import Any
 
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
+from ivr.pipeline.runtime.words import counted
 
 from .canonical_names import Spellings
 from .layouts import read_layout
@@ -49,7 +50,10 @@ class PrepareResult(Result):
     def __repr__(self) -> str:
         """Return the summary that ``ivr prepare`` prints."""
         known = f" (those of {self.dataset})" if self.dataset else ""
-        counts = [f"{voices} ({images} images)" for voices, images in self.images_by_voices.items()]
+        counts = [
+            f"{voices} ({counted(images, 'image')})"
+            for voices, images in self.images_by_voices.items()
+        ]
         sizes = [f"{split} {images}" for split, images in self.images_by_split.items()]
         lines = [
             f"images: {self.images}",
@@ -88,7 +92,7 @@ def prepare(
             override ``config``; without ``config``, ``images`` is needed.
 
     Raises:
-        LayoutError, ExtensionError: no such layout.
+        UnknownNameError, LayoutError, ExtensionError: no such layout.
         OptionError: no such option, or no images.
         ManifestError: an output that exists already, files whose class or pairing cannot be proved,
             or data that cannot be split.

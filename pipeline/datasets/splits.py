@@ -23,12 +23,17 @@ class SplitConfig:
     Attributes:
         test: share of all groups that is tested, in (0, 1).
         val: share of the rest that validates, i.e. chooses the epoch to keep, in [0, 1).
-        seed: seed of the draw.
+        seed: seed of the draw; None stands for the seed of the run or the probe, and for 0 where
+            there is neither.
     """
 
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     val: Share = 0.1
-    seed: NonNegativeInt = 0
+    seed: NonNegativeInt | None = None
+
+    def seeded(self, seed: int) -> "SplitConfig":
+        """Return the shares with ``seed``, unless they have a seed of their own."""
+        return replace(self, seed=seed) if self.seed is None else self
 
 
 def draw_splits(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
@@ -76,8 +81,8 @@ def complete_splits(manifest: Manifest, config: SplitConfig) -> dict[str, str]:
     return _by_name(items, splits)
 
 
-def splits_of_cut(cut: str, seed: int) -> SplitConfig:
-    """Return the shares named ``cut`` with ``seed``.
+def splits_of_cut(cut: str, seed: int | None) -> SplitConfig:
+    """Return the shares named ``cut`` with ``seed``, None for that of the run.
 
     Raises:
         ManifestError: no such cut.
@@ -88,11 +93,16 @@ def splits_of_cut(cut: str, seed: int) -> SplitConfig:
 
 
 def _draw(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
-    rng = np.random.default_rng(config.seed)
+    rng = _generator(config)
     drawn = dict.fromkeys((item.group for item in items), "")
     for groups in _groups_by_class(items).values():
         drawn |= _cut_class(groups, config, rng)
     return drawn
+
+
+def _generator(config: SplitConfig) -> np.random.Generator:
+    # NumPy takes None for a seed that is different every time.
+    return np.random.default_rng(config.seed or 0)
 
 
 def _groups_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
@@ -126,7 +136,7 @@ def _cut_validation(
     items: Iterable[Item], given: Mapping[str, str], config: SplitConfig
 ) -> dict[str, str]:
     """Return the groups that go from ``train`` to ``val``."""
-    rng = np.random.default_rng(config.seed)
+    rng = _generator(config)
     cut: dict[str, str] = {}
     training = [item for item in items if given[item.group] == "train"]
     for groups in _groups_by_class(training).values():

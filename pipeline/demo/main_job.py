@@ -6,12 +6,14 @@ from typing import Any
 from ivr.features.image_config import ImageConfig
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.evaluation.evaluate import evaluate
+from ivr.pipeline.evaluation.evaluation_result import EvaluationResult
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.train import replace_run
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import say
+from ivr.pipeline.runtime.words import counted
 
 from .demo_config import DemoConfig
 from .demo_set import write_demo_set
@@ -22,8 +24,10 @@ ENCODER = ImageConfig("alexnet", "random")
 TRAINING = TrainConfig(epochs=120, batch_size=32, validate_every=10)
 
 
-def run_demo(folder: str | Path, config: DemoConfig | None = None, **options: Any) -> str:
-    """Draw, speak, extract, train and evaluate below ``folder``; return the table of metrics.
+def demo(
+    folder: str | Path = "demo", config: DemoConfig | None = None, **options: Any
+) -> EvaluationResult:
+    """Draw, speak, extract, train and evaluate below ``folder``; return the metrics.
 
     A second call uses the present drawings, voices and features, and trains again.
 
@@ -37,10 +41,11 @@ def run_demo(folder: str | Path, config: DemoConfig | None = None, **options: An
         OptionError: no such option, or a value that is not possible.
     """
     folder, config = Path(folder), with_options(config or DemoConfig(), options)
-    say(f"drawing and speaking {config.classes} classes of {config.images_per_class} images")
+    size = counted(config.images_per_class, "image")
+    say(f"drawing and speaking {counted(config.classes, 'class')} of {size}")
     manifest = write_demo_set(folder / "set", config)
     say("extracting features: AlexNet with random weights (nothing is downloaded), and MFCC")
-    extract(manifest, folder / "features", ExtractConfig(image=ENCODER))
+    extract(manifest, folder / "features", ExtractConfig(image=ENCODER, overwrite=True))
     say("training DIVH, 64 bits, on all voices")
     replace_run(folder / "features", folder / "run", RunConfig(voices="all", training=TRAINING))
-    return repr(evaluate(folder / "run"))
+    return evaluate(folder / "run")

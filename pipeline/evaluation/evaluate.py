@@ -13,6 +13,7 @@ import torch
 
 from ivr.features.atomic_files import file_digest
 from ivr.hashing.distances import Measure, measure_of
+from ivr.names import unknown
 from ivr.pipeline.runs.encode import Codes, known_quantisation_error, read_codes
 from ivr.pipeline.runs.run_folder import (
     CODES,
@@ -134,7 +135,7 @@ def _asked(protocol: Protocol | str | None) -> Protocol:
         return protocol
     name = protocol or "divh"
     if name not in PROTOCOLS:
-        raise EvaluateError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
+        raise unknown("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ivr.features.store import StoreError, has_columns, open_table, text_column, write_table
+from ivr.pipeline.runs.run_folder import QUERY_TABLE
 
 from .protocol import DIRECTIONS as DIRECTIONS
 
-KIND = "average precision of queries"
 COLUMNS = {
     "names": ("S", 1),
     "images": ("S", 1),
@@ -43,7 +43,7 @@ def write_queries(
     parts = [queries[direction] for direction in DIRECTIONS]
     write_table(
         path,
-        KIND,
+        QUERY_TABLE,
         config,
         {
             "names": text_column(name for part in parts for name in part.names),
@@ -62,7 +62,7 @@ def read_queries(path: Path) -> dict[str, QueryMetrics]:
     Raises:
         StoreError: not a file that ``ivr evaluate`` writes.
     """
-    table = open_table(path, KIND)
+    table = open_table(path, QUERY_TABLE)
     if not has_columns(table, COLUMNS):
         raise StoreError(f"{path}: not a file that ivr evaluate writes; make it again")
     directions = table.read("directions")

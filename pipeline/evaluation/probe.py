@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ivr.errors import IvrError
 from ivr.pipeline.datasets.manifest import Item, classes
-from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
+from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.extraction.feature_dataset import STREAMS, FeatureDataset, open_features
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.memory import room
@@ -91,7 +91,7 @@ def probe(
     """
     chosen = with_options(config or ProbeConfig(), options)
     data = open_features(Path(features))
-    splits = complete_splits(data.manifest, chosen.split or SplitConfig(seed=chosen.seed))
+    splits = complete_splits(data.manifest, chosen.split.seeded(chosen.seed))
     images = _training_side(data.image_items(), splits)
     voices = _training_side(data.voice_items(), splits)
     names = classes([*images, *voices])
@@ -117,24 +117,28 @@ def advice(ceilings: Ceilings | None) -> str:
     """Return which end limits the result, in one line."""
     if ceilings is None:
         return "one modality only: no ceiling for retrieval between images and voices"
-    top = ceilings.by_probability.mean
+    # In both directions, as the table above the advice has them.
+    top, image_top, voice_top = (
+        f"{ceiling.image_to_voice:.1f} / {ceiling.voice_to_image:.1f}"
+        for ceiling in (ceilings.by_probability, ceilings.perfect_images, ceilings.perfect_voices)
+    )
     images, voices = ceilings.perfect_images.mean, ceilings.perfect_voices.mean
-    method = f"a run well below {top:.1f} mAP is limited by its method or its training"
-    if top >= NEAR_PERFECT:
+    method = f"a run well below {top} mAP is limited by its method or its training"
+    if ceilings.by_probability.mean >= NEAR_PERFECT:
         return f"neither end limits: {method}"
     if abs(images - voices) < ALIKE:
         return (
-            f"both ends limit alike: perfect image vectors would raise the ceiling from {top:.1f} "
-            f"to {images:.1f} mAP, perfect voices to {voices:.1f}; {method}"
+            f"both ends limit alike: perfect image vectors would raise the ceiling from {top} "
+            f"to {image_top} mAP, perfect voices to {voice_top}; {method}"
         )
     if images > voices:
         return (
             f"the image encoder limits: perfect image vectors would raise the ceiling from "
-            f"{top:.1f} to {images:.1f} mAP, perfect voices only to {voices:.1f}; {method}"
+            f"{top} to {image_top} mAP, perfect voices only to {voice_top}; {method}"
         )
     return (
-        f"the voices limit: perfect voices would raise the ceiling from {top:.1f} to "
-        f"{voices:.1f} mAP, perfect image vectors only to {images:.1f}; {method}"
+        f"the voices limit: perfect voices would raise the ceiling from {top} to "
+        f"{voice_top} mAP, perfect image vectors only to {image_top}; {method}"
     )
 
 

@@ -1,5 +1,6 @@
 """What a probe does; imports no torch, so that the command line can read the defaults."""
 
+from dataclasses import field
 from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -13,8 +14,8 @@ class ProbeConfig:
     """How features are probed.
 
     Attributes:
-        split: Shares and seed of the split that is drawn if the manifest has none; by default the
-            default shares with ``seed``, as in training.
+        split: Shares and seed of the split that is drawn if the manifest has none; its seed is
+            ``seed`` as in training, unless it has one of its own.
         seed: Seed of the split, the folds and the classifier.
         folds: Number of parts for cross-validation; each part is classified by a classifier that
             has learnt from the others.
@@ -24,7 +25,7 @@ class ProbeConfig:
             on it.
     """
 
-    split: SplitConfig | None = None
+    split: SplitConfig = field(default_factory=SplitConfig)
     seed: NonNegativeInt = 0
     folds: Annotated[int, Field(ge=2)] = 5
     segments: PositiveInt = 4

@@ -6,7 +6,9 @@ import warnings
 from pathlib import Path
 
 from ivr.features.atomic_files import PNG, replaced, replaced_text
+from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.visible_text import visible
+from ivr.pipeline.runtime.words import counted
 
 from .confusion_picture import NAMED, draw_confusion
 from .probe_result import ModalityProbe, ProbeResult
@@ -19,7 +21,7 @@ def probe_text(result: ProbeResult) -> str:
     """Return accuracies, confusions, ceiling and advice as a person reads them."""
     lines = [
         f"{result.features}: linear classifiers on the training side, "
-        f"{len(result.classes)} classes",
+        f"{counted(len(result.classes), 'class')}",
         "",
         _line("percent", COLUMNS),
     ]
@@ -57,15 +59,22 @@ def write_probe(folder: Path, result: ProbeResult) -> None:
         result: what was found; a modality that is missing has no CSV file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, found in result.modalities.items():
-        with replaced_text(folder / f"confusion_{name}.csv") as file:
-            writer = csv.writer(file)
-            writer.writerow(["class", *found.classes])
-            for label, counts in zip(found.classes, found.confusion.tolist(), strict=True):
-                writer.writerow([label, *counts])
-    _draw(folder / "confusion.png", result)
-    with replaced_text(folder / "probe.json") as file:
-        file.write(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n")
+    tables = {name: folder / f"confusion_{name}.csv" for name in result.modalities}
+    names = [*(path.name for path in tables.values()), "confusion.png", "probe.json"]
+    with rewriting(folder, names):
+        for name, found in result.modalities.items():
+            _write_table(tables[name], found)
+        _draw(folder / "confusion.png", result)
+        with replaced_text(folder / "probe.json") as file:
+            file.write(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_table(path: Path, found: ModalityProbe) -> None:
+    with replaced_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", *found.classes])
+        for label, counts in zip(found.classes, found.confusion.tolist(), strict=True):
+            writer.writerow([label, *counts])
 
 
 def _confused_lines(found: ModalityProbe) -> list[str]:

@@ -222,4 +222,4 @@ class ProbeResult(TableResult):
         if self.ceilings is not None:
             top = self.ceilings.by_probability
             parts.append(f"ceiling {top.image_to_voice:.1f} / {top.voice_to_image:.1f} mAP")
-        return f"ProbeResult({', '.join(parts)}: {self.advice})"
+        return f"{self.features}: {', '.join(parts)}; {self.advice}"

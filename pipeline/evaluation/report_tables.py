@@ -6,6 +6,7 @@ from typing import Any
 
 from ivr.hashing.metrics import METRICS
 from ivr.pipeline.datasets.published import DATASETS
+from ivr.pipeline.runtime.words import counted
 
 from .protocol_words import DISTANCES, protocol_in_words
 
@@ -37,27 +38,33 @@ def results_table(results: Mapping[str, Any]) -> str:
 
 
 def run_title(results: Mapping[str, Any]) -> str:
-    """Return what was evaluated in one line: method, bits, distance, changed voices."""
-    run, distance = results["run"], results["protocol"]["distance"]
+    """Return what was evaluated in one line, for a picture: method, bits, changes, distance."""
+    return f"{_run_head(results)}, ranked by {DISTANCES[results['protocol']['distance']]}"
+
+
+def _run_head(results: Mapping[str, Any]) -> str:
+    """Return method, bits and changed voices; the sentence of the protocol has the distance."""
+    run = results["run"]
     mark = " (reconstruction)" if run["reconstruction"] else ""
     bits = results["protocol"].get("bits")
     length = f"the first {bits} of {run['bits']} bits" if bits else f"{run['bits']} bits"
     change = results.get("codes", {}).get("change")
     changed = f", voices changed by {change}" if change else ""
-    return f"{run['method']}{mark}, {length}, ranked by {DISTANCES[distance]}{changed}"
+    return f"{run['method']}{mark}, {length}{changed}"
 
 
 def _run_lines(results: Mapping[str, Any]) -> list[str]:
     if "run" not in results:
         return []
     reconstruction = results["run"]["reconstruction"]
-    lines = [run_title(results)]
+    lines = [_run_head(results)]
     return [*lines, f"reconstruction: {reconstruction}"] if reconstruction else lines
 
 
 def _protocol_lines(results: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(
-        f"{results[direction]['queries']} queries on {results[direction]['gallery']} ({arrow})"
+        f"{counted(results[direction]['queries'], 'query')} on "
+        f"{results[direction]['gallery']} ({arrow})"
         for direction, arrow in ARROWS.items()
     )
     return [*textwrap.wrap(protocol_in_words(results["protocol"]), WIDTH), counts]

@@ -4,7 +4,7 @@ Rows are made in the order of the manifest and written in shards as they come, s
 is killed loses seconds of work at most; the next call makes what is missing.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,13 +22,12 @@ from ivr.pipeline.runtime.stop import Stop
 from .earlier_stamps import Restamped
 from .extract_config import ExtractConfig
 from .extract_result import ExtractedModality, ExtractPlan, ExtractResult, PlannedModality
-from .feature_schema import shards_of
+from .feature_schema import held_tables, shards_of
 from .finished_rows import (
     begun_batch_size,
     finished_rows,
     missing_batches,
     say_kept_changes,
-    tables_of,
 )
 from .kept_manifest import keep_manifest
 from .modality import (
@@ -39,6 +38,7 @@ from .modality import (
     voice_modality,
     voice_target,
 )
+from .other_settings import require_same_settings
 from .row_shards import ExtractError, assemble_file, write_shards
 
 Made = TypeVar("Made")
@@ -76,7 +76,8 @@ def extract(
         OptionError: no such option.
         ManifestError, EncoderError, WeightsError, DeviceError: an input that cannot be used.
         BusyError, StoreError, ReadersError: see their modules.
-        ExtractError: no file could be read, or one is damaged with ``strict``.
+        ExtractError: ``out`` holds features of other settings and ``overwrite`` is not set, no file
+            could be read, or one is damaged with ``strict``.
     """
     config = with_options(config or ExtractConfig(), options)
     require_encoder(config.image.encoder)
@@ -86,6 +87,7 @@ def extract(
     roots = _roots(path, image_root, voice_root, root)
     with only_writer(folder):
         images, voices = _both(content, folder, roots, config, image_modality, voice_modality)
+        _require_same_settings((images, voices), Path(out), config)
         stop = Stop(config.time_limit)
         with stop.on_signals():
             result = ExtractResult(
@@ -113,6 +115,7 @@ def plan(
 
     Raises:
         OptionError, EncoderError, ManifestError, WeightsError, StoreError: see their modules.
+        ExtractError: ``out`` holds features of other settings and ``overwrite`` is not set.
     """
     config = with_options(config or ExtractConfig(), options)
     require_encoder(config.image.encoder)
@@ -121,6 +124,7 @@ def plan(
     roots = _roots(path, image_root, voice_root, root)
     content = read_manifest(path, accept_spellings=config.accept_spellings)
     images, voices = _both(content, folder, roots, config, image_target, voice_target)
+    _require_same_settings((images, voices), Path(out), config)
     return ExtractPlan(
         _plan(images, config) if images else None, _plan(voices, config) if voices else None
     )
@@ -157,8 +161,17 @@ def _both(
     )
 
 
+def _require_same_settings(
+    targets: Iterable[Target | None], out: Path, config: ExtractConfig
+) -> None:
+    """Refuse before any row is made: see :mod:`ivr.pipeline.extraction.other_settings`."""
+    for target in targets:
+        if target is not None:
+            require_same_settings(target, out, config)
+
+
 def _plan(target: Target, config: ExtractConfig) -> PlannedModality:
-    _, finished = finished_rows(target, tables_of(target))
+    _, finished = finished_rows(target, held_tables(target.path, target.kind))
     say_kept_changes(target, finished)
     done = len(finished & set(target.names))
     size = len(target.names) * target.dim * np.dtype(config.stored).itemsize
@@ -166,7 +179,8 @@ def _plan(target: Target, config: ExtractConfig) -> PlannedModality:
 
 
 def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> ExtractedModality:
-    sources, finished = finished_rows(modality, tables_of(modality), lambda: stop.signalled)
+    tables = held_tables(modality.path, modality.kind)
+    sources, finished = finished_rows(modality, tables, lambda: stop.signalled)
     say_kept_changes(modality, finished)
     size = config.batch_size or begun_batch_size(sources, modality.path)
     if not size and not finished.issuperset(modality.names):

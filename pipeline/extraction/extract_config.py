@@ -47,6 +47,8 @@ class ExtractConfig:
             compared with its stamp.
         accept_spellings: Merge several spellings of one label, speaker or group (``Beach`` and
             ``beach``, ``1`` and ``1.0``) in the copy of the manifest; they are an error otherwise.
+        overwrite: Replace features in the output folder that were made with other settings; without
+            it they are refused. Rows made with the same settings are kept either way.
         strict: Stop at the first damaged file instead of skipping it.
         time_limit: Stop in good order after this number of seconds (exit status 75); 0 sets no
             limit.
@@ -66,6 +68,7 @@ class ExtractConfig:
     shard: Annotated[JobArrayTask | None, BeforeValidator(_task)] = None
     trust_mtime: bool = False
     accept_spellings: bool = False
+    overwrite: bool = False
     strict: bool = False
     time_limit: NonNegativeFloat = 0.0
     shard_rows: PositiveInt = 512

@@ -1,16 +1,17 @@
 """Results of extraction, of its plan and of merging: one outcome per modality."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ivr.pipeline.runtime.results import Result, TableResult
+from ivr.pipeline.runtime.words import counted
 
 
-@dataclass(frozen=True)
-class ModalityOutcome(Result, ABC):
+@dataclass(frozen=True, repr=False)
+class ModalityOutcome(Result):
     """Outcome for one modality.
 
     Attributes:
@@ -18,6 +19,10 @@ class ModalityOutcome(Result, ABC):
     """
 
     path: Path
+
+    def __repr__(self) -> str:
+        """Return the outcome in one line."""
+        return self.summary()
 
     @abstractmethod
     def summary(self) -> str:
@@ -52,7 +57,7 @@ class OutcomePerModality(TableResult, Generic[Outcome]):
         return [outcome.to_dict() for outcome in self]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExtractedModality(ModalityOutcome):
     """Outcome of the extraction of one modality.
 
@@ -72,9 +77,11 @@ class ExtractedModality(ModalityOutcome):
     def summary(self) -> str:
         """Return the outcome in one line."""
         if self.left:
-            return f"{self.path}: not written yet, {self.new} rows made, {self.left} left"
-        skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
-        return f"{self.path}: {self.rows} rows, {self.new} of them new{skipped}"
+            return (
+                f"{self.path}: not written yet, {counted(self.new, 'row')} made, {self.left} left"
+            )
+        skipped = f", {counted(len(self.skipped), 'file')} skipped" if self.skipped else ""
+        return f"{self.path}: {counted(self.rows, 'row')}, {self.new} of them new{skipped}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +94,7 @@ class ExtractResult(OutcomePerModality[ExtractedModality]):
         return not any(outcome.left for outcome in self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PlannedModality(ModalityOutcome):
     """What an extraction would do for one modality.
 
@@ -105,7 +112,7 @@ class PlannedModality(ModalityOutcome):
     def summary(self) -> str:
         """Return the plan in one line."""
         return (
-            f"{self.path}: {self.items} items, {self.done} done already, "
+            f"{self.path}: {counted(self.items, 'item')}, {self.done} done already, "
             f"{self.items - self.done} to do, {self.bytes / 1e6:.0f} MB when finished"
         )
 
@@ -115,7 +122,7 @@ class ExtractPlan(OutcomePerModality[PlannedModality]):
     """What an extraction would do; see :class:`PlannedModality`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MergedModality(ModalityOutcome):
     """Outcome of the merging of one modality.
 
@@ -130,8 +137,8 @@ class MergedModality(ModalityOutcome):
 
     def summary(self) -> str:
         """Return the outcome in one line."""
-        lacking = f", {len(self.lacking)} files skipped" if self.lacking else ""
-        return f"{self.path}: {self.rows} rows{lacking}"
+        lacking = f", {counted(len(self.lacking), 'file')} skipped" if self.lacking else ""
+        return f"{self.path}: {counted(self.rows, 'row')}{lacking}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,6 +12,7 @@ from ivr.features.shards import rows_digest
 from ivr.features.store import StoreError, Table, open_table
 from ivr.features.waveform_augmentation import change_of, changed_name, changes_of
 from ivr.pipeline.datasets.manifest import Item, Manifest, read_manifest
+from ivr.pipeline.runtime.words import counted
 
 from .feature_schema import IMAGES, VOICES, checked
 from .job_array import FOLDER
@@ -42,13 +43,15 @@ class FeatureDataset:
         """Return the folder, and number and shape of the vectors, in one line."""
         words = []
         if self.images is not None:
-            words.append(f"{len(self.image_rows)} images [{self.image_settings()['shape'][0]}]")
+            words.append(
+                f"{counted(len(self.image_rows), 'image')} [{self.image_settings()['shape'][0]}]"
+            )
         if self.voices is not None:
             shape = ", ".join(map(str, self.voice_settings()["shape"]))
             recorded = sum(not change_of(name) for name in self.voice_rows)
             changed = len(self.voice_rows) - recorded
-            more = f" and {changed} changed voices" if changed else ""
-            words.append(f"{recorded} voices{more} [{shape}]")
+            more = f" and {counted(changed, 'changed voice')}" if changed else ""
+            words.append(f"{counted(recorded, 'voice')}{more} [{shape}]")
         return f"{self.folder}: {', '.join(words)}"
 
     def image_items(self) -> list[Item]:
@@ -68,7 +71,11 @@ class FeatureDataset:
         return tuple(change for change in self.held_changes() if self.voice_items(change))
 
     def image_vectors(self, names: Sequence[str]) -> np.ndarray:
-        """Return the vectors [n, image_dim] of the images ``names``, float32, in memory."""
+        """Return the vectors [n, image_dim] of the images ``names``, float32, in memory.
+
+        Raises:
+            StoreError: the folder has no images, or a name has no vector.
+        """
         stored, rows = self.mapped_images(names)
         vectors: np.ndarray = stored[rows].astype(np.float32, copy=False)
         return vectors
@@ -82,11 +89,11 @@ class FeatureDataset:
         """
         if self.images is None:
             raise StoreError(f"{self.folder}: has no images.h5")
-        rows = np.array([self.image_rows[name] for name in names], np.int64)
+        rows = self._rows_of(names, self.image_rows, "image")
         return self.images.map("vectors"), rows
 
     def voice_vectors(
-        self, names: Sequence[str], streams: Sequence[str], change: str = ""
+        self, names: Sequence[str], streams: Sequence[str] = STREAMS, change: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return MFCC streams [m, streams, coefficients, frames] and true frames [m] of ``names``.
 
@@ -109,7 +116,7 @@ class FeatureDataset:
         """
         if self.voices is None:
             raise StoreError(f"{self.folder}: has no voices.h5")
-        rows = np.array([self.voice_rows[name] for name in names], np.int64)
+        rows = self._rows_of(names, self.voice_rows, "voice")
         stored = self.voices.map("vectors").reshape(-1, *self.voice_settings()["shape"])
         chosen = stream_rows(streams)
         steps = np.diff(chosen)
@@ -119,6 +126,20 @@ class FeatureDataset:
         else:
             streams_of = stored[:, chosen]
         return streams_of, rows, self.voices.read("frames")[rows].astype(np.int64)
+
+    def _rows_of(self, names: Sequence[str], rows: Mapping[str, int], what: str) -> np.ndarray:
+        """Return the row [n] of each of ``names``.
+
+        Raises:
+            StoreError: a name without a vector.
+        """
+        lacking = [name for name in names if name not in rows]
+        if lacking:
+            raise StoreError(
+                f"{self.folder}: {len(lacking)} of {len(names)} names have no {what} vector, e.g. "
+                f"{lacking[0]}; take names of {what}_items()"
+            )
+        return np.array([rows[name] for name in names], np.int64)
 
     def held_changes(self) -> tuple[str, ...]:
         """Return the changes that the file has rows of, sorted."""
@@ -176,12 +197,23 @@ def open_features(folder: str | Path) -> FeatureDataset:
     """
     folder = Path(folder)
     if not (folder / "manifest.csv").is_file():
-        how = "ivr merge" if (folder / FOLDER).is_dir() else "ivr extract --out"
-        raise StoreError(f"{folder}: no features here; make them with {how} {folder}")
+        raise StoreError(f"{folder}: {_not_features(folder)}")
     manifest = read_manifest(folder / "manifest.csv")
     images = _table(folder / "images.h5", IMAGES, wanted=bool(manifest.images()))
     voices = _table(folder / "voices.h5", VOICES, wanted=bool(manifest.voices()))
     return FeatureDataset(folder, manifest, images, voices, _rows(images), _rows(voices))
+
+
+def _not_features(folder: Path) -> str:
+    """Return what ``folder`` is instead of a folder of features, and what to do."""
+    if (folder / FOLDER).is_dir():
+        return f"no features here; make them with ivr merge {folder}"
+    made = f"make them with ivr extract MANIFEST --out {folder}"
+    if not folder.exists():
+        return f"no such folder of features; {made}"
+    if (folder / "config.json").is_file():
+        return "a run, not a folder of features; its config.json names the features it began with"
+    return f"no features here; {made}"
 
 
 def _table(path: Path, kind: str, *, wanted: bool) -> Table | None:

@@ -15,6 +15,8 @@ from ivr.features.shards import Shards
 from ivr.features.store import StoreError, Table, canonical_json, has_columns, open_table
 
 IMAGES, VOICES = "image features", "voice features"
+FILES = {"images.h5": IMAGES, "voices.h5": VOICES}
+"""Names of the feature files of a folder, and their kinds."""
 COLUMNS = {"names": ("S", 1), "stamps": ("u", 1), "vectors": ("f", 2)}
 VOICE_COLUMNS = {**COLUMNS, "frames": ("i", 1)}
 # Earlier versions kept the backend of the MFCC in the settings. All backends give the same numbers
@@ -67,35 +69,33 @@ def compared_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def different_setting(
+def different_settings(
     old: Mapping[str, Any], new: Mapping[str, Any]
-) -> tuple[str, Any, Any] | None:
-    """Return name, old and new value of the first setting that differs, None if none does.
+) -> list[tuple[str, Any, Any]]:
+    """Return name, old and new value of each setting that differs.
 
     Args:
         old: settings.
         new: settings.
     """
     theirs, mine = compared_settings(old), compared_settings(new)
+    found = []
     for name in {**mine, **theirs}:
         one, other = ({name: some[name]} if name in some else {} for some in (theirs, mine))
         if canonical_json(one) != canonical_json(other):  # which also tells 80 from 80.0
-            return name, theirs.get(name), mine.get(name)
-    return None
+            found.append((name, theirs.get(name), mine.get(name)))
+    return found
 
 
 def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Return whether rows of files with the configs ``one`` and ``other`` may stand in one file."""
-    return different_setting(one["settings"], other["settings"]) is None
+    return not different_settings(one["settings"], other["settings"])
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return the first setting in which the configs ``old`` and ``new`` differ, in words."""
-    found = different_setting(old["settings"], new["settings"])
-    if found is None:
-        raise ValueError("the settings are the same")
-    name, before, now = found
-    return f"{name}: {before}, now {now}"
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return the settings in which the configs ``old`` and ``new`` differ, in words."""
+    found = different_settings(old["settings"], new["settings"])
+    return "; ".join(f"{name}: {before}, now {now}" for name, before, now in found)
 
 
 def joint_config(tables: Iterable[Table], settings: Mapping[str, Any]) -> dict[str, Any]:

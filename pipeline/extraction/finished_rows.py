@@ -9,19 +9,20 @@ from ivr.features.waveform_augmentation import change_of, changed_name, changes_
 from ivr.pipeline.runtime.progress import warn
 
 from .earlier_stamps import has_earlier_stamps, restamped
-from .feature_schema import difference, held_tables, same_settings
+from .feature_schema import same_settings
 from .modality import Target
 
 
-def tables_of(target: Target) -> list[Table]:
-    """Return the feature file, if it exists, and its shards; say what their rows are not good for.
+def has_settings_of(table: Table, target: Target) -> bool:
+    """Return whether ``table`` has the settings of ``target``, of weights as far as they are known.
 
-    Raises:
-        StoreError: the file is not a feature file.
+    A plan knows the first digits of the sha256 only if the weights are not downloaded yet.
     """
-    tables = held_tables(target.path, target.kind)
-    _say_made_anew(target, tables)
-    return tables
+    wanted = target.config["settings"]
+    digest = str(table.config["settings"].get("sha256", ""))
+    if "sha256" in wanted and digest.startswith(wanted["sha256"]):
+        wanted = {**wanted, "sha256": digest}
+    return same_settings(table.config, {"settings": wanted})
 
 
 def finished_rows(
@@ -43,7 +44,7 @@ def finished_rows(
     same = [
         restamped(table, target.files) if has_earlier_stamps(table) else table
         for table in tables
-        if _same_settings(table, target)
+        if has_settings_of(table, target)
     ]
     stamps: dict[str, int] = {}
     for table in same:
@@ -100,33 +101,10 @@ def say_kept_changes(target: Target, finished: Collection[str]) -> None:
         if any(changed_name(name, change) not in finished for name in recorded)
     }
     if lacking:
-        warn(f"{target.path}: not all voices have rows of {_with_options(lacking)}")
+        warn(f"{target.path}: not all voices have rows of {changes_as_options(lacking)}")
 
 
-def _say_made_anew(target: Target, tables: Sequence[Table]) -> None:
-    """Name one difference between the settings and those that rows were made with, if any."""
-    for table in tables:
-        if not _same_settings(table, target):
-            found = difference(table.config, target.config)
-            warn(f"{target.path}: was made with other settings ({found}; all rows are made anew)")
-            dropped = changes_of(table.text("names")) - changes_of(target.names)
-            if dropped:
-                warn(f"{target.path}: but not those of {_with_options(dropped)}")
-            return
-
-
-def _with_options(changes: Collection[str]) -> str:
+def changes_as_options(changes: Collection[str]) -> str:
+    """Return the names of ``changes``, and the options of ivr extract that make their rows."""
     named = sorted(changes)
     return f"{', '.join(named)}; make them with {' '.join(f'--augment {name}' for name in named)}"
-
-
-def _same_settings(table: Table, target: Target) -> bool:
-    """Return whether ``table`` has the settings of ``target``, of weights as far as they are known.
-
-    A plan knows the first digits of the sha256 only if the weights are not downloaded yet.
-    """
-    wanted = target.config["settings"]
-    digest = str(table.config["settings"].get("sha256", ""))
-    if "sha256" in wanted and digest.startswith(wanted["sha256"]):
-        wanted = {**wanted, "sha256": digest}
-    return same_settings(table.config, {"settings": wanted})

@@ -11,14 +11,14 @@ from ivr.features.waveform_augmentation import changed_name, changes_of, file_of
 from ivr.pipeline.datasets.manifest import Item, read_manifest
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import progress, warn
+from ivr.pipeline.runtime.words import counted
 
 from .earlier_stamps import has_earlier_stamps
 from .extract_result import MergedModality, MergeResult
 from .feature_schema import (
-    IMAGES,
-    VOICES,
+    FILES,
     checked,
-    difference,
+    differences,
     held_tables,
     joint_config,
     same_settings,
@@ -27,14 +27,14 @@ from .feature_schema import (
 from .job_array import FOLDER, task_of_folder
 from .kept_manifest import copy_spellings, keep_manifest
 
-FILES = {"images.h5": IMAGES, "voices.h5": VOICES}
-
 
 class MergeError(IvrError):
     """Folders that cannot be merged, in one line."""
 
 
-def merge(out: str | Path, folders: Sequence[str | Path] = ()) -> MergeResult:
+def merge(
+    out: str | Path, folders: Sequence[str | Path] = (), *, overwrite: bool = False
+) -> MergeResult:
     """Write to ``out`` the rows of all tasks of a job array, as one call of extract would have.
 
     The sha256 of every task's files is verified before. Rows that ``out`` already has, made with
@@ -44,6 +44,8 @@ def merge(out: str | Path, folders: Sequence[str | Path] = ()) -> MergeResult:
         out: folder of features.
         folders: folders of the tasks; by default those that ``ivr extract --shard`` made in
             ``out``.
+        overwrite: replace features in ``out`` that were made with other settings; without it they
+            are refused.
 
     Returns:
         Rows and lacking names of each modality.
@@ -62,7 +64,7 @@ def merge(out: str | Path, folders: Sequence[str | Path] = ()) -> MergeResult:
     }
     with only_writer(out):
         merged = {
-            name: _merge(out / name, kind, [item.name for item in items[name]], tasks)
+            name: _merge(out / name, kind, [item.name for item in items[name]], tasks, overwrite)
             for name, kind in FILES.items()
             if items[name]
         }
@@ -104,10 +106,12 @@ def _finished(task: Path) -> bool:
     return (task / "manifest.csv").is_file() and not begun
 
 
-def _merge(path: Path, kind: str, names: Sequence[str], tasks: Sequence[Path]) -> MergedModality:
+def _merge(
+    path: Path, kind: str, names: Sequence[str], tasks: Sequence[Path], overwrite: bool
+) -> MergedModality:
     """Write the feature file ``path`` from those of the tasks."""
     sources = _sources(path, kind, tasks)
-    tables = [*_kept_tables(path, kind, sources), *sources]
+    tables = [*_kept_tables(path, kind, sources, overwrite), *sources]
     if len({has_earlier_stamps(table) for table in tables}) > 1:
         raise MergeError(
             f"{path.name}: some of the files to merge were made by an earlier version of ivr; "
@@ -123,7 +127,7 @@ def _merge(path: Path, kind: str, names: Sequence[str], tasks: Sequence[Path]) -
     for change in sorted(changes_of(held)):
         lacking = sum(name in held and changed_name(name, change) not in held for name in names)
         if lacking:
-            warn(f"{path}: {lacking} voices have no row of {change}")
+            warn(f"{path}: no row of {change} for {counted(lacking, 'voice')}")
     others = sorted(set(held) - set(names))
     config = joint_config(tables, sources[0].config["settings"])
     rows = assemble(path, kind, config, tables, [*names, *others])
@@ -141,18 +145,23 @@ def _sources(path: Path, kind: str, tasks: Sequence[Path]) -> list[Table]:
         if not same_settings(source.config, sources[0].config):
             raise MergeError(
                 f"{source.path}: made with other settings than {sources[0].path} "
-                f"({difference(sources[0].config, source.config)}); extract it again"
+                f"({differences(sources[0].config, source.config)}); extract it again"
             )
     return sources
 
 
-def _kept_tables(path: Path, kind: str, sources: Sequence[Table]) -> list[Table]:
+def _kept_tables(path: Path, kind: str, sources: Sequence[Table], overwrite: bool) -> list[Table]:
     """Return the feature file and the shards at ``path`` that have the settings of ``sources``."""
     kept = []
     for table in held_tables(path, kind):
         if same_settings(table.config, sources[0].config):
             kept.append(table)
         elif table.path == path:
-            found = difference(table.config, sources[0].config)
+            found = differences(table.config, sources[0].config)
+            if not overwrite:
+                raise MergeError(
+                    f"{path}: was made with other settings than the tasks ({found}); merge into "
+                    "another folder, or replace it with --overwrite"
+                )
             warn(f"{path}: was made with other settings ({found}); it is replaced")
     return kept

@@ -183,6 +183,9 @@ def _image_target(
     read = {"pixels": {**asdict(pixels), "bands": list(pixels.bands)}, "reader": READER}
     settings = {"stored": config.stored, "shape": [dim], **provenance, **read}
     made_with = _versions() | {"weights": settings.pop("weights")}
+    if config.image.weights not in ("imagenet", "random"):
+        # Where ivr search finds them again.
+        made_with["weights_file"] = str(Path(config.image.weights).absolute())
     whole = {"settings": settings, "made_with": made_with}
     path = out / "images.h5"
     return Target(IMAGES, path, root, tuple(names), whole, dim, _files(root, path, config))

@@ -1,6 +1,7 @@
 """The arrays that a model is fitted on or encodes, checked."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from ivr.errors import IvrError
 from ivr.hashing.pairs import Pairs
+from ivr.pipeline.datasets.canonical_names import find_spellings
+from ivr.pipeline.runtime.words import counted
 
 from .training_data import mapped_tensor
 
@@ -62,6 +65,38 @@ class Arrays:
         )
 
 
+def class_numbers(
+    labels: Sequence[Any] | np.ndarray, count: int
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the names of the classes, sorted, and the number [n] of the class of each image.
+
+    As in a manifest, blanks around a name do not belong to it, and an empty name is no class.
+
+    Args:
+        labels: [n] class of each image.
+        count: number of images, n.
+
+    Raises:
+        FitError: another number of labels, an image without a class, or one class under two
+            spellings.
+    """
+    values = np.asarray(labels)
+    if values.shape != (count,):
+        raise FitError(f"one label per image is needed, got {values.size} for {count}")
+    given = values.tolist()
+    found = [value.strip() if isinstance(value, str) else value for value in given]
+    empty = [row for row, value in enumerate(found) if value in ("", None) or value != value]
+    if empty:
+        raise FitError(
+            f"{len(empty)} of {count} images have no label, e.g. that of row {empty[0]}; "
+            "leave out images without a class, and their voices"
+        )
+    for spellings in find_spellings("labels", Counter(map(str, found))):
+        raise FitError(f"several spellings of one name: {spellings}; write each in one way")
+    names, numbers = np.unique(np.asarray(found), return_inverse=True)
+    return tuple(map(str, names)), numbers
+
+
 def validation_rows(
     validation: float | np.ndarray | Sequence[bool], numbers: np.ndarray, seed: int
 ) -> np.ndarray:
@@ -88,8 +123,8 @@ def voice_rows(
     if rows is None:
         if len(images) != len(voices):
             raise FitError(
-                f"{len(voices)} voices for {len(images)} images: say with voice_image which image "
-                "each voice describes"
+                f"{counted(len(voices), 'voice')} for {counted(len(images), 'image')}: "
+                "say with voice_image which image each voice describes"
             )
         return np.arange(len(voices))
     found = np.asarray(rows)

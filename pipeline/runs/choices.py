@@ -48,6 +48,7 @@ def recorded(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig)
     _require_trainable(data, config, names if left_out else None)
     assert data.images is not None
     merged = merged_spellings(data.folder)
+    made_with = data.images.config.get("made_with", {})
     sizes = _sizes(data, config, len(names))
     entry = method_entry(config.method)
     try:
@@ -64,7 +65,8 @@ def recorded(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig)
             "sha256": data.digests(),
             "changes": list(data.held_changes()),
             "manifest_sha256": manifest_digest(data),
-            "weights": data.images.config.get("made_with", {}).get("weights", "unknown"),
+            "weights": made_with.get("weights", "unknown"),
+            **({"weights_file": made_with["weights_file"]} if "weights_file" in made_with else {}),
             "images": data.image_settings(),
             "voices": data.voice_settings(),
             **({"merged_spellings": merged} if merged else {}),
@@ -91,7 +93,7 @@ def recorded_choices(data: FeatureDataset, config: RunConfig) -> dict[str, Any]:
             "captions_of_test": config.unseen_captions,
         },
         "augmented": config.augmented,
-        "split": asdict(config.split),
+        "split": asdict(config.seeded_split),
         "options": asdict(configured(entry.config, config.options)),
         "training": recorded_training(entry.build, config.training),
     }
@@ -128,7 +130,7 @@ def manifest_digest(data: FeatureDataset, columns: tuple[str, ...] = COLUMNS) ->
 
 
 def require_same_features(
-    run: Path, chosen: Mapping[str, Any], data: FeatureDataset, digest: str
+    run: Path, chosen: Mapping[str, Any], data: FeatureDataset, digest: str, remedy: str
 ) -> None:
     """Refuse features that are not those that ``run`` was trained on.
 
@@ -137,6 +139,7 @@ def require_same_features(
         chosen: the content of its ``config.json``.
         data: the features.
         digest: :func:`manifest_digest` of them.
+        remedy: what to do, for the message.
 
     Raises:
         RunError: other features, another manifest, or an older run whose record does not cover
@@ -147,17 +150,21 @@ def require_same_features(
     older = manifest == manifest_digest(data, OLDER_COLUMNS)
     same = data.digests(began_with.get("changes", ())) == began_with["sha256"]
     if not same or not (older or manifest == digest):
-        raise RunError(f"{data.folder}: not the features that {run} began with; start a new run")
+        raise RunError(f"{data.folder}: not the features that {run} began with; {remedy}")
     left_out = chosen.get("left_out", {})
     if older and (left_out.get("speakers") or left_out.get("captions_of_test")):
         raise RunError(
             f"{run}: an earlier version began this run and did not record captions and speakers, "
-            "which decide what it trains on; start a new run"
+            f"which decide what it trains on; {remedy}"
         )
 
 
-def require_same_choices(run: Path, chosen: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def require_same_choices(
+    run: Path, chosen: Mapping[str, Any], expected: Mapping[str, Any], remedy: str
+) -> None:
     """Refuse a run whose choices are not ``expected`` (:func:`recorded_choices`).
+
+    ``remedy`` says what to do, for the message.
 
     Raises:
         RunError: another choice.
@@ -167,8 +174,7 @@ def require_same_choices(run: Path, chosen: Mapping[str, Any], expected: Mapping
         if asked != begun_with:
             raise RunError(
                 f"{run}: was begun with {name} {json.dumps(begun_with)}, now asked for "
-                f"{json.dumps(asked)}; continue with --resume and no other option, "
-                "or start a new run"
+                f"{json.dumps(asked)}; {remedy}"
             )
 
 

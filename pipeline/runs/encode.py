@@ -27,11 +27,12 @@ from ivr.hashing.method import Method
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
-from ivr.pipeline.extraction.feature_schema import different_setting
+from ivr.pipeline.extraction.feature_schema import different_settings
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.progress import progress, warn
 from ivr.pipeline.runtime.results import Result
+from ivr.pipeline.runtime.words import counted
 
 from .run_folder import (
     CODES,
@@ -121,7 +122,7 @@ class Codes:
     config: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EncodeResult(Result):
     """A codes file that was written.
 
@@ -136,6 +137,11 @@ class EncodeResult(Result):
     images: int
     voices: int
     bits: int
+
+    def __repr__(self) -> str:
+        """Return the file and what it holds in one line."""
+        images, voices = counted(self.images, "image"), counted(self.voices, "voice")
+        return f"{self.codes}: {images} and {voices}, {self.bits} bits"
 
 
 def encode(
@@ -341,9 +347,9 @@ def _require_same_settings(config: Mapping[str, Any], data: FeatureDataset) -> N
         if settings and not trained_on:  # fitted on arrays: only the shape is known
             _require_same_shape(config["sizes"], data, kind)
             continue
-        found = different_setting(trained_on, settings) if settings else None
+        found = different_settings(trained_on, settings) if settings else []
         if found:
-            name, before, now = found
+            name, before, now = found[0]
             raise RunError(
                 f"{data.folder}: {kind} were made with {name} {now}, the run was trained on "
                 f"{before}; extract with the run's settings"
@@ -375,7 +381,7 @@ def _changed_voices(data: FeatureDataset, change: str) -> list[Item]:
             f"make them with ivr extract --augment {change}"
         )
     if lacking := len(data.voice_items()) - len(voices):
-        warn(f"left out: {lacking} voices have no row of {change}")
+        warn(f"left out: {counted(lacking, 'voice')} without a row of {change}")
     return voices
 
 

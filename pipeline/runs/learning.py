@@ -1,5 +1,6 @@
 """The one training loop of all methods; a recorder decides where epochs and best weights go."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from ivr.hashing.trainer import Epoch, fit, make_optimiser, train
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.runtime.memory import room
 from ivr.pipeline.runtime.progress import reported, say, warn
+from ivr.pipeline.runtime.words import counted
 
 
 class Start(NamedTuple):
@@ -114,14 +116,29 @@ def learn(
     validation = validation.pooled_by(model.pool, room()).to(device)
     if not training.pooled:
         warn("the voices do not fit into memory: they are read from the file in every epoch")
+    _say_large_batch(len(training.labels), config)
     epochs = train(model, optimiser, training, validation, config, seed=seed, start=done)
+    risen = 0  # the epoch that last raised the best validation
     for epoch in reported(epochs, (config.epochs or 0) - done, "epochs"):
         if epoch.score is not None and epoch.score >= best:
+            risen = epoch.number if epoch.score > best else risen
             best = epoch.score
             recorder.keep(model, epoch)
         recorder.record(model, optimiser, epoch, best, config)
         say(epoch_text(epoch, config))
+    if risen and risen == config.epochs:
+        say("note: the last epoch was the best; more epochs may help: --epochs")
     return best
+
+
+def _say_large_batch(images: int, config: TrainConfig) -> None:
+    """Note a batch that holds most of the training set: few steps, and hardly any chance."""
+    steps = math.ceil(images / config.batch_size)
+    if 2 * config.batch_size > images:
+        say(
+            f"note: a batch of {config.batch_size} holds most of the {images} training images, "
+            f"{counted(steps, 'step')} per epoch; a smaller --batch-size may help"
+        )
 
 
 def epoch_text(epoch: Epoch, config: TrainConfig) -> str:

@@ -1,6 +1,5 @@
 """A trained method in memory: fitted on arrays, or loaded from a run folder."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,7 +14,6 @@ from ivr.hashing.methods import method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import Epoch, encode_images, encode_voices
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.datasets.canonical_names import find_spellings
 from ivr.pipeline.datasets.splits import SplitConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runtime.config_options import from_json, with_options
@@ -27,6 +25,7 @@ from .arrays import (
     Arrays,
     FitError,
     as_paths,
+    class_numbers,
     frame_counts,
     real_tensor,
     validation_rows,
@@ -122,7 +121,7 @@ class Model:
             packed: pack eight bits per byte, most significant first; otherwise entries are -1 and
                 +1.
             weights: weights of the image encoder for paths, by default those of the features;
-                required if the features were made with a weights file.
+                required if these are a file that is no longer where it was.
 
         Returns:
             [n, bits / 8], uint8; with ``packed=False`` [n, bits], int8.
@@ -241,7 +240,7 @@ def fit(
     Args:
         images: CNN vectors [n, image_dim].
         voices: MFCC streams [m, streams, coefficients, frames], as ``ivr.extract`` stores them.
-        labels: [n] class of each image.
+        labels: [n] class of each image; an empty one is refused, as no class of a manifest is.
         method: name of a method, or ``module:Class``.
         bits: length of the codes.
         frames: [m] true number of frames of each voice, all of them by default.
@@ -265,11 +264,7 @@ def fit(
     loop = {name: options.pop(name) for name in _names(TrainConfig) & set(options)}
     vectors = real_tensor(images, "images", (None,))
     spoken = real_tensor(voices, "voices", (None, None, None))
-    names, numbers = np.unique(np.asarray(labels), return_inverse=True)
-    for spellings in find_spellings("labels", Counter(map(str, np.asarray(labels).ravel()))):
-        raise FitError(f"several spellings of one name: {spellings}; write each in one way")
-    if len(numbers) != len(vectors):
-        raise FitError(f"one label per image is needed, got {len(numbers)} for {len(vectors)}")
+    names, numbers = class_numbers(labels, len(vectors))
     described = voice_rows(voice_image, vectors, spoken)
     arrays = Arrays(vectors, spoken, frame_counts(frames, spoken), numbers, described)
     kept = validation_rows(validation, numbers, seed)
@@ -285,7 +280,7 @@ def fit(
     stream_count, coefficients, length = spoken.shape[1:]
     shape = (stream_count, coefficients, length)
     sizes = Sizes(vectors.shape[1], shape, bits, len(names), mels, sample_rate)
-    config = _recorded(choices, options, sizes, [str(name) for name in names])
+    config = _recorded(choices, options, sizes, names)
     torch.manual_seed(seed)
     network, recorder = build_model(config), MemoryRecorder()
     learn(
@@ -311,7 +306,7 @@ def _recorded(
         "voices": choices.voices,
         "streams": list(choices.streams),
         "seed": choices.seed,
-        "split": asdict(choices.split),
+        "split": asdict(choices.seeded_split),
         "options": asdict(with_options(entry.config(), options)),
         "training": recorded_training(entry.build, choices.training),
         "sizes": asdict(sizes),

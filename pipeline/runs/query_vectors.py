@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ivr.features.atomic_files import file_digest
 from ivr.features.encoder_weights import WeightsError
 from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_bands import PixelConfig
@@ -43,8 +44,8 @@ class QueryVectors:
         Args:
             config: content of the ``config.json`` of a run.
             source: name of the run in messages.
-            weights: weights of the image encoder, by default those of the features; required if the
-                features were made with a weights file.
+            weights: weights of the image encoder, by default those of the features; required if
+                these are a file that is no longer where it was.
         """
         self.config, self.source, self.weights = config, source, weights
         self._encoder: Encoder | None = None
@@ -111,8 +112,8 @@ class QueryVectors:
                     "deep PNG and PNG with alpha are read otherwise now: extract again for these"
                 )
             settings = {"pixels": asdict(PixelConfig()), **settings}
-            weights = self.weights or self._known_weights(self.config["features"]["weights"])
             chosen = self._chosen(settings, (*RECORDED, "sha256"))
+            weights = self.weights or self._known_weights(chosen["sha256"])
             try:
                 options = {name: chosen[name] for name in RECORDED}
                 image = ImageConfig(weights=weights, **options)
@@ -128,8 +129,16 @@ class QueryVectors:
             self._encoder, self._pixels = encoder, image.pixels
         return self._encoder
 
-    def _known_weights(self, name: str) -> str:
-        """Return where the weights ``name`` come from, if they are not a file of the user."""
+    def _known_weights(self, sha256: str) -> str:
+        """Return where the weights come from: their name, or their file if it is still the same.
+
+        Raises:
+            RunError: they are a file that is gone or has another ``sha256``.
+        """
+        features = self.config["features"]
+        name, file = features["weights"], Path(str(features.get("weights_file", "")))
+        if file.is_file() and file_digest(file) == sha256:
+            return str(file)
         if name.startswith("random"):
             return "random"
         if "_Weights." in name:

@@ -1,8 +1,7 @@
 """What decides a run; imports no torch, so that the command line can read the defaults."""
 
-from collections.abc import Mapping
-from dataclasses import field, replace
-from typing import Any, Literal
+from dataclasses import field
+from typing import Literal
 
 from pydantic import NonNegativeInt
 
@@ -11,7 +10,7 @@ from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.splits import SplitConfig
 from ivr.pipeline.extraction.streams import STREAMS
-from ivr.pipeline.runtime.config_options import configured, with_options
+from ivr.pipeline.runtime.config_options import configured
 
 Voices = Literal["one", "all"]
 BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
@@ -29,8 +28,8 @@ class RunConfig:
         streams: Parts of the voice features that the voice network reads: mfcc, delta, delta-delta,
             or several of them.
         seed: Seed of the split, the drawn voices, the initial weights and the batches.
-        split: Shares and seed of the split that is drawn if the manifest has none. The seed of
-            ``ivr.train`` and ``ivr train-hash`` is its seed too, unless it is given.
+        split: Shares and seed of the split that is drawn if the manifest has none; its seed is
+            ``seed``, unless it has one of its own.
         options: Options of the method, ``name=value`` each.
         training: How the method is trained.
         without_speakers: Speaker whose voices are neither trained on nor used to choose the model.
@@ -69,6 +68,11 @@ class RunConfig:
                 f"streams must be of {', '.join(STREAMS)}, each once, got {','.join(self.streams)}"
             )
 
+    @property
+    def seeded_split(self) -> SplitConfig:
+        """The split with its seed: that of the run, unless it has one of its own."""
+        return self.split.seeded(self.seed)
+
     def _check_method(self) -> None:
         """Check the method, its options and its training; imports torch only where it must."""
         if self.method in method_names() and not self.options and self.training == TrainConfig():
@@ -77,19 +81,3 @@ class RunConfig:
         configured(entry.config, self.options)
         if not entry.trained and self.training != TrainConfig():
             raise ValueError(f"{self.method} is not trained in steps: leave out how to train")
-
-
-def with_run_options(config: RunConfig | None, options: Mapping[str, Any]) -> RunConfig:
-    """Return ``config``, or the defaults, with ``options`` in place of its values.
-
-    A ``seed`` among the options is also that of the split, unless they name the split. The seed of
-    a ``config`` that is given as it is does not reach its split, which has its own.
-
-    Raises:
-        OptionError: there is no such option, or its value is refused.
-    """
-    config = config or RunConfig()
-    if "seed" in options and "split" not in options:
-        config = with_options(config, {"seed": options["seed"]})
-        config = replace(config, split=replace(config.split, seed=config.seed))
-    return with_options(config, options)

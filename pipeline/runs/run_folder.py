@@ -30,6 +30,7 @@ from ivr.hashing.method import Method, MethodEntry
 from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
 from ivr.pipeline.datasets.manifest import SPLITS as MANIFEST_SPLITS
+from ivr.pipeline.extraction.feature_schema import FILES
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.digests import DIGESTS
 from ivr.pipeline.runtime.json_files import ContentError, load_json, load_json_lines, of_kind
@@ -43,6 +44,7 @@ from .begun_runs import begun as begun
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
 SPLITS, QUERIES, CURVES = "splits.json", "queries.h5", "curves.csv"
+QUERY_TABLE = "average precision of queries"  # kind of the table in queries.h5
 LOG = "log.txt"  # messages of a run that ivr compare trains
 ITEMS = "items.h5"  # stamps of the files that the run began with
 EVENTS, EVALUATIONS = "tensorboard", "evaluations"
@@ -111,11 +113,20 @@ def read_config(run: Path) -> dict[str, Any]:
     """
     path = run / CONFIG
     if not path.is_file():
-        raise RunError(f"{run}: not a run folder; make one with ivr train-hash --out {run}")
+        raise RunError(f"{run}: {_not_a_run(run)}")
     try:
         return dict(of_kind(read_json(path), ConfigOfRun))
     except ContentError as error:
         raise RunError(f"{path}: not the config of a run ({error})") from error
+
+
+def _not_a_run(run: Path) -> str:
+    """Return what ``run`` is instead of a run folder, and what to do."""
+    if not run.exists():
+        return f"no such folder; ivr train-hash FEATURES --out {run} makes it a run folder"
+    if any((run / name).is_file() for name in FILES):
+        return f"a folder of features, not a run; train on it with ivr train-hash {run} --out RUN"
+    return "not a run folder; give the --out of ivr train-hash FEATURES --out RUN"
 
 
 def holds_something(run: Path) -> bool:

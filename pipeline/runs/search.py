@@ -13,6 +13,7 @@ from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.progress import warn
 from ivr.pipeline.runtime.results import TableResult
+from ivr.pipeline.runtime.visible_text import visible
 
 from .encode import CodedItems, Codes, packed_codes, read_codes
 from .query_vectors import QueryVectors
@@ -37,7 +38,7 @@ class Hit:
     caption: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult(TableResult):
     """The items nearest to a query.
 
@@ -48,6 +49,14 @@ class SearchResult(TableResult):
 
     query: Path
     hits: tuple[Hit, ...]
+
+    def __repr__(self) -> str:
+        """Return the lines that ``ivr search`` prints: rank, distance, name, label, caption."""
+        lines = (
+            f"{rank:4d}  {hit.distance:4d} bits  {hit.name}  {hit.label}  {hit.caption}"
+            for rank, hit in enumerate(self.hits, 1)
+        )
+        return "\n".join(visible(line.rstrip()) for line in lines)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per hit, with its rank from 1."""
@@ -72,8 +81,8 @@ def search(
         image: image file to find voices with.
         count: number of hits.
         codes: codes file of the same run, ``RUN/codes.h5`` by default.
-        weights: weights of the image encoder, by default those of the features; required if the
-            features were made with a weights file.
+        weights: weights of the image encoder, by default those of the features; required if
+            these are a file that is no longer where it was.
         device: auto takes cuda if there is one.
 
     Raises:

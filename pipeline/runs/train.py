@@ -15,12 +15,13 @@ from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
-from ivr.pipeline.runtime.config_options import from_json
+from ivr.pipeline.runtime.config_options import from_json, with_options
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import forget_digests, record_digests
 from ivr.pipeline.runtime.placed_together import new_aside, place
 from ivr.pipeline.runtime.progress import say, warn
 from ivr.pipeline.runtime.results import Result
+from ivr.pipeline.runtime.words import counted
 
 from .checkpoint import FolderRecorder, read_history
 from .choices import (
@@ -32,7 +33,7 @@ from .choices import (
 )
 from .encode import encode_run
 from .learning import learn
-from .run_config import RunConfig, with_run_options
+from .run_config import RunConfig
 from .run_folder import (
     CHECKPOINT,
     CODES,
@@ -59,7 +60,7 @@ from .training_data import left_out_classes, training_and_validation
 LEARNT = (CHECKPOINT, CODES, HISTORY, MODEL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult(Result):
     """A finished run.
 
@@ -80,6 +81,15 @@ class TrainResult(Result):
     epochs: int
     image_to_voice: float | None
     voice_to_image: float | None
+
+    def __repr__(self) -> str:
+        """Return the run, its method and the validation mAP of the kept epoch in one line."""
+        known = self.image_to_voice is not None and self.voice_to_image is not None
+        score = f", validation mAP {self.image_to_voice:.2f} / {self.voice_to_image:.2f}"
+        return (
+            f"{self.run}: {self.method}, {self.bits} bits, "
+            f"epoch {self.epoch} of {self.epochs}{score if known else ''}"
+        )
 
 
 @dataclass(frozen=True)
@@ -119,8 +129,7 @@ def train(
         resume: continue the run in ``out`` after its last checkpoint. With neither a config nor an
             option (``device`` apart) its own choices hold; otherwise they must be the same.
         overwrite: replace the run in ``out``, which stays until the new one is complete.
-        options: fields of :class:`RunConfig` that replace those of ``config``; ``seed`` is also the
-            seed of the split, unless ``split`` is given.
+        options: fields of :class:`RunConfig` that replace those of ``config``.
 
     Raises:
         RunError: ``out`` holds something already, or is not a run that can be continued.
@@ -130,7 +139,7 @@ def train(
     if resume and overwrite:
         raise RunError("resume continues a run and overwrite replaces it; give one of them")
     given = config is not None or bool(set(options) - {"device"})
-    config = with_run_options(config, options)
+    config = with_options(config or RunConfig(), options)
     if resume:
         expected = config if given else None
         resume_run(out, features=features, device=config.device, expected=expected)
@@ -237,7 +246,7 @@ def resume_run(
 def describe_run(features: Path, config: RunConfig) -> str:
     """Return what :func:`train_run` would do, as JSON, without doing it."""
     data = open_features(features)
-    splits = complete_splits(data.manifest, config.split)
+    splits = complete_splits(data.manifest, config.seeded_split)
     chosen = recorded(data, splits, config)
     left_out = left_out_classes(chosen["left_out"])
     kept = (item for item in data.image_items() if item.label not in left_out)
@@ -258,8 +267,9 @@ def check_run(run: Path, data: FeatureDataset, digest: str, config: RunConfig) -
         RunError: not a run folder, other features, or other choices.
     """
     chosen = read_config(run)
-    require_same_features(run, chosen, data, digest)
-    require_same_choices(run, chosen, recorded_choices(data, config))
+    remedy = f"remove the folder {run} and call again, or give another --out"
+    require_same_features(run, chosen, data, digest, remedy)
+    require_same_choices(run, chosen, recorded_choices(data, config), remedy)
 
 
 def train_result(run: Path) -> TrainResult:
@@ -286,7 +296,7 @@ def train_result(run: Path) -> TrainResult:
 def prepared(features: Path, config: RunConfig) -> Prepared:
     """Read and check what a run trains on; whatever can be refused without training is refused."""
     data = open_features(features)
-    splits = complete_splits(data.manifest, config.split)
+    splits = complete_splits(data.manifest, config.seeded_split)
     chosen = recorded(data, splits, config)
     left_out = left_out_classes(chosen["left_out"])
     if left_out:
@@ -332,9 +342,11 @@ def _continued(
         RunError: other features than it began with, or other choices than ``expected``.
     """
     chosen = read_config(run)
-    require_same_features(run, chosen, data, manifest_digest(data))
+    anew = "start a new run with another --out"
+    require_same_features(run, chosen, data, manifest_digest(data), anew)
     if expected is not None:
-        require_same_choices(run, chosen, recorded_choices(data, expected))
+        remedy = f"continue with --resume and no other option, or {anew}"
+        require_same_choices(run, chosen, recorded_choices(data, expected), remedy)
     splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
     pairs = training_and_validation(data, splits, chosen)
     return Prepared(data, splits, chosen, pairs, choose_device(device))
@@ -370,8 +382,10 @@ def _say_method(chosen: Mapping[str, Any]) -> None:
 
 def _say_counts(data: FeatureDataset, training: Pairs, validation: Pairs) -> None:
     for pairs, what in ((training, "training"), (validation, "validation")):
-        say(f"{what}: {len(pairs.labels)} images, {len(pairs.frames)} voices")
+        spoken = counted(len(pairs.frames), "voice")
+        say(f"{what}: {counted(len(pairs.labels), 'image')}, {spoken}")
     images = len(data.manifest.images()) - len(data.image_items())
     voices = len(data.manifest.voices()) - len(data.voice_items())
     if images or voices:
-        warn(f"left out: {images} images and {voices} voices of the manifest have no features")
+        lacking = f"{counted(images, 'image')} and {counted(voices, 'voice')}"
+        warn(f"left out, without features: {lacking} of the manifest")

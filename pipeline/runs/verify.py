@@ -9,15 +9,16 @@ from typing import Any, Literal
 from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest
 from ivr.features.store import StoreError, open_table
-from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
+from ivr.pipeline.extraction.feature_schema import FILES
 from ivr.pipeline.runtime.digests import DIGESTS, DigestsError, read_digests
 from ivr.pipeline.runtime.results import TableResult
 
 from .encode import KIND
-from .run_folder import CODES, ITEMS
+from .run_folder import CODES, ITEMS, LOG, QUERIES, QUERY_TABLE
 from .run_items import ITEMS_KIND
 
-KINDS = {"images.h5": IMAGES, "voices.h5": VOICES, CODES: KIND, ITEMS: ITEMS_KIND}
+# Tables hold a sha256 of their own, also in folders of earlier versions.
+KINDS = {**FILES, CODES: KIND, ITEMS: ITEMS_KIND, QUERIES: QUERY_TABLE}
 # TensorBoard's own files, and the shards of an extraction that is not finished.
 SKIPPED = ("tensorboard", ".shards")
 
@@ -44,7 +45,7 @@ class VerifiedFile:
     problem: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerifyResult(TableResult):
     """The files of a folder.
 
@@ -60,6 +61,10 @@ class VerifyResult(TableResult):
     def whole(self) -> bool:
         """Whether no file is changed or missing."""
         return not any(file.state in ("changed", "missing") for file in self.files)
+
+    def __repr__(self) -> str:
+        """Return the lines that ``ivr verify`` prints, one per file."""
+        return "\n".join(file.problem or f"{file.path}: whole" for file in self.files)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per file: its path, its state and what is wrong."""
@@ -88,7 +93,9 @@ def verify(folder: str | Path) -> VerifyResult:
 def _verified(folder: Path) -> Iterator[VerifiedFile]:
     for place, folders, names in os.walk(folder):
         folders[:] = [n for n in folders if not n.endswith(SKIPPED) and not n.startswith(".")]
-        yield from _of_folder(Path(place), [name for name in names if not name.startswith(".")])
+        # Later calls add lines to the log: it has no digest.
+        kept = [name for name in names if not name.startswith(".") and name != LOG]
+        yield from _of_folder(Path(place), kept)
 
 
 def _of_folder(folder: Path, names: list[str]) -> Iterator[VerifiedFile]:

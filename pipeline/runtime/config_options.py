@@ -11,8 +11,16 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from ivr.config import OptionError, bare_type, choices_of, field_hints, one_line, suggestion
+from ivr.config import (
+    OptionError,
+    bare_type,
+    choices_of,
+    field_hints,
+    one_line,
+    refuse_other_types,
+)
 from ivr.errors import IvrError
+from ivr.names import suggestion
 
 __all__ = ["OptionError", "configured", "describe", "from_json", "with_options"]
 Config = TypeVar("Config")
@@ -50,7 +58,7 @@ def parsed(kind: type[Any], settings: Iterable[str]) -> dict[str, Any]:
         place = chosen
         for parent in parents:
             place = place.setdefault(parent, {})
-        place[last] = _parse(_hint(kind, name.strip()), text.strip())
+        place[last] = from_text(_hint(kind, name.strip()), text.strip())
     return chosen
 
 
@@ -117,6 +125,24 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
+def from_text(hint: Any, text: str) -> Any:
+    """Return the value that ``text`` means for a field of type ``hint``.
+
+    Text that means nothing there is returned as it is; the config refuses it.
+    """
+    if type(None) in get_args(hint) and text.lower() in ("none", ""):
+        return None
+    if choices_of(hint):
+        return next((choice for choice in choices_of(hint) if str(choice) == text), text)
+    kind = bare_type(hint)
+    if get_origin(kind) is tuple:
+        return tuple(from_text(get_args(kind)[0], part.strip()) for part in text.split(","))
+    try:
+        return TypeAdapter(kind).validate_strings(text) if kind in (bool, int, float) else text
+    except ValidationError:
+        return text
+
+
 def _rows(default: Any, prefix: str) -> list[tuple[str, str, str]]:
     """Return the rows of a config; a nested one has the defaults that its owner gives it."""
     texts, rows = attribute_texts(type(default)), []
@@ -140,17 +166,6 @@ def _hint(kind: type[Any], name: str) -> Any:
     return hint
 
 
-def _parse(hint: Any, text: str) -> Any:
-    """Return the value that ``text`` means for a field of type ``hint``; the config converts it."""
-    if type(None) in get_args(hint) and text.lower() in ("none", ""):
-        return None
-    if choices_of(hint):
-        return next((choice for choice in choices_of(hint) if str(choice) == text), text)
-    if get_origin(bare_type(hint)) is tuple:
-        return tuple(part.strip() for part in text.split(","))
-    return text
-
-
 def _merged(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of ``config`` with ``values`` in their place, nested where it is."""
     own = {name: getattr(config, name) for name in _own(config)}
@@ -161,6 +176,7 @@ def _merged(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    refuse_other_types(kind, values)
     try:
         return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:

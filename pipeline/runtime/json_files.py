@@ -63,9 +63,16 @@ def load_yaml(path: Path, kind: type[Kind]) -> Kind:
 
     def load(text: str) -> Any:
         # Values that are repeated by reference could grow to any size.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise ContentError("holds a reference (*name); write the value out")
-        found = yaml.safe_load(text)
+        try:
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+                raise ContentError("holds a reference (*name); write the value out")
+            found = yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:
+            if error.problem_mark is None:
+                raise
+            line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
+            fault = f"line {line}, column {column}: {error.problem}"
+            raise ContentError(f"not YAML ({fault})") from error
         return {} if found is None else found
 
     return of_kind(_parsed(read_regular(path, MOST_SETTINGS_BYTES), load, "YAML"), kind)

@@ -9,7 +9,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,11 +63,13 @@ def only_writer(folder: Path) -> Iterator[None]:
     released it or has not touched the file for :data:`STALE_SECONDS`; an owner touches it every
     :data:`BEAT_SECONDS`.
 
-    Half-written files of a killed writer are removed, and what it left in shared memory.
+    Half-written files of a killed writer are removed, and what it left in shared memory. A folder
+    that was made for a block that fails before it writes anything is removed again.
 
     Raises:
         BusyError: another process holds the folder.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
     handle, by_kernel = _locked(path)
@@ -84,6 +86,10 @@ def only_writer(folder: Path) -> Iterator[None]:
         beat.start()
         try:
             yield
+        except BaseException:
+            if made:
+                _remove_empty(made)
+            raise
         finally:
             stop.set()
             beat.join()
@@ -91,6 +97,15 @@ def only_writer(folder: Path) -> Iterator[None]:
                 _write(handle, Owner(owner.host, owner.process, owner.boot, owner.token, False))
     finally:
         os.close(handle)  # the kernel releases the lock with it
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove ``folders``, the innermost first, as far as they hold nothing but the lock."""
+    with suppress(OSError):  # something else lies in one of them
+        if os.listdir(folders[0]) == [LOCK]:
+            (folders[0] / LOCK).unlink()
+            for folder in folders:
+                folder.rmdir()
 
 
 def _locked(path: Path) -> tuple[int, bool]:

@@ -21,8 +21,15 @@ class ResultError(IvrError):
     """A result that cannot be converted as asked, in one line."""
 
 
-class Result:
-    """Base of the dataclasses that the public functions return."""
+class Result(ABC):
+    """Base of the dataclasses that the public functions return; a subclass says its repr.
+
+    Its dataclass takes ``repr=False``, so that the repr is what a person reads: a line or a table.
+    """
+
+    @abstractmethod
+    def __repr__(self) -> str:
+        """Return the result as the command prints it, or in one line."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes as JSON values.
@@ -36,7 +43,7 @@ class Result:
         return _attributes(self)
 
 
-class TableResult(Result, ABC):
+class TableResult(Result):
     """Base of the results that are tables; a subclass says what the rows are."""
 
     @abstractmethod

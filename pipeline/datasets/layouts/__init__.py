@@ -16,6 +16,7 @@ from inspect import getdoc
 from typing import Any
 
 from ivr.extensions import Registry
+from ivr.names import unknown
 from ivr.pipeline.datasets.layout import OPTIONAL, Layout, Sources
 from ivr.pipeline.datasets.manifest import Manifest, ManifestError
 
@@ -23,7 +24,7 @@ REGISTRY = Registry(__name__, tuple(__path__), "LAYOUT", "ivr.layouts")
 
 
 class LayoutError(ManifestError):
-    """A layout that does not exist or cannot be used, in one line."""
+    """A layout that cannot be used, in one line."""
 
 
 def layout_names() -> tuple[str, ...]:
@@ -44,13 +45,12 @@ def layout(name: str) -> Layout:
             ``module:function``.
 
     Raises:
-        LayoutError: there is no such layout, or the object is not a layout.
+        UnknownNameError: there is no such layout.
+        LayoutError: the object is not a layout.
         ExtensionError: the layout is outside this package and cannot be imported.
     """
     if not REGISTRY.knows(name):
-        raise LayoutError(
-            f"no layout {name!r}; there are {', '.join(layout_names())}, or give module:function"
-        )
+        raise unknown("layout", name, layout_names(), "or module:function")
     return _layout(name, REGISTRY.load(name))
 
 
@@ -58,7 +58,8 @@ def read_layout(name: str, sources: Sources) -> Manifest:
     """Return the manifest of ``sources`` in the layout ``name``.
 
     Raises:
-        LayoutError: no such layout, or one that returns no manifest.
+        UnknownNameError: no such layout.
+        LayoutError: not a layout, or one that returns no manifest.
         ManifestError: a class or a pair that cannot be proved, or a source that is not used.
     """
     chosen = layout(name)
