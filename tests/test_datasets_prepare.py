@@ -659,7 +659,7 @@ def test_the_layout_karpathy_asks_for_its_json(tmp_path: Path) -> None:
         ("{", "not a readable JSON file"),
         ("[" * 100_000, "not a readable JSON file"),
         ("9" * 5000, "not a readable JSON file"),
-        ("[]", "has no list 'images'"),
+        ("[]", "not a JSON object"),
         ('{"images": []}', "has no list 'images'"),
         ('{"images": [1]}', "image 0: 'filename' is missing or not a str"),
         ('{"images": [{"filename": "a.jpg"}]}', "image 0: 'split' is missing"),
