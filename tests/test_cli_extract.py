@@ -284,10 +284,18 @@ def test_the_mfcc_settings_can_be_listed_without_a_manifest() -> None:
 
 
 def test_a_mistake_of_ours_keeps_its_traceback() -> None:
-    for error in (ValueError("shapes differ"), OSError("no file in it"), RuntimeError("torch")):
+    for error in (ValueError("shapes differ"), RuntimeError("torch")):
         with pytest.raises(type(error)) as caught, one_line():
             raise error
         assert caught.value is error
+
+
+def test_an_error_of_the_system_without_a_file_is_one_line() -> None:
+    with (
+        pytest.raises(click.ClickException, match=r"^the system refuses a call \(no file in it\)"),
+        one_line(),
+    ):
+        raise OSError("no file in it")
 
 
 @pytest.mark.parametrize(
