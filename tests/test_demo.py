@@ -17,7 +17,8 @@ from ivr.pipeline.demo import speech
 from ivr.pipeline.demo.canvas import Canvas
 from ivr.pipeline.demo.captions import captions, draw_captions
 from ivr.pipeline.demo.demo_config import DemoConfig
-from ivr.pipeline.demo.demo_set import DemoError, write_demo_set
+from ivr.pipeline.demo.demo_set import DemoError, require_own_folder, write_demo_set
+from ivr.pipeline.demo.main_job import demo
 from ivr.pipeline.demo.scenes import SCENES, draw_scene
 from ivr.pipeline.demo.speech import SPEAKERS, Speaker, SpeechError, Voice, speak
 
@@ -371,3 +372,20 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DemoError, match="holds files that are not a demonstration set"):
         write_demo_set(tmp_path, SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["features", "run"])
+def test_features_and_runs_of_the_user_are_not_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("weeks of work")
+    with pytest.raises(DemoError, match=f"{name} is there and was not made by the demonstration"):
+        demo(tmp_path, SMALL)
+    assert contents(tmp_path) == {f"{name}/mine.txt": b"weeks of work"}
+
+
+def test_features_and_run_beside_a_demonstration_set_are_made_again(
+    demo_set: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(demo_set, tmp_path / "set")
+    (tmp_path / "features").mkdir()
+    require_own_folder(tmp_path, "set", ("features", "run"))

@@ -1,7 +1,8 @@
 """The demonstration set: drawn scenes, spoken captions and their manifest, made offline."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -42,6 +43,27 @@ def write_demo_set(folder: Path, config: DemoConfig) -> Path:
     if not manifest.exists():
         write_manifest(manifest, Manifest(tuple(_make(folder, config))))
     return manifest
+
+
+def require_own_folder(folder: Path, name: str, replaced: Sequence[str]) -> None:
+    """Refuse a folder in which the demonstration would replace what it did not make.
+
+    Args:
+        folder: folder of the set and of what is made from it.
+        name: name of the set in ``folder``.
+        replaced: names in ``folder`` that the demonstration replaces.
+
+    Raises:
+        DemoError: one of ``replaced`` is there, and no demonstration set beside it.
+    """
+    if (folder / name / _CONFIG).is_file():
+        return
+    for other in replaced:
+        if os.path.lexists(folder / other):
+            raise DemoError(
+                f"{folder / other} is there and was not made by the demonstration, which would "
+                "replace it; name another folder with --out"
+            )
 
 
 def _claim(folder: Path, config: DemoConfig) -> None:

@@ -16,11 +16,12 @@ from ivr.pipeline.runtime.progress import say
 from ivr.pipeline.runtime.words import counted
 
 from .demo_config import DemoConfig
-from .demo_set import write_demo_set
+from .demo_set import require_own_folder, write_demo_set
 
 # Random weights need no download, and drawings differ enough for them. The result shows that the
 # commands work, not how well weights trained on ImageNet retrieve.
 ENCODER = ImageConfig("alexnet", "random")
+SET, FEATURES, RUN = "set", "features", "run"
 TRAINING = TrainConfig(epochs=120, batch_size=32, validate_every=10)
 
 
@@ -37,15 +38,17 @@ def demo(
         options: fields of :class:`DemoConfig`, which override ``config``.
 
     Raises:
-        DemoError, SpeechError, ExtractError, RunError: see their modules.
+        DemoError: ``folder`` holds a set, features or a run that the demo did not make.
+        SpeechError, ExtractError, RunError: see their modules.
         OptionError: no such option, or a value that is not possible.
     """
     folder, config = Path(folder), with_options(config or DemoConfig(), options)
+    require_own_folder(folder, SET, (FEATURES, RUN))
     size = counted(config.images_per_class, "image")
     say(f"drawing and speaking {counted(config.classes, 'class')} of {size}")
-    manifest = write_demo_set(folder / "set", config)
+    manifest = write_demo_set(folder / SET, config)
     say("extracting features: AlexNet with random weights (nothing is downloaded), and MFCC")
-    extract(manifest, folder / "features", ExtractConfig(image=ENCODER, overwrite=True))
+    extract(manifest, folder / FEATURES, ExtractConfig(image=ENCODER, overwrite=True))
     say("training DIVH, 64 bits, on all voices")
-    replace_run(folder / "features", folder / "run", RunConfig(voices="all", training=TRAINING))
-    return evaluate(folder / "run")
+    replace_run(folder / FEATURES, folder / RUN, RunConfig(voices="all", training=TRAINING))
+    return evaluate(folder / RUN)
