@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -48,7 +48,8 @@ class Stop:
             self._signalled.set()
             signal.signal(number, before[signal.Signals(number)])
             # Past Python's buffers: the signal may have interrupted a write to one of them.
-            os.write(2, b"stopping after this batch; nothing is lost\n")
+            with suppress(OSError):  # the terminal is gone, or the disk of a log is full
+                os.write(2, b"stopping after this batch; nothing is lost\n")
 
         for number in before:
             signal.signal(number, note)
