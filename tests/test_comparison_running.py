@@ -1,8 +1,10 @@
 """Tasks that fail, run out of memory or lose their process end no other task."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +12,12 @@ from conftest import ivr
 from killed_attempts import attempt
 
 import ivr.pipeline.comparison.running as running
+from ivr.features.store import open_table, write_table
 from ivr.pipeline.comparison.compare import compare
 from ivr.pipeline.comparison.running import outcomes
+from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.runs.run_config import RunConfig
+from ivr.pipeline.runs.run_folder import read_json, write_json
 from ivr.pipeline.runs.train import finish_run
 
 NAMES = ["a", "b", "c", "d"]
@@ -111,3 +116,28 @@ def test_messages_of_a_run_go_to_its_log(features: Path, tmp_path: Path) -> None
     assert result.exit_code == 0
     assert "INFO" in (tmp_path / "runs" / "lsh-16-stack-one-0" / "log.txt").read_text()
     assert "lsh-16-stack-one-0: mAP" in result.stderr
+
+
+@pytest.mark.parametrize("other", ["features", "choices"])
+def test_results_of_other_features_or_choices_are_in_no_table(
+    features: Path, tmp_path: Path, other: str
+) -> None:
+    copy = Path(shutil.copytree(features, tmp_path / "features"))
+    call: dict[str, Any] = {"methods": ("lsh",), "bits": (16,), "seeds": 1, "device": "cpu"}
+    first = compare(copy, tmp_path / "out", **call)
+    assert [line for line in first.rows() if is_measured(line)]
+    if other == "features":
+        table = open_table(copy / "voices.h5", VOICES)
+        columns = {name: table.read(name) for name in table.columns}
+        columns["vectors"] = columns["vectors"][::-1]
+        write_table(table.path, VOICES, table.config, columns)
+    else:
+        path = tmp_path / "out" / "runs" / "lsh-16-stack-one-0" / "config.json"
+        write_json(path, read_json(path) | {"options": {"segments": 9}})
+    again = compare(copy, tmp_path / "out", **call)
+    assert [failed.name for failed in again.failures] == ["lsh-16-stack-one-0"]
+    assert not [line for line in again.rows() if is_measured(line)]
+
+
+def is_measured(line: Mapping[str, Any]) -> bool:
+    return line["kind"] == "measured" and any(isinstance(value, float) for value in line.values())

@@ -94,8 +94,10 @@ def compare(
     """
     chosen = chosen_config(config, options)
     grid = _grid(Path(features), chosen)
-    done = run_grid(Path(features), Path(out), grid, jobs=chosen.jobs, threads=chosen.threads)
-    rows, unread = read_rows(Path(out), grid)
+    done, refused = run_grid(
+        Path(features), Path(out), grid, jobs=chosen.jobs, threads=chosen.threads
+    )
+    rows, unread = read_rows(Path(out), grid, refused)
     named = {outcome.name for outcome in done}
     done += [Outcome(name, text) for name, text in unread.items() if name not in named]
     table, files = write_table(Path(features), Path(out), grid, rows, chosen)
@@ -151,7 +153,7 @@ def chosen_config(
 
 def run_grid(
     features: Path, out: Path, grid: Grid, *, jobs: int = 1, threads: int = 1
-) -> list[Outcome]:
+) -> tuple[list[Outcome], set[str]]:
     """Train and evaluate the runs of ``grid`` that are missing, and return their outcomes.
 
     A folder that holds another run than the one asked for, or a damaged one, is a failure.
@@ -164,6 +166,10 @@ def run_grid(
         threads: threads of torch and BLAS in each run; results depend on it in their last digits,
             which training amplifies.
 
+    Returns:
+        The outcomes, and the names of the folders that hold another run: what was measured there
+        belongs in no table of ``grid``.
+
     Raises:
         StoreError, ManifestError, DeviceError: see their modules.
     """
@@ -172,13 +178,13 @@ def run_grid(
     done = [Outcome(name, str(error)) for name, error in refused.items()]
     left = unfinished(asked)
     if not left:
-        return done
+        return done, set(refused)
     at_once = min(jobs or joblib.cpu_count(), len(left))
     with closing(outcomes(features, left, at_once, threads)) as found:
         for outcome in progress(found, len(left), "runs"):
             done.append(outcome)
             say(_outcome_text(outcome))
-    return done
+    return done, set(refused)
 
 
 def write_table(

@@ -1,6 +1,6 @@
 """Evaluations of finished runs, read from their folders: the rows of a comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,15 @@ class ComparisonRow:
     check: Check = PLAIN_CHECK
 
 
-def read_rows(out: Path, grid: Grid) -> tuple[list[ComparisonRow], dict[str, str]]:
+def read_rows(
+    out: Path, grid: Grid, refused: Container[str] = ()
+) -> tuple[list[ComparisonRow], dict[str, str]]:
     """Return the evaluations of all finished runs of ``grid`` in ``out``, in the order of its rows.
+
+    Args:
+        out: folder of the comparison.
+        grid: what is compared.
+        refused: names of folders that hold another run than the one asked for; they are not read.
 
     Returns:
         The rows, without the runs whose results are damaged; and what is wrong with these, by name.
@@ -63,6 +70,8 @@ def read_rows(out: Path, grid: Grid) -> tuple[list[ComparisonRow], dict[str, str
     found: dict[tuple[GridRow, str], dict[int, Evaluation]] = {}
     failures = {}
     for task in tasks(grid, out):
+        if task.run.name in refused:
+            continue
         try:
             read = {
                 plan.folder: _read_evaluation(task.run / EVALUATIONS / plan.folder)
