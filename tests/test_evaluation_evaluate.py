@@ -164,6 +164,28 @@ def test_results_can_go_elsewhere(run: Path, tmp_path: Path) -> None:
     assert {path.name for path in run.iterdir()} == before
 
 
+@pytest.mark.parametrize("place", ["", "evaluations/pair"])
+def test_results_and_codes_of_another_run_are_not_replaced(
+    run: Path, tmp_path: Path, place: str
+) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    evaluate(other)
+    evaluate(other, "pair")
+    before = contents_of(other)
+    with pytest.raises(EvaluateError, match="holds another run, whose results are not replaced"):
+        evaluate(run, out=other / place)
+    with pytest.raises(RunError, match="the codes of another run, which are not replaced"):
+        encode_run(run, out=other / "codes.h5", device="cpu")
+    assert contents_of(other) == before
+    linked = tmp_path / "linked"
+    linked.symlink_to(other)
+    evaluate(other, out=linked)
+
+
+def contents_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_codes_made_elsewhere_by_the_same_model_give_the_same_metrics(
     run: Path, tmp_path: Path
 ) -> None:

@@ -17,9 +17,11 @@ from ivr.names import unknown
 from ivr.pipeline.runs.encode import Codes, known_quantisation_error, read_codes
 from ivr.pipeline.runs.run_folder import (
     CODES,
+    EVALUATIONS,
     MODEL,
     RunError,
     begun,
+    is_another_run,
     load_model,
     locked_run,
     read_config,
@@ -66,12 +68,14 @@ def evaluate(
         StoreError: not a codes file.
         OptionError: the protocol has no such option, or refuses its value.
         EvaluateError: an unknown protocol, codes of another model, a distance that the method does
-            not have, no queries, nothing to search, test items that the run was trained on, or
-            other options in the place of the run's own results.
+            not have, no queries, nothing to search, test items that the run was trained on, other
+            options in the place of the run's own results, or ``out`` in another run.
     """
     run = Path(run)
     chosen = with_options(_asked(protocol), options)
     file = None if codes is None else Path(codes)
+    if out is not None:
+        _require_no_other_run(Path(out), run)
     elsewhere = out is not None and not Path(out).resolve().is_relative_to(run.resolve())
     if elsewhere:
         found, folder = _evaluated(run, chosen, file), Path(out or run)
@@ -92,6 +96,17 @@ def evaluate(
         found = _evaluated(run, chosen, file)
         write_report(folder, found)
     return EvaluationResult(folder, found.results)
+
+
+def _require_no_other_run(folder: Path, run: Path) -> None:
+    """Refuse ``folder`` if the results of another run than ``run`` have their place there."""
+    place = folder.resolve()
+    other = place.parent.parent if place.parent.name == EVALUATIONS else place
+    if is_another_run(other, run):
+        raise EvaluateError(
+            f"{folder}: holds another run, whose results are not replaced by those of {run}; "
+            "give another folder"
+        )
 
 
 def _evaluated(run: Path, protocol: Protocol, codes: Path | None) -> Report:

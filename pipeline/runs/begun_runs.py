@@ -13,3 +13,8 @@ def begun(run: Path) -> Path:
         if (run / name / CONFIG).is_file():
             return run / name
     return run
+
+
+def is_another_run(folder: Path, run: Path) -> bool:
+    """Return whether ``folder`` holds a run that is not ``run``."""
+    return folder.resolve() != run.resolve() and (begun(folder) / CONFIG).is_file()

@@ -39,6 +39,7 @@ from .run_folder import (
     MODEL,
     RunError,
     begun,
+    is_another_run,
     load_model,
     locked_run,
     read_config,
@@ -204,7 +205,8 @@ def encode_run(
 
     Raises:
         RunError: no model, features made with other settings than those of the run, or without
-            voices so changed; or changed voices in the place of the run's own codes.
+            voices so changed; changed voices in the place of the run's own codes; or ``out`` is the
+            place of the codes of another run.
         InTheWayError: ``out`` is something else than codes.
         ChangeError, StoreError, ManifestError: see their modules.
     """
@@ -214,6 +216,11 @@ def encode_run(
         raise RunError(
             f"{run}: was fitted on arrays, not on a folder of features; say which features to "
             "encode with --features and where to write with --out"
+        )
+    if out is not None and out.name == CODES and is_another_run(out.parent, run):
+        raise RunError(
+            f"{out}: the codes of another run, which are not replaced by those of {run}; "
+            "give another --out"
         )
     data = open_features(features or folder)
     _require_same_settings(config, data)

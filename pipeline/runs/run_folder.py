@@ -40,6 +40,7 @@ from ivr.pipeline.runtime.placed_together import finish, remove_aside
 from .begun_runs import CONFIG as CONFIG
 from .begun_runs import REPLACEMENT as REPLACEMENT
 from .begun_runs import begun as begun
+from .begun_runs import is_another_run as is_another_run
 
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 HISTORY, CODES, RESULTS = "history.jsonl", "codes.h5", "results.json"
