@@ -45,8 +45,8 @@ def test_rows_without_silence_are_recorded_and_never_mixed_with_others(padded: P
     extract(padded)
     settings, whole = settings_and_row(padded)
     assert "trim_silence" not in settings  # so that files of earlier versions have the same ones
-    said = extract(padded, "--trim-silence", "energy")
-    assert "was made with other settings (trim_silence: None, now energy" in said
+    said = extract(padded, "--trim-silence", "energy", "--overwrite")
+    assert "was made with other settings (trim_silence: off, now energy" in said
     settings, trimmed = settings_and_row(padded)
     assert settings["trim_silence"] == "energy"
     margin = np.zeros(SAMPLE_RATE // 10)
@@ -54,7 +54,9 @@ def test_rows_without_silence_are_recorded_and_never_mixed_with_others(padded: P
     expected, _ = voice_vectors(kept, SAMPLE_RATE, VoiceConfig(frames=200))
     np.testing.assert_array_equal(trimmed, expected.ravel())
     assert not np.array_equal(trimmed, whole)
-    assert "was made with other settings (trim_silence: energy, now None" in extract(padded)
+    assert "was made with other settings (trim_silence: energy, now off" in extract(
+        padded, "--overwrite"
+    )
 
 
 def test_the_setting_has_one_value_by_either_option(padded: Path) -> None:

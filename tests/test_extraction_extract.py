@@ -457,8 +457,11 @@ def test_rows_of_other_bands_and_of_another_stretch_are_made_anew(
     manifest = made(tmp_path, 2, 0)
     out = tmp_path / "out"
     extract(manifest, out, CONFIG)
+    other = replace(CONFIG, image=replace(CONFIG.image, pixels=pixels))
+    with pytest.raises(ExtractError, match=r"was made with other settings \(pixels: "):
+        extract(manifest, out, other)
     counted.clear()
-    (images,) = extract(manifest, out, replace(CONFIG, image=replace(CONFIG.image, pixels=pixels)))
+    (images,) = extract(manifest, out, other, overwrite=True)
     assert (images.new, counted) == (2, ["0.png", "1.png"])
     assert "was made with other settings (pixels: " in caplog.text
 
@@ -470,8 +473,28 @@ def test_rows_of_an_earlier_reader_of_images_are_made_anew(
     with monkeypatch.context() as patch:
         patch.setattr("ivr.pipeline.extraction.modality.READER", "1")
         extract(manifest, tmp_path / "out", CONFIG)
+    with pytest.raises(ExtractError, match=r"was made with other settings \(reader: 1, now 2"):
+        extract(manifest, tmp_path / "out", CONFIG)
     counted.clear()
-    extract(manifest, tmp_path / "out", CONFIG)
+    extract(manifest, tmp_path / "out", CONFIG, overwrite=True)
+    assert counted == ["0.png", "1.png"]
+
+
+def test_images_of_a_version_that_recorded_no_reader_are_replaced_on_request_only(
+    tmp_path: Path, counted: list[str]
+) -> None:
+    extract(made(tmp_path, 2, 0), tmp_path / "out", CONFIG)
+    path = tmp_path / "out" / "images.h5"
+    table = open_table(path, IMAGES)
+    columns = {name: table.read(name) for name in table.columns}
+    settings = dict(table.config["settings"])
+    del settings["pixels"], settings["reader"]
+    write_table(path, IMAGES, {**table.config, "settings": settings}, columns)
+    counted.clear()
+    with pytest.raises(ExtractError, match=r"pixels: not recorded, .*reader: not recorded, now"):
+        extract(tmp_path / "all.csv", tmp_path / "out", CONFIG)
+    assert counted == []
+    extract(tmp_path / "all.csv", tmp_path / "out", CONFIG, overwrite=True)
     assert counted == ["0.png", "1.png"]
 
 

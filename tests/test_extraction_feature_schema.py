@@ -70,8 +70,8 @@ def test_a_file_whose_settings_still_hold_the_backend_is_continued(tmp_path: Pat
         ({"hop": 80, "backend": "fast"}, {"hop": 80}, []),
         ({"hop": 80}, {"hop": 100}, [("hop", 80, 100)]),
         ({"top_db": 80.0}, {"top_db": 80}, [("top_db", 80.0, 80)]),
-        ({"hop": 80, "mels": 4}, {"hop": 80}, [("mels", 4, None)]),
-        ({}, {"relu": None}, [("relu", None, None)]),
+        ({"hop": 80, "mels": 4}, {"hop": 80}, [("mels", 4, "not recorded")]),
+        ({}, {"relu": None}, [("relu", "not recorded", None)]),
         ({"a": 1, "b": 2}, {"a": 3, "b": 4}, [("a", 1, 3), ("b", 2, 4)]),
     ],
 )

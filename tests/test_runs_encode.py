@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ivr.features.atomic_files import InTheWayError, file_digest
+from ivr.features.image_file import READER
 from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing.codes import unpack
 from ivr.hashing.training_config import TrainConfig
@@ -183,7 +184,11 @@ def test_an_archive_of_images_alone_is_encoded(run: Path, archive: Path, tmp_pat
     ("name", "settings", "words"),
     [
         ("image", {"encoder": "resnet50"}, "images were made with encoder resnet50, .* made up"),
-        ("image", {"layer": "pool"}, "images were made with layer pool, .* trained on None"),
+        (
+            "image",
+            {"layer": "pool"},
+            "images were made with layer pool, .* trained on layer not recorded",
+        ),
         ("voice", {"hop": 160}, "voices were made with hop 160, .* trained on 80"),
     ],
 )
@@ -195,6 +200,19 @@ def test_features_made_with_other_settings_are_refused(
         encode_run(run, features=other, out=tmp_path / "codes.h5", device="cpu")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "codes.h5").exists()
+
+
+def test_a_run_on_images_of_an_earlier_reader_is_not_sent_to_extract_them_again(
+    features: Path, tmp_path: Path
+) -> None:
+    settings = {"reader": "1", "pixels": {"bands": []}}
+    earlier = made_with(features, tmp_path / "earlier", "image", **settings)
+    run = train_run(earlier, tmp_path / "run", CONFIG)
+    now = made_with(features, tmp_path / "now", "image", **{**settings, "reader": READER})
+    advice = "train a new run on these features, or encode those of the run$"
+    with pytest.raises(RunError, match=advice):
+        encode_run(run, features=now, out=tmp_path / "codes.h5", device="cpu")
+    encode_run(run, features=earlier, out=tmp_path / "codes.h5", device="cpu")
 
 
 @pytest.mark.parametrize("backend", ["fast", "torch", "librosa"])

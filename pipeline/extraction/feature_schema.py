@@ -22,6 +22,8 @@ VOICE_COLUMNS = {**COLUMNS, "frames": ("i", 1)}
 # Earlier versions kept the backend of the MFCC in the settings. All backends give the same numbers
 # to the last digits, and which one is taken depends on the device.
 NOT_COMPARED = ("backend",)
+NOT_RECORDED = "not recorded"
+"""Stands for a setting that the features of an earlier version lack."""
 # Settings that earlier versions lack, and their value that changes nothing: it is not recorded.
 LATER = {"trim_silence": VoiceConfig.trim_silence}
 
@@ -72,7 +74,7 @@ def compared_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def different_settings(
     old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> list[tuple[str, Any, Any]]:
-    """Return name, old and new value of each setting that differs.
+    """Return name, old and new value of each setting that differs; one may be ``NOT_RECORDED``.
 
     Args:
         old: settings.
@@ -83,7 +85,8 @@ def different_settings(
     for name in {**mine, **theirs}:
         one, other = ({name: some[name]} if name in some else {} for some in (theirs, mine))
         if canonical_json(one) != canonical_json(other):  # which also tells 80 from 80.0
-            found.append((name, theirs.get(name), mine.get(name)))
+            before, now = (some.get(name, LATER.get(name, NOT_RECORDED)) for some in (theirs, mine))
+            found.append((name, before, now))
     return found
 
 

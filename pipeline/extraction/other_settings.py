@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ivr.features.store import Table
+from ivr.features.store import Table, require_place
 from ivr.features.waveform_augmentation import changes_of
 from ivr.pipeline.runtime.progress import warn
 
@@ -28,6 +28,7 @@ def require_same_settings(target: Target, out: Path, config: ExtractConfig) -> N
 
     Raises:
         ExtractError: there are rows of other settings.
+        InTheWayError: something else than a file of ivr lies there.
         StoreError: the file is not a feature file.
     """
     for path in dict.fromkeys((target.path, out / target.path.name)):
@@ -35,6 +36,8 @@ def require_same_settings(target: Target, out: Path, config: ExtractConfig) -> N
 
 
 def _require_same(target: Target, overwrite: bool) -> None:
+    if not target.path.is_symlink():  # it may be read through a link, if no row is missing
+        require_place(target.path, target.kind)
     tables = held_tables(target.path, target.kind)
     other = [table for table in tables if not has_settings_of(table, target)]
     if not other:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ivr.features.atomic_files import file_digest
+from ivr.features.image_file import READER
 from ivr.features.store import (
     StoreError,
     Table,
@@ -27,7 +28,7 @@ from ivr.hashing.method import Method
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
-from ivr.pipeline.extraction.feature_schema import different_settings
+from ivr.pipeline.extraction.feature_schema import NOT_RECORDED, different_settings
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.progress import progress, warn
@@ -357,9 +358,15 @@ def _require_same_settings(config: Mapping[str, Any], data: FeatureDataset) -> N
         found = different_settings(trained_on, settings) if settings else []
         if found:
             name, before, now = found[0]
+            advice = "extract with the run's settings"
+            if kind == "images" and trained_on.get("reader") != READER:
+                advice = (
+                    "the features of the run come from another reader of images: "
+                    "train a new run on these features, or encode those of the run"
+                )
             raise RunError(
                 f"{data.folder}: {kind} were made with {name} {now}, the run was trained on "
-                f"{before}; extract with the run's settings"
+                f"{name + ' ' if before == NOT_RECORDED else ''}{before}; {advice}"
             )
 
 
