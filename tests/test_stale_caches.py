@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from ivr.pipeline.extraction import worker_tasks
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_schema import VOICES
-from ivr.pipeline.extraction.file_stamps import stamp_of
+from ivr.pipeline.extraction.file_stamps import FileStamps, file_state, stamp_of
 from ivr.pipeline.extraction.merge import MergeError, merge
 from ivr.pipeline.runs.encode import encode, read_codes
 from ivr.pipeline.runs.run_folder import RunError
@@ -191,6 +192,27 @@ def test_with_trust_mtime_a_file_that_changed_a_moment_ago_is_read_again(tmp_pat
     extract(manifest, tmp_path / "out", TRUSTING)
     rewritten_in_place(tmp_path / "1.wav", 7)
     assert extract(manifest, tmp_path / "out", TRUSTING).voices.new == 1
+
+
+@pytest.mark.parametrize("read_again", [False, True])
+def test_with_trust_mtime_the_time_of_reading_tells_whether_a_file_changed_a_moment_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_again: bool
+) -> None:
+    changed = LONG_AGO * 10**9
+    clock = SimpleNamespace(time_ns=lambda: now)
+    monkeypatch.setattr("ivr.pipeline.extraction.file_stamps.time", clock)
+    path, kept = tmp_path / "a", tmp_path / "kept"
+    path.write_bytes(b"old")
+    os.utime(path, ns=(changed, changed))
+    files, now = FileStamps(tmp_path, kept), changed
+    assert files.now(["a"])["a"] == stamp_of(b"old")
+    if read_again:
+        files.note("a", stamp_of(b"old"), file_state(path))
+    path.write_bytes(b"new")
+    os.utime(path, ns=(changed, changed))
+    now += 10**10  # the end of a long call
+    files.remember()
+    assert FileStamps(tmp_path, kept).now(["a"])["a"] == stamp_of(b"new")
 
 
 def test_with_trust_mtime_another_root_is_read(tmp_path: Path) -> None:

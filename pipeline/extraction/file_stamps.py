@@ -51,10 +51,17 @@ def stamp_of(data: bytes) -> int:
 
 
 def file_state(path: Path) -> FileState | None:
-    """Return the state of ``path``, None if there is no such file."""
+    """Return the state of ``path`` before it is read, None if it says nothing of what is read.
+
+    That is so where there is no such file, and where it changed a moment ago: it could change again
+    within the same time.
+    """
+    latest = time.time_ns() - _SETTLED
     try:
         status = path.stat()
     except (OSError, ValueError):
+        return None
+    if status.st_mtime_ns >= latest:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino
 
@@ -107,19 +114,17 @@ class FileStamps:
     def note(self, file: str, stamp: int, state: FileState | None) -> None:
         """Note the stamp of a file that was just read, and its state before that."""
         self._now[file] = stamp
-        if state:
-            self._seen[file] = state, stamp
+        self._see(file, stamp, state)
 
     def remember(self) -> None:
         """Write the states and stamps that this call saw, for a later call with ``--trust-mtime``.
 
-        A file that changed a moment ago is left out: it could change again within the same time.
+        A file without a state (:func:`file_state`) is left out.
         """
         if self._remembered is None:
             return
-        latest = time.time_ns() - _SETTLED
         known = {**self._trusted, **self._seen}
-        kept = {file: known[file] for file in sorted(known) if known[file][0][1] < latest}
+        kept = {file: known[file] for file in sorted(known)}
         values = np.array([state for state, _ in kept.values()], object).reshape(-1, 3)
         columns = {
             "names": text_column(kept),
@@ -146,9 +151,15 @@ class FileStamps:
         except (UnreadableFileError, ManifestError):
             return None
         stamp = digest.intdigest()
+        self._see(file, stamp, state)
+        return stamp
+
+    def _see(self, file: str, stamp: int, state: FileState | None) -> None:
+        self._trusted.pop(file, None)
         if state:
             self._seen[file] = state, stamp
-        return stamp
+        else:
+            self._seen.pop(file, None)
 
 
 def _states(path: Path, root: Path) -> dict[str, tuple[FileState, int]]:
