@@ -145,6 +145,40 @@ def test_a_second_data_set_with_the_same_names_is_not_encoded_under_the_splits_o
     assert set(read_codes(tmp_path / "codes.h5").images.splits) == {""}
 
 
+def test_files_that_were_swapped_between_training_and_test_are_not_evaluated(
+    trained: tuple[Path, Path],
+) -> None:
+    features, run = trained
+    own = read_codes(run / "codes.h5").images
+    place = [own.names[own.splits.index(split)] for split in ("train", "test")]
+
+    def swapped(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = [name.decode() for name in columns["names"]]
+        one, other = (names.index(name) for name in place)
+        rows = np.arange(len(names))
+        rows[[one, other]] = other, one
+        return columns | {key: columns[key][rows] for key in columns if key != "names"}
+
+    rewritten(features, "images.h5", swapped)
+    for _ in range(2):
+        with pytest.raises(RunError, match="make it again with ivr encode"):
+            evaluate(run)
+        with pytest.raises(RunError, match=r"2 items are other files now, e\.g\."):
+            encode(run, device="cpu")
+
+
+def test_a_run_of_an_earlier_version_encodes_vectors_that_were_made_anew(
+    trained: tuple[Path, Path],
+) -> None:
+    features, run = trained
+    table = open_table(run / "items.h5", "items of a run")
+    columns = {key: table.read(key) for key in table.columns if key != "names"}
+    write_table(table.path, table.kind, table.config, columns)
+    rewritten(features, "images.h5", lambda found: found | {"vectors": found["vectors"] * 2})
+    encode(run, device="cpu")
+    evaluate(run)
+
+
 def test_equal_files_on_both_sides_of_the_runs_own_split_are_a_note(
     trained: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """The files that a run began with, and which of them it was trained on.
 
-A file is known by the stamp of its content: what it is called decides nothing.
+What a run was trained on is known by the stamp of the content, whatever it is called. Whether the
+features are still those of the run is known by both: files that changed names are others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ivr.features.store import StoreError, Table, has_columns, open_table, write_table
+from ivr.features.store import (
+    StoreError,
+    Table,
+    has_columns,
+    open_table,
+    text_column,
+    write_table,
+)
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.earlier_stamps import NO_STAMP, has_earlier_stamps
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
@@ -20,6 +28,7 @@ from .training_data import kept_voices, left_out_classes
 
 ITEMS_KIND = "items of a run"
 COLUMNS = {"modality": ("u", 1), "stamps": ("u", 1), "trained": ("u", 1)}
+NAMES = {"names": ("S", 1)}  # runs of earlier versions have none
 SIDES = ("train", "val")
 """Splits that decide the model: learnt from, and used to choose the best epoch."""
 
@@ -31,16 +40,20 @@ class KnownFiles:
     Attributes:
         all: [n] of the files that the run began with, uint64.
         trained: [m] of those that it was trained on, uint64.
+        by_name: stamp of each file by name; empty for a run of an earlier version.
     """
 
     all: np.ndarray
     trained: np.ndarray
+    by_name: Mapping[str, int]
 
 
 def write_run_items(
     run: Path, data: FeatureDataset, splits: Mapping[str, str], chosen: Mapping[str, Any]
 ) -> None:
-    """Write the stamps of all items of ``data``, and which the run learns from or validates on.
+    """Write name and stamp of each item of ``data``, and whether the run learns from it.
+
+    Items that it validates on count as learnt from.
 
     Args:
         run: the run folder.
@@ -55,6 +68,7 @@ def write_run_items(
     items = (*images, *voices)
     trained = [item.name in kept and splits[item.name] in SIDES for item in items]
     columns = {
+        "names": text_column(item.name for item in items),
         "modality": np.repeat(np.array([0, 1], np.uint8), [len(images), len(voices)]),
         "stamps": stamps_of(data, images, voices),
         "trained": np.array(trained, np.uint8),
@@ -72,12 +86,20 @@ def read_run_items(run: Path) -> tuple[KnownFiles, KnownFiles] | None:
     if not path.is_file():
         return None
     table = open_table(path, ITEMS_KIND)
-    if not has_columns(table, COLUMNS):
+    if not has_columns(table, COLUMNS, NAMES):
         raise StoreError(f"{path}: not the items of a run; start the run anew")
     modality, stamps = table.read("modality"), table.read("stamps")
     trained = table.read("trained") == 1
     sides = [(modality == number) & (stamps != NO_STAMP) for number in (0, 1)]
-    images, voices = (KnownFiles(stamps[rows], stamps[rows & trained]) for rows in sides)
+    names = np.array(table.text("names") if "names" in table.columns else (), object)
+    images, voices = (
+        KnownFiles(
+            stamps[rows],
+            stamps[rows & trained],
+            dict(zip(names[rows], stamps[rows].tolist(), strict=True)) if len(names) else {},
+        )
+        for rows in sides
+    )
     return images, voices
 
 
@@ -124,17 +146,21 @@ def _replaced_items(run: Path, data: FeatureDataset) -> list[str]:
     if known is None:
         return []
     found = []
-    for items, stamps, files in zip(
+    for items, table, rows, files in zip(
         (data.image_items(), data.voice_items()),
-        (
-            _stamps(data.images, data.image_rows, data.image_items()),
-            _stamps(data.voices, data.voice_rows, data.voice_items()),
-        ),
+        (data.images, data.voices),
+        (data.image_rows, data.voice_rows),
         known,
         strict=True,
     ):
-        other = (stamps != NO_STAMP) & ~np.isin(stamps, files.all) & bool(len(files.all))
-        found += [items[row].name for row in np.flatnonzero(other)]
+        if not len(files.all):
+            continue
+        stamps = _stamps(table, rows, items)
+        anywhere = np.isin(stamps, files.all).tolist()
+        for item, stamp, is_there in zip(items, stamps.tolist(), anywhere, strict=True):
+            same = is_there and files.by_name.get(item.name, stamp) == stamp
+            if stamp != NO_STAMP and not same:
+                found.append(item.name)
     return found
 
 
