@@ -1,8 +1,12 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ivr.features.atomic_files import InTheWayError
 from ivr.pipeline.datasets.manifest import (
     Manifest,
     ManifestError,
@@ -12,6 +16,7 @@ from ivr.pipeline.datasets.manifest import (
     resolve,
     write_manifest,
 )
+from ivr.pipeline.datasets.spreadsheet import MOST_BYTES
 
 
 def written(folder: Path, text: str) -> Path:
@@ -114,7 +119,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="not a readable CSV"):
+    with pytest.raises(ManifestError, match="not a file"):
         read_manifest(tmp_path)
 
 
@@ -353,3 +358,60 @@ def test_one_image_of_two_spellings_has_one_class_after_merging(tmp_path: Path) 
     text = "image,voice,label\na.tif,1.wav,pond\na.tif,2.wav,Pond\n"
     merged = read_manifest(written(tmp_path, text), accept_spellings=True)
     assert [image.label for image in merged.images()] == ["pond"]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("image,voice,label\na.png,,x\n", "utf-8-sig"),
+        ("image,voice,label\na.png,,x\n", "utf-16"),
+        ("Image,Voice,LABEL\r\na.png,,x\r\n", "utf-8"),
+        ("image;voice;label\na.png;;x\n", "utf-8"),
+        ("image\tvoice\tlabel\na.png\t\tx\n", "utf-16-le"),
+        ('"image","voice","label"\n"a.png","","x"\n', "utf-8"),
+        ('sep=;\n\n"image"; voice ;label\na.png;;x\n', "utf-8"),
+    ],
+)
+def test_every_manifest_that_is_read_is_replaced(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(text.encode(encoding))
+    write_manifest(path, read_manifest(path))
+    assert path.read_text(encoding="utf-8") == "image,voice,label\na.png,,x\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"name,voice,label\na.png,,x\n",
+        b"dear diary\n",
+        b"\x89PNG\r\n\x1a\n",
+        b"image,voice,label\n\0",
+        b"PK\x03\x04image,voice,label",
+    ],
+)
+def test_what_is_no_manifest_is_not_replaced(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(data)
+    with pytest.raises(InTheWayError, match="holds something else than a manifest"):
+        write_manifest(path, Manifest((ManifestRow("a.png", "", "x"),)))
+    assert path.read_bytes() == data
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.csv")
+    # It is opened without waiting; were it waited for, this writer would let the test fail.
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(read_manifest, tmp_path / "manifest.csv")
+        try:
+            with pytest.raises(ManifestError, match=r"manifest\.csv: not a file"):
+                found.result(timeout=20)
+        finally:
+            with suppress(OSError):  # nobody reads it
+                os.close(os.open(tmp_path / "manifest.csv", os.O_WRONLY | os.O_NONBLOCK))
+
+
+def test_a_file_of_any_size_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "manifest.csv").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(ManifestError, match=f"more than the {MOST_BYTES} that are read"):
+        read_manifest(tmp_path / "manifest.csv")

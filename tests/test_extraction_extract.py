@@ -644,6 +644,18 @@ def test_a_manifest_inside_the_output_folder_stays_as_it_is(tmp_path: Path) -> N
     assert (tmp_path / "manifest.csv").read_text() == text
 
 
+@pytest.mark.parametrize("call", [extract, plan])
+def test_a_file_in_the_place_of_the_manifest_is_told_before_anything_is_extracted(
+    tmp_path: Path, counted: list[str], call: Callable[..., object]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.csv").write_text("my own notes\n")
+    with pytest.raises(InTheWayError, match=r"manifest\.csv: holds something else"):
+        call(made(tmp_path, 1, 1), tmp_path / "out", CONFIG)
+    assert counted == []
+    assert set(os.listdir(tmp_path / "out")) <= {"manifest.csv", ".lock"}
+
+
 def test_what_a_killed_call_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".voices.h5.123.partial").write_bytes(b"half")

@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ivr.errors import IvrError
-from ivr.features.atomic_files import FileKind, is_text, replaced_text
+from ivr.features.atomic_files import FileKind, replaced_text
+from ivr.features.regular_files import UnreadableFileError
 from ivr.pipeline.runtime.words import counted
 
 from .canonical_names import Spellings, canonical_key, find_spellings, visible
-from .spreadsheet import Table, TableError, read_table
+from .spreadsheet import Table, TableError, may_have_columns, read_table
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
@@ -167,11 +168,7 @@ def read_rows(path: Path, required: Sequence[str]) -> tuple[ManifestRow, ...]:
     """
     try:
         table = read_table(path, required)
-    except FileNotFoundError as error:
-        raise ManifestError("no such file") from error
-    except OSError as error:
-        raise ManifestError(f"not a readable CSV file ({error})") from error
-    except TableError as error:
+    except (UnreadableFileError, TableError) as error:
         raise ManifestError(str(error)) from error
     places = _known_columns(table.columns, required)
     others = _other_columns(table)
@@ -218,8 +215,7 @@ def split_of(name: str) -> str:
 
 
 def _is_manifest(head: bytes) -> bool:
-    columns = head.split(b"\n", 1)[0].strip().split(b",")
-    return is_text(head) and {name.encode() for name in REQUIRED} <= set(columns)
+    return may_have_columns(head, REQUIRED)
 
 
 MANIFEST = FileKind("a manifest", _is_manifest)

@@ -4,18 +4,22 @@ Nothing is guessed that could be wrong in silence. Bytes that are not Unicode ar
 the old code pages give other letters for the same bytes.
 """
 
+import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ivr.errors import IvrError
+from ivr.features.regular_files import read_regular
 
 from .canonical_names import canonical_key
 
 DELIMITERS = (",", ";", "\t", "|")
+_NO_NAME = "".join(DELIMITERS) + ' "\ufeff'
+MOST_BYTES = 1 << 30
 SAVE = "save it as 'CSV UTF-8'"
 _WORKBOOKS = {b"PK\x03\x04": "an Excel or other workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
 _BYTE_ORDER_MARKS = {
@@ -55,9 +59,10 @@ def read_table(path: Path, wanted: Sequence[str]) -> Table:
     Raises:
         TableError: another kind of file, another encoding, broken quotes, or cells outside the
             columns.
-        OSError: the file cannot be read.
+        UnreadableFileError: the file cannot be read, is a pipe or a device, or has more than
+            :data:`MOST_BYTES`.
     """
-    text, skipped = _text(path.read_bytes()), 0
+    text, skipped = _text(read_regular(path, MOST_BYTES)), 0
     if said := _FIRST_LINE.match(text):
         text, skipped, delimiter = text[said.end() :], 1, said[1]
     else:
@@ -72,6 +77,26 @@ def read_table(path: Path, wanted: Sequence[str]) -> Table:
     except csv.Error as error:
         raise TableError(f"not a readable CSV file ({error})") from error
     return Table(tuple(columns), rows)
+
+
+def may_have_columns(head: bytes, wanted: Collection[str]) -> bool:
+    """Return whether ``head``, the first bytes of a file, begins a table with columns ``wanted``.
+
+    Args:
+        head: bytes of any file.
+        wanted: keys of names of columns.
+    """
+    try:
+        text = codecs.getincrementaldecoder(_encoding(head))().decode(head)  # may end in a letter
+    except UnicodeDecodeError:
+        return False
+    if said := _FIRST_LINE.match(text):
+        text = text[said.end() :]
+    header = next((line for line in text.splitlines() if line.strip(_NO_NAME)), "")
+    names = re.split(f"[{''.join(DELIMITERS)}]", header)
+    return "\0" not in text and {canonical_key(name.strip(_NO_NAME)) for name in names} >= set(
+        wanted
+    )
 
 
 def _text(data: bytes) -> str:

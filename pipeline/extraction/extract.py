@@ -29,7 +29,7 @@ from .finished_rows import (
     missing_batches,
     say_kept_changes,
 )
-from .kept_manifest import keep_manifest
+from .kept_manifest import keep_manifest, require_place_of_manifest
 from .modality import (
     Modality,
     Target,
@@ -86,6 +86,7 @@ def extract(
     folder = config.shard.folder(Path(out)) if config.shard else Path(out)
     roots = _roots(path, image_root, voice_root, root)
     with only_writer(folder):
+        require_place_of_manifest(folder, content, path)
         images, voices = _both(content, folder, roots, config, image_modality, voice_modality)
         _require_same_settings((images, voices), Path(out), config)
         stop = Stop(config.time_limit)
@@ -123,6 +124,7 @@ def plan(
     folder = config.shard.folder(Path(out)) if config.shard else Path(out)
     roots = _roots(path, image_root, voice_root, root)
     content = read_manifest(path, accept_spellings=config.accept_spellings)
+    require_place_of_manifest(folder, content, path)
     images, voices = _both(content, folder, roots, config, image_target, voice_target)
     _require_same_settings((images, voices), Path(out), config)
     return ExtractPlan(

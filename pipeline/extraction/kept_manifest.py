@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ivr.features.atomic_files import replaced_text
+from ivr.features.atomic_files import TEXT, replaced_text, require_replaceable
 from ivr.features.regular_files import UnreadableFileError
 from ivr.features.store import StoreError
+from ivr.pipeline.datasets.manifest import MANIFEST as MANIFEST_FILE
 from ivr.pipeline.datasets.manifest import Manifest, write_manifest
 from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.json_files import ContentError, load_json
@@ -23,15 +24,31 @@ def keep_manifest(folder: Path, manifest: Manifest, source: Path | None = None) 
         source: the file it was read from; if that is the file in ``folder``, it stays as it is.
     """
     with rewriting(folder, [MANIFEST, SPELLINGS]):
-        target = folder / MANIFEST
-        in_place = source is not None and target.exists() and source.samefile(target)
+        in_place = _is_in_place(folder, source)
         if manifest.merged or not in_place:
-            write_manifest(target, manifest)
+            write_manifest(folder / MANIFEST, manifest)
         if manifest.merged:
             with replaced_text(folder / SPELLINGS) as file:
                 file.write(json.dumps(_record(manifest), indent=2, ensure_ascii=False) + "\n")
         elif not in_place:
             (folder / SPELLINGS).unlink(missing_ok=True)
+
+
+def require_place_of_manifest(folder: Path, manifest: Manifest, source: Path) -> None:
+    """Refuse before an extraction what :func:`keep_manifest` would refuse after it.
+
+    Raises:
+        InTheWayError: something else than a manifest lies in its place.
+    """
+    if manifest.merged or not _is_in_place(folder, source):
+        require_replaceable(folder / MANIFEST, MANIFEST_FILE)
+    if manifest.merged:
+        require_replaceable(folder / SPELLINGS, TEXT)
+
+
+def _is_in_place(folder: Path, source: Path | None) -> bool:
+    target = folder / MANIFEST
+    return source is not None and target.exists() and source.samefile(target)
 
 
 def copy_spellings(task: Path, folder: Path) -> None:
