@@ -15,9 +15,10 @@ from test_runs_train import CONFIG as TRAINING
 
 from ivr.features import media
 from ivr.features.regular_files import ChangedFileError, opened_regular, read_regular
-from ivr.features.store import Table, open_table, write_table
+from ivr.features.store import Table, open_table, text_column, write_table
 from ivr.features.voice import voice_vectors
 from ivr.features.voice_file import read_voice
+from ivr.features.waveform_augmentation import changed_name
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.extraction import worker_tasks
@@ -360,6 +361,45 @@ def test_vectors_that_were_made_anew_are_not_evaluated_by_codes_of_the_old_ones(
     table = open_table(features / "voices.h5", VOICES)
     columns = {name: table.read(name) for name in table.columns}
     columns["vectors"] = columns["vectors"][::-1]
+    write_table(table.path, VOICES, table.config, columns)
+    with pytest.raises(RunError, match=r"codes\.h5: the vectors in .* are others now"):
+        evaluate(run)
+
+
+def with_changed_voices(features: Path) -> None:
+    """Add rows of one more change of the voices, as ``ivr extract --augment`` does."""
+    table = open_table(features / "voices.h5", VOICES)
+    columns = {name: np.concatenate([table.read(name)] * 2) for name in table.columns}
+    names = table.text("names")
+    columns["names"] = text_column([*names, *(changed_name(name, "noise=10") for name in names)])
+    columns["vectors"][len(names) :] += 1
+    write_table(table.path, VOICES, table.config, columns)
+
+
+def recorded_without_changes(codes: Path) -> None:
+    """The codes as an earlier version wrote them."""
+    table = open_table(codes, "codes")
+    config = {name: value for name, value in table.config.items() if name != "changes"}
+    write_table(codes, "codes", config, {name: table.read(name) for name in table.columns})
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["codes of today", "earlier codes"])
+def test_changes_of_voices_can_be_added_at_any_time(
+    trained: tuple[Path, Path], earlier: bool
+) -> None:
+    features, run = trained
+    before = evaluate(run).results["image_to_voice"]
+    if earlier:
+        recorded_without_changes(run / "codes.h5")
+    with_changed_voices(features)
+    assert evaluate(run).results["image_to_voice"] == before
+    encode(run)
+    if earlier:
+        recorded_without_changes(run / "codes.h5")
+    assert evaluate(run).results["image_to_voice"] == before
+    table = open_table(features / "voices.h5", VOICES)
+    columns = {name: table.read(name) for name in table.columns}
+    columns["vectors"][0] += 1
     write_table(table.path, VOICES, table.config, columns)
     with pytest.raises(RunError, match=r"codes\.h5: the vectors in .* are others now"):
         evaluate(run)

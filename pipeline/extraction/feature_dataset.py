@@ -157,11 +157,7 @@ class FeatureDataset:
         if self.images is not None:
             found["images"] = self.images.sha256
         if self.voices is not None:
-            found["voices"] = (
-                self.voices.sha256
-                if changes is None or set(self.held_changes()) <= set(changes)
-                else _digest_with(self.voices.path, self.voices.identity, frozenset(changes))
-            )
+            found["voices"] = _voices_digest(self.voices, self.held_changes(), changes)
         return found
 
     def image_settings(self) -> Mapping[str, Any]:
@@ -171,6 +167,17 @@ class FeatureDataset:
     def voice_settings(self) -> Mapping[str, Any]:
         """Return the settings of the voice vectors, empty without voices."""
         return self.voices.config["settings"] if self.voices else {}
+
+
+def voices_digest(voices: Table, changes: Collection[str] | None) -> str:
+    """Return the sha256 of the table ``voices``; :meth:`FeatureDataset.digests` says of which."""
+    return _voices_digest(voices, changes_of(voices.text("names")), changes)
+
+
+def _voices_digest(voices: Table, held: Collection[str], changes: Collection[str] | None) -> str:
+    if changes is None or set(held) <= set(changes):
+        return voices.sha256
+    return _digest_with(voices.path, voices.identity, frozenset(changes))
 
 
 def stream_rows(streams: Sequence[str]) -> list[int]:

@@ -40,14 +40,13 @@ from .run_folder import (
     MODEL,
     RunError,
     begun,
-    is_another_run,
     load_model,
     locked_run,
     read_config,
     read_splits,
 )
 from .run_items import began_with, stamps_of
-from .stale_codes import MANIFEST, manifest_sha256
+from .stale_codes import made_from, require_no_other_codes
 
 KIND = "codes"
 COLUMNS = {
@@ -218,11 +217,7 @@ def encode_run(
             f"{run}: was fitted on arrays, not on a folder of features; say which features to "
             "encode with --features and where to write with --out"
         )
-    if out is not None and out.name == CODES and is_another_run(out.parent, run):
-        raise RunError(
-            f"{out}: the codes of another run, which are not replaced by those of {run}; "
-            "give another --out"
-        )
+    require_no_other_codes(out, run)
     data = open_features(features or folder)
     _require_same_settings(config, data)
     own, others = began_with(run, config, data)
@@ -264,8 +259,7 @@ def encode_run(
     contents = {
         "run": kept,
         "model": file_digest(run / MODEL),
-        "features": data.digests(),
-        MANIFEST: manifest_sha256(data),
+        **made_from(data),
         SPLITS_OF_RUN: own,
         "change": change,
         QUANTISATION: errors,

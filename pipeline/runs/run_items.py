@@ -1,7 +1,7 @@
 """The files that a run began with, and which of them it was trained on.
 
-What a run was trained on is known by the stamp of the content, whatever it is called. Whether the
-features are still those of the run is known by both: files that changed names are others.
+A file that was trained on is known by the stamp of its content, whatever it is called. Features are
+still those of the run if each name has the content that it had: swapped files are others.
 """
 
 from collections.abc import Mapping, Sequence
