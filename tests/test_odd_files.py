@@ -14,7 +14,7 @@ from sound_files import by_soundfile, truth_of, whole_numbers
 
 from ivr.features.image_file import decode_image
 from ivr.features.media import MediaError
-from ivr.features.voice_file import decode_voice
+from ivr.features.voice_file import recording_of
 
 FILES = int(os.environ.get("IVR_FUZZ_FILES", "40"))
 
@@ -41,7 +41,7 @@ def picture_outcome(file: OddFile) -> str:
 def voice_outcome(file: OddFile) -> str:
     """Return ``refused`` or ``read``; fails if the samples are not what a reader must hear."""
     try:
-        found, _ = decode_voice(file.data)
+        found = recording_of(file.data).samples
     except MediaError as error:
         assert file.damage, f"{file.kind}: a whole file is refused: {error}"
         assert "\n" not in str(error)
@@ -73,7 +73,9 @@ def test_an_odd_voice_is_read_as_libsndfile_or_ffmpeg_read_it_or_refused(seed: i
 def test_bytes_after_the_end_of_an_au_file_are_no_sound() -> None:
     integers = whole_numbers(500, 16)
     data = by_soundfile((integers << 16).astype(np.int32), 16_000, "AU", "PCM_16")
-    np.testing.assert_array_equal(decode_voice(data + bytes(range(200)))[0], truth_of(integers, 16))
+    np.testing.assert_array_equal(
+        recording_of(data + bytes(range(200))).samples, truth_of(integers, 16)
+    )
 
 
 def test_whole_and_damaged_files_of_many_kinds_are_drawn() -> None:

@@ -333,7 +333,7 @@ def test_features_that_were_moved_can_be_gone_on_with(features: Path, tmp_path: 
     first = Path(shutil.copytree(features, tmp_path / "first"))
     run = train_until(first, tmp_path / "run", 2)
     first.rename(tmp_path / "moved")
-    with pytest.raises(StoreError, match="first: no features here"):
+    with pytest.raises(StoreError, match="first: no such folder of features"):
         resume_run(run, device="cpu")
     resume_run(run, features=tmp_path / "moved", device="cpu")
     assert set(read_codes(run / "codes.h5").images.splits) == {"train", "val", "test"}
@@ -424,7 +424,7 @@ def test_overwriting_removes_only_files_that_ivr_wrote_and_follows_no_link(
 
 def test_a_mistake_costs_the_old_run_nothing(features: Path, run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
-    with pytest.raises(StoreError, match="no features here"):
+    with pytest.raises(StoreError, match="no such folder of features"):
         replace_run(tmp_path / "typo", copy, CONFIG)
     with pytest.raises(DeviceError, match="torch sees"):
         replace_run(features, copy, replace(CONFIG, device="cuda:99"))
