@@ -8,9 +8,12 @@ CONFIG, REPLACEMENT = "config.json", ".replacement"
 
 
 def begun(run: Path) -> Path:
-    """Return the folder of the run that was begun last in ``run``: its replacement, or itself."""
+    """Return the folder of the run that was begun last in ``run``: its replacement, or itself.
+
+    A link in the place of a replacement is not followed: ``ivr`` makes none.
+    """
     for name in (REPLACEMENT, f"{REPLACEMENT}{COMPLETE}", f"{REPLACEMENT}{MOVING}"):
-        if (run / name / CONFIG).is_file():
+        if (run / name / CONFIG).is_file() and not (run / name).is_symlink():
             return run / name
     return run
 

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ivr.features.atomic_files import flush
+from ivr.features.atomic_files import InTheWayError, flush
 
 COMPLETE, MOVING = ".complete", ".moving"
 
@@ -37,7 +37,12 @@ def remove_aside(folder: Path, name: str) -> None:
 
 
 def place(folder: Path, name: str, remove: Callable[[Path], None]) -> None:
-    """Put what the hidden folder ``name`` holds in the place of what ``remove(folder)`` removes."""
+    """Put what the hidden folder ``name`` holds in the place of what ``remove(folder)`` removes.
+
+    Raises:
+        InTheWayError: something lies in its place that is not replaced; nothing was changed.
+    """
+    _require_room(folder / name, folder)
     flush(folder / name)
     os.rename(folder / name, folder / f"{name}{COMPLETE}")
     flush(folder)
@@ -45,15 +50,39 @@ def place(folder: Path, name: str, remove: Callable[[Path], None]) -> None:
 
 
 def finish(folder: Path, name: str, remove: Callable[[Path], None]) -> None:
-    """Finish a :func:`place` that was interrupted; nothing is done where there was none."""
+    """Finish a :func:`place` that was interrupted; nothing is done where there was none.
+
+    Raises:
+        InTheWayError: something lies in its place that is not replaced; call again without it.
+    """
     complete, moving = folder / f"{name}{COMPLETE}", folder / f"{name}{MOVING}"
-    if complete.is_dir() and not complete.is_symlink():
+    for aside in (complete, moving):
+        if aside.is_symlink():  # not made by place()
+            aside.unlink()
+    if complete.is_dir():
+        _require_room(complete, folder)
         remove(folder)
         os.rename(complete, moving)
         flush(folder)
-    if moving.is_dir() and not moving.is_symlink():
+    if moving.is_dir():
+        _require_room(moving, folder)
         _move(moving, folder)
         flush(folder)
+
+
+def _require_room(source: Path, target: Path) -> None:
+    """Refuse a user's folder in the place of a file, and a file in that of a folder."""
+    for path in source.iterdir():
+        there = target / path.name
+        if there.is_symlink() or not there.exists():
+            continue
+        if path.is_dir() != there.is_dir():
+            found, wanted = ("folder", "file") if there.is_dir() else ("file", "folder")
+            raise InTheWayError(
+                f"{there}: a {found} lies where a {wanted} is to be put; move it and call again"
+            )
+        if path.is_dir():
+            _require_room(path, there)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -63,5 +92,7 @@ def _move(source: Path, target: Path) -> None:
         if path.is_dir() and there.is_dir() and not there.is_symlink():
             _move(path, there)
         else:
+            if there.is_symlink():
+                there.unlink()
             os.replace(path, there)
     source.rmdir()
