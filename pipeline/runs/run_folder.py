@@ -50,7 +50,7 @@ LOG = "log.txt"  # messages of a run that ivr compare trains
 ITEMS = "items.h5"  # stamps of the files that the run began with
 EVENTS, EVALUATIONS = "tensorboard", "evaluations"
 EVALUATION_FILES = (QUERIES, CURVES, "curves.png", "health.png", RESULTS)
-OPTIONS = ("train-hash.yaml", "evaluate.yaml", "encode.yaml")
+OPTIONS = ("train-hash.yaml", "evaluate.yaml", "codes.encode.yaml")
 # What a start that was killed leaves: it is no run yet.
 STARTED = (SPLITS, ITEMS)
 OWN_FILES = (
@@ -150,7 +150,7 @@ def locked_run(run: Path) -> Iterator[None]:
     """
     with only_writer(run):
         finish(run, REPLACEMENT, remove_own)
-        if not (run / REPLACEMENT / CONFIG).is_file():
+        if begun(run) == run:
             remove_aside(run, REPLACEMENT)
         yield
 
