@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from ivr.features.atomic_files import file_digest
-from ivr.features.image_file import READER
 from ivr.features.store import (
     StoreError,
     Table,
@@ -28,7 +27,6 @@ from ivr.hashing.method import Method
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
-from ivr.pipeline.extraction.feature_schema import NOT_RECORDED, different_settings
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.progress import progress, warn
@@ -46,6 +44,7 @@ from .run_folder import (
     read_splits,
 )
 from .run_items import began_with, stamps_of
+from .settings_of_run import require_same_settings
 from .stale_codes import made_from, require_no_other_codes
 
 KIND = "codes"
@@ -219,7 +218,7 @@ def encode_run(
         )
     require_no_other_codes(out, run)
     data = open_features(features or folder)
-    _require_same_settings(config, data)
+    require_same_settings(config, data)
     own, others = began_with(run, config, data)
     if out is None and not own:
         now = f" ({len(others)} items are other files now, e.g. {others[0]})" if others else ""
@@ -340,39 +339,6 @@ def _test_errors(
     rows = np.array(found) == ("test" if any(found) else "")
     errors = quantisation_errors(outputs[rows, :bits])
     return [None if np.isnan(error) else round(float(error), 6) for error in errors]
-
-
-def _require_same_settings(config: Mapping[str, Any], data: FeatureDataset) -> None:
-    settings_of = {"images": data.image_settings(), "voices": data.voice_settings()}
-    for kind, settings in settings_of.items():
-        trained_on = config["features"][kind]
-        if settings and not trained_on:  # fitted on arrays: only the shape is known
-            _require_same_shape(config["sizes"], data, kind)
-            continue
-        found = different_settings(trained_on, settings) if settings else []
-        if found:
-            name, before, now = found[0]
-            advice = "extract with the run's settings"
-            if kind == "images" and trained_on.get("reader") != READER:
-                advice = (
-                    "the features of the run come from another reader of images: "
-                    "train a new run on these features, or encode those of the run"
-                )
-            raise RunError(
-                f"{data.folder}: {kind} were made with {name} {now}, the run was trained on "
-                f"{name + ' ' if before == NOT_RECORDED else ''}{before}; {advice}"
-            )
-
-
-def _require_same_shape(sizes: Mapping[str, Any], data: FeatureDataset, kind: str) -> None:
-    if kind == "images":
-        wanted, found = [sizes["image_dim"]], list(data.image_settings()["shape"])
-    else:
-        wanted, found = list(sizes["voice_shape"])[1:], list(data.voice_settings()["shape"])[1:]
-    if wanted != found:
-        raise RunError(
-            f"{data.folder}: {kind} have the shape {found}, the model was fitted on {wanted}"
-        )
 
 
 def _changed_voices(data: FeatureDataset, change: str) -> list[Item]:
