@@ -684,7 +684,6 @@ def test_a_file_that_is_not_ours_is_refused_not_replaced(tmp_path: Path) -> None
         extract(made(tmp_path, 0, 1), out, CONFIG)
     assert (out / "voices.h5").read_bytes() == b"mine"
     (out / "voices.h5").unlink()
-    (out / "voices.h5").unlink()
     write_table(out / "voices.h5", VOICES, {}, {"names": text_column(["a"])})
     with pytest.raises(StoreError, match="not a table that ivr extract writes"):
         extract(tmp_path / "all.csv", out, CONFIG)
