@@ -24,6 +24,7 @@ from conftest import (
 )
 from PIL import Image
 
+from ivr.features.atomic_files import InTheWayError
 from ivr.features.blueprint import EncoderError
 from ivr.features.image import load_encoder
 from ivr.features.image_bands import PixelConfig
@@ -680,7 +681,7 @@ def test_a_file_that_is_not_ours_is_refused_not_replaced(tmp_path: Path) -> None
     out = tmp_path / "out"
     out.mkdir()
     (out / "voices.h5").write_bytes(b"mine")
-    with pytest.raises(StoreError, match=r"voices\.h5: not a readable HDF5 file of ivr"):
+    with pytest.raises(InTheWayError, match=r"voices\.h5: holds something else than an HDF5 file"):
         extract(made(tmp_path, 0, 1), out, CONFIG)
     assert (out / "voices.h5").read_bytes() == b"mine"
     (out / "voices.h5").unlink()
