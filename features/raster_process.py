@@ -67,14 +67,20 @@ class _Reader:
     """One process that reads rasters, one after the other."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-            start_new_session=True,  # Ctrl-C is for the parent, which decides
-        )
+        try:
+            self.process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the parent, which decides
+            )
+        except OSError as error:  # no more processes, no memory: no fault of the file
+            raise RasterReaderError(
+                f"the reader of TIFF and JPEG 2000 does not start ({error.strerror or error}); "
+                "use fewer --jobs, or raise the limit on processes or memory"
+            ) from error
         assert self.process.stdin and self.process.stdout
         self.requests = self.process.stdin
         self.replies = cast(BufferedReader, self.process.stdout)

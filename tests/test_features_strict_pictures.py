@@ -1,5 +1,7 @@
 """JPEG and PNG of which part was not decoded are refused; readers that end are survived."""
 
+import errno
+import os
 import signal
 import struct
 import subprocess
@@ -20,6 +22,7 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import read_image
 from ivr.features.media import MediaError
 from ivr.features.raster_process import RasterReaderError, read_raster_apart
+from ivr.pipeline.datasets.media_files import from_file
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 EOI = b"\xff\xd9"
@@ -328,3 +331,17 @@ def test_tags_pages_segments_and_chunks_without_measure_are_refused(
             patch.setattr(f"ivr.features.{limit}", 2)
             with pytest.raises(MediaError, match=message):
                 read(tmp_path, data)
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_a_reader_that_the_system_does_not_start_is_no_fault_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(raster_process, "_idle", [])
+    monkeypatch.setattr(raster_process.subprocess, "Popen", refused)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.tif")
+    with pytest.raises(RasterReaderError, match=os.strerror(number)):
+        from_file("a.tif", tmp_path, read_image)
