@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -39,6 +40,11 @@ SAMPLE_RATE = 16_000
 CLASSES = {"forest": 400, "pond": 1000, "river": 2500}  # tone of its voices, Hz
 IMAGES_PER_CLASS, VOICES_PER_IMAGE = 6, 2
 IMAGE_DIM = 32
+# A job in the background of a script, or under nohup, ignores signals, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+
 TINY_VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
 
 

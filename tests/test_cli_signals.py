@@ -4,7 +4,6 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,14 +15,6 @@ from ivr.pipeline.runs.run_folder import read_config
 
 SHORT = ("--method", "lsh", "--bits", "8", "--device", "cpu")
 AGAIN = "stopped; nothing that was finished is lost: call again\n"
-
-
-@pytest.fixture(autouse=True)
-def without_nohup() -> Iterator[None]:
-    """Obey SIGHUP, also if the tests run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 def end(number: int) -> None:
