@@ -406,7 +406,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
             with pytest.raises(ManifestError, match=r"manifest\.csv: not a file"):
                 found.result(timeout=20)
         finally:
-            with suppress(OSError):  # nobody reads it
+            with suppress(OSError):  # no process reads it
                 os.close(os.open(tmp_path / "manifest.csv", os.O_WRONLY | os.O_NONBLOCK))
 
 
