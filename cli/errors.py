@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from ivr.config import OptionError
 from ivr.errors import IvrError
 from ivr.names import UnknownNameError
 from ivr.pipeline.runtime.visible_text import visible, visible_lines
@@ -51,11 +50,13 @@ def one_line() -> Iterator[None]:
         advice = context.meta.get(WAY_ON, lambda: "") if context else lambda: ""
         show(f"stopped; nothing that was finished is lost: {advice() or 'call again'}", err=True)
         raise SystemExit(CALL_AGAIN) from None
-    except (OptionError, UnknownNameError) as error:
-        raise click.UsageError(
-            visible(str(error)), click.get_current_context(silent=True)
-        ) from error
     except IvrError as error:
+        from ivr.config import OptionError  # here, since pydantic would make the help slower
+
+        if isinstance(error, OptionError | UnknownNameError):
+            raise click.UsageError(
+                visible(str(error)), click.get_current_context(silent=True)
+            ) from error
         logging.getLogger("ivr").debug("the error in full:", exc_info=error)
         raise click.ClickException(visible(str(error))) from error
     except MemoryError as error:

@@ -48,6 +48,11 @@ def test_importing_ivr_alone_loads_no_library_for_numbers() -> None:
     assert loaded_after("import ivr").intersection((*HEAVY, "numpy")) == set()
 
 
+def test_the_list_of_commands_loads_no_library_for_configs() -> None:
+    loaded = loaded_after("from ivr.cli import main; main(['--help'], standalone_mode=False)")
+    assert loaded.intersection(("pydantic", "numpy", "yaml")) == set()
+
+
 def test_the_version_is_that_of_the_distribution() -> None:
     assert ivr.__version__ == version("image-voice-hashing")
 
