@@ -11,6 +11,7 @@ class IvrError(ValueError):
     Every subclass, and the module that defines it::
 
         IvrError
+            ArchiveError         ivr.pipeline.archive.lance_library
             BusyError            ivr.pipeline.runtime.lock
             ChangeError          ivr.features.waveform_augmentation
             CodesError           ivr.hashing.codes

@@ -26,7 +26,7 @@ MODULES = product_modules()
 ORDER = (
     ("cli",),
     ("ivr",),
-    ("pipeline.comparison", "pipeline.doctor"),
+    ("pipeline.archive", "pipeline.comparison", "pipeline.doctor"),
     ("pipeline.demo",),
     ("pipeline.evaluation",),
     ("pipeline.runs",),
@@ -42,6 +42,7 @@ ONLY_IN = {
     "av": r"features/ffmpeg_audio\.py",
     "click": r"cli/.*",
     "h5py": r"features/store\.py",
+    "lancedb": r"pipeline/archive/lance_library\.py",
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "numba": r"hashing/counting_kernel\.py",
     "rasterio": r"features/raster_file\.py",

@@ -1,0 +1,1 @@
+"""Codes of an archive with their metadata: add, remove, update and search."""

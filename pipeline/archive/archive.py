@@ -1,0 +1,393 @@
+"""An archive opened for reading at one version, and written to: the table of items of LanceDB.
+
+Row ids are the order of addition. Compaction, an update and a replacement keep the row id of an
+item, so that the order of ties stays the same. Where two writers added one item at the same moment,
+the row with the larger row id counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ivr.hashing.ranking import top_k
+
+from .distances import Confidence, confidence
+from .item_columns import KEY, MODALITIES
+from .lance_library import (
+    ArchiveError,
+    lance_errors,
+    open_items,
+    place_of,
+    quoted,
+    retried,
+)
+from .settings import ArchiveSettings, from_metadata
+from .where import Bounds, joined, with_times
+
+ROW_ID = "_rowid"
+BATCH_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The rows nearest to a code.
+
+    Attributes:
+        row_ids: uint64 [k], nearest first; at equal distance in the order of addition.
+        distances: uint16 [k], Hamming distances, bits.
+        confidence: how clearly the first hit stands out, None where nothing was compared.
+    """
+
+    row_ids: np.ndarray
+    distances: np.ndarray
+    confidence: Confidence | None
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """The codes of one modality of one version, and their row ids in ascending order."""
+
+    codes: np.ndarray
+    row_ids: np.ndarray
+
+
+class Archive:
+    """The rows of one version of an archive.
+
+    Attributes:
+        place: the folder, or the address on an object store.
+        settings: what decides the codes.
+    """
+
+    def __init__(self, place: str) -> None:
+        """Open the latest version of the archive at ``place``; see :func:`open_archive`."""
+        self.place = place
+        self._table = open_items(place)
+        with lance_errors(place):
+            self._table.checkout(self._table.version)
+            self.settings: ArchiveSettings = from_metadata(self._table.schema.metadata, place)
+        self._codes: dict[str, _Codes] = {}
+
+    @property
+    def version(self) -> int:
+        """Number of the version that is read; every change of the archive makes another one."""
+        version: int = self._table.version
+        return version
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        found: pa.Schema = self._table.schema
+        return found
+
+    def refresh(self) -> bool:
+        """Read the latest version from now on; return whether it is another one."""
+        before = self.version
+        with lance_errors(self.place):
+            self._table.checkout_latest()
+            latest = self.version
+            self._table.checkout(latest)
+        if latest != before:
+            self._codes.clear()
+        return latest != before
+
+    def count(self, where: str | None = None, bbox: Bounds | None = None) -> int:
+        """Return the number of rows, those that fulfil the conditions if any are given.
+
+        Raises:
+            ArchiveError: a condition that cannot be used.
+        """
+        with lance_errors(self.place):
+            return int(self._table.count_rows(self._condition(where, bbox)))
+
+    def codes(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the codes of one modality and their row ids; they are kept in memory.
+
+        Args:
+            modality: ``image`` or ``voice``.
+
+        Returns:
+            Packed codes [n, bits / 8], uint8, and row ids [n], uint64, ascending.
+
+        Raises:
+            ArchiveError: no such modality, or the archive cannot be read.
+        """
+        if modality not in MODALITIES:
+            raise ArchiveError(f"modality must be image or voice, got {modality!r}")
+        if modality not in self._codes:
+            self._codes[modality] = self._read_codes(f"modality = {quoted(modality)}")
+        held = self._codes[modality]
+        return held.codes, held.row_ids
+
+    def search(
+        self,
+        code: np.ndarray,
+        *,
+        modality: str,
+        count: int,
+        where: str | None = None,
+        bbox: Bounds | None = None,
+        within: int | None = None,
+        index: bool = False,
+    ) -> Nearest:
+        """Return the rows nearest to ``code``, exactly unless ``index`` is set.
+
+        Args:
+            code: packed code [bits / 8], uint8.
+            modality: modality of the rows: ``image`` or ``voice``.
+            count: largest number of rows.
+            where: SQL condition on the rows, e.g. ``"label = 'harbour'"``.
+            bbox: only rows whose box touches this one.
+            within: largest distance, bits.
+            index: ask the index of the archive instead of comparing every code.
+
+        Raises:
+            ArchiveError: a code of another length, a condition that cannot be used, or no index.
+        """
+        code = np.asarray(code).reshape(-1)
+        if code.dtype != np.uint8 or 8 * len(code) != self.settings.bits:
+            raise ArchiveError(
+                f"{self.place}: its codes have {self.settings.bits} bits, the query has "
+                f"{code.dtype} [{len(code)}]"
+            )
+        if count < 1:
+            raise ArchiveError(f"count must be 1 or more, got {count}")
+        condition = self._condition(where, bbox)
+        if index:
+            nearest = self._by_index(code, modality, count, condition)
+        else:
+            nearest = self._by_all_codes(code, modality, count, condition)
+        if within is not None:
+            near = nearest.distances <= within
+            nearest = Nearest(nearest.row_ids[near], nearest.distances[near], nearest.confidence)
+        return nearest
+
+    def rows(
+        self, row_ids: Sequence[int] | np.ndarray, columns: Sequence[str] | None = None
+    ) -> Any:
+        """Return the rows with these ids as a ``pyarrow.Table``, in the order asked for.
+
+        Args:
+            row_ids: ids of rows of this version.
+            columns: names of the columns; all if None.
+
+        Raises:
+            ArchiveError: an id or a column that this version does not have.
+        """
+        wanted = np.asarray(row_ids, np.uint64).reshape(-1)
+        with lance_errors(self.place):
+            query = self._table.take_row_ids(np.unique(wanted).tolist()).with_row_id()
+            found = query.select(list(columns or self.schema.names)).to_arrow()
+        held = found[ROW_ID].to_numpy()
+        order = np.argsort(held)
+        places = np.searchsorted(held[order], wanted)
+        if len(held) != len(np.unique(wanted)):
+            missing = np.setdiff1d(wanted, held)
+            raise ArchiveError(f"{self.place}: version {self.version} has no row {missing[0]}")
+        return found.take(pa.array(order[places])).drop_columns([ROW_ID])
+
+    def batches(
+        self,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        bbox: Bounds | None = None,
+        *,
+        with_row_id: bool = False,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in batches; memory holds a few of them.
+
+        Args:
+            columns: names of the columns; all if None.
+            where: SQL condition on the rows.
+            bbox: only rows whose box touches this one.
+            with_row_id: add the column ``_rowid``.
+
+        Raises:
+            ArchiveError: a column or a condition that cannot be used.
+        """
+        with lance_errors(self.place):
+            query = self._table.search().select(list(columns or self.schema.names))
+            if with_row_id:
+                query = query.with_row_id(True)
+            condition = self._condition(where, bbox)
+            if condition:
+                query = query.where(condition)
+            yield from query.to_batches(BATCH_ROWS)
+
+    def write(self, table: pa.Table) -> int:
+        """Add the rows of ``table``, in place of those of the same modality and name.
+
+        One new version; this archive reads it from now on. Columns that the archive lacks are
+        added to it, columns that ``table`` lacks are missing values. Another writer may commit at
+        the same moment: the commit is tried again.
+
+        Args:
+            table: rows with unique names, of the archive's types.
+
+        Returns:
+            Number of rows written.
+
+        Raises:
+            ArchiveError: columns of other types, a name twice, or the archive cannot be written.
+        """
+        return self._commit(table, replace=True)
+
+    def append(self, table: pa.Table) -> int:
+        """Add the rows of ``table``, whose names the archive does not have; see :meth:`write`."""
+        return self._commit(table, replace=False)
+
+    def remove(self, condition: str) -> int:
+        """Remove the rows that fulfil ``condition``; return their number.
+
+        Raises:
+            ArchiveError: a condition that cannot be used, or the archive cannot be written.
+        """
+        latest = open_items(self.place)
+
+        def commit() -> int:
+            latest.checkout_latest()
+            before = latest.count_rows()
+            latest.delete(with_times(condition, self._times()))
+            return int(before - latest.count_rows())
+
+        with lance_errors(self.place):
+            removed = retried(commit)
+        self.refresh()
+        return removed
+
+    def _commit(self, table: pa.Table, *, replace: bool) -> int:
+        if not len(table):
+            return 0
+        _require_unique(table, self.place)
+        latest = open_items(self.place)
+        _add_columns(latest, table.schema, self.place)
+        rows = _of_schema(table, latest.schema, self.place)
+
+        def commit() -> None:
+            latest.checkout_latest()
+            if replace:
+                merge = latest.merge_insert(list(KEY)).when_matched_update_all()
+                merge.when_not_matched_insert_all().execute(rows)
+            else:
+                latest.add(rows)
+
+        with lance_errors(self.place):
+            retried(commit)
+        self.refresh()
+        return len(rows)
+
+    def _condition(self, where: str | None, bbox: Bounds | None) -> str | None:
+        condition = joined(where, bbox.condition() if bbox else None)
+        return with_times(condition, self._times()) if condition else None
+
+    def _times(self) -> set[str]:
+        return {field.name for field in self.schema if pa.types.is_timestamp(field.type)}
+
+    def _read_codes(self, condition: str) -> _Codes:
+        size, done = self.count(condition), 0
+        codes = np.empty((size, self.settings.bits // 8), np.uint8)
+        row_ids = np.empty(size, np.uint64)
+        for batch in self.batches(["code"], condition, with_row_id=True):
+            part = slice(done, done + len(batch))
+            flat = batch.column("code").flatten()
+            codes[part] = flat.to_numpy().reshape(len(batch), -1)
+            row_ids[part] = batch.column(ROW_ID).to_numpy()
+            done += len(batch)
+        if (row_ids[1:] < row_ids[:-1]).any():
+            order = np.argsort(row_ids)
+            codes, row_ids = codes[order], row_ids[order]
+        return _Codes(codes, row_ids)
+
+    def _by_all_codes(
+        self, code: np.ndarray, modality: str, count: int, condition: str | None
+    ) -> Nearest:
+        if condition and modality not in self._codes:
+            # One search only: codes of other rows are not read.
+            held = self._read_codes(f"modality = {quoted(modality)} AND ({condition})")
+            codes, row_ids = held.codes, held.row_ids
+        else:
+            codes, row_ids = self.codes(modality)
+            if condition:
+                chosen = self._places(modality, condition, row_ids)
+                codes, row_ids = codes[chosen], row_ids[chosen]
+        if not len(codes):
+            return Nearest(np.empty(0, np.uint64), np.empty(0, np.uint16), None)
+        places, distances = top_k(code[None], codes, count)
+        first = int(distances[0, 0])
+        return Nearest(row_ids[places[0]], distances[0], confidence(code, codes, first))
+
+    def _places(self, modality: str, condition: str, row_ids: np.ndarray) -> np.ndarray:
+        """Return the places of the rows that fulfil ``condition`` among ``row_ids``."""
+        both = f"modality = {quoted(modality)} AND ({condition})"
+        found = [
+            batch.column(ROW_ID).to_numpy()
+            for batch in self.batches(["modality"], both, with_row_id=True)
+        ]
+        chosen = np.sort(np.concatenate(found)) if found else np.empty(0, np.uint64)
+        return np.searchsorted(row_ids, chosen)
+
+    def _by_index(
+        self, code: np.ndarray, modality: str, count: int, condition: str | None
+    ) -> Nearest:
+        raise ArchiveError(f"{self.place}: has no index; make one with ivr archive index")
+
+
+def open_archive(place: str | Path) -> Archive:
+    """Return the archive at ``place``, at its latest version; imports no torch.
+
+    Args:
+        place: a folder, or an address of an object store such as ``s3://bucket/archive``, whose
+            keys and endpoint the usual variables give (``AWS_ACCESS_KEY_ID`` and so on).
+
+    Raises:
+        ArchiveError: there is no archive, it cannot be read, or LanceDB is not installed.
+    """
+    return Archive(place_of(place))
+
+
+def _add_columns(latest: Any, schema: pa.Schema, place: str) -> None:
+    """Add the columns of ``schema`` that the table lacks, with missing values."""
+
+    def commit() -> None:
+        latest.checkout_latest()
+        lacking = [field for field in schema if field.name not in latest.schema.names]
+        if lacking:
+            latest.add_columns(pa.schema([field.with_nullable(True) for field in lacking]))
+
+    with lance_errors(place):
+        retried(commit)
+
+
+def _require_unique(table: pa.Table, place: str) -> None:
+    """Refuse rows without a name, or with one name twice."""
+    lacking = [name for name in KEY if name not in table.column_names]
+    if lacking:
+        raise ArchiveError(f"{place}: rows need the column {lacking[0]}")
+    keys = Counter(zip(*(table[name].to_pylist() for name in KEY), strict=True))
+    (first, times), *_ = keys.most_common(1)
+    if times > 1:
+        raise ArchiveError(f"{place}: {first[0]} {first[1]} stands in {times} of the rows; once")
+
+
+def _of_schema(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
+    """Return ``table`` with the columns of ``schema`` in their order and of their types."""
+    columns = []
+    for field in schema:
+        if field.name not in table.column_names:
+            if not field.nullable:
+                raise ArchiveError(f"{place}: rows need the column {field.name}")
+            columns.append(pa.nulls(len(table), field.type))
+            continue
+        given = table.schema.field(field.name).type
+        if given != field.type and not pa.types.is_null(given):
+            raise ArchiveError(
+                f"{place}: column {field.name} is {field.type} in the archive, got {given}; "
+                "convert it, or rename the column"
+            )
+        columns.append(table[field.name].cast(field.type))
+    return pa.table(columns, schema=schema)
