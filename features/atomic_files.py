@@ -3,13 +3,15 @@
 Every file of the project is written inside :func:`replaced`, or appended to with :func:`appended`.
 """
 
+import errno
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -75,14 +77,13 @@ def replaced(path: Path, kind: FileKind) -> Iterator[BinaryIO]:
         InTheWayError: ``path`` is something else than a regular file of that kind.
     """
     require_replaceable(path, kind)
-    partial = path.with_name(f".{secrets.token_hex(16)}.partial")
-    handle = os.open(partial, _NEW, 0o666)
+    partial, handle = _new_partial(path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+            os.replace(partial, path)  # while it is locked
         flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
@@ -139,6 +140,46 @@ def appended(path: Path) -> BinaryIO:
         mode = path.lstat().st_mode
         raise InTheWayError(f"{path}: {_what(mode)} lies where a file is to be written; remove it")
     return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
+def _new_partial(folder: Path) -> tuple[Path, int]:
+    """Return a new file in ``folder`` that :func:`sweep_partials` leaves alone, and its handle."""
+    while True:
+        partial = folder / f".{secrets.token_hex(16)}.partial"
+        handle = os.open(partial, _NEW, 0o666)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink:
+            return partial, handle
+        os.close(handle)  # swept before it was locked
+
+
+def sweep_partials(folder: Path) -> None:
+    """Remove the half-written files in ``folder`` of writers that were killed.
+
+    A file whose writer is at work is locked, and stays. On a file system without locks the file of
+    a writer at work is removed too: the caller holds the folder.
+    """
+    for left in folder.iterdir():
+        if not is_partial(left.name) or left.is_dir():
+            continue
+        with suppress(FileNotFoundError):
+            if left.is_symlink() or not _is_locked(left):
+                left.unlink()
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # of another user; removing it may be allowed
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EAGAIN, errno.EACCES)
+    finally:
+        os.close(handle)
+    return False
 
 
 def is_partial(name: str) -> bool:

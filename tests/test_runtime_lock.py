@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ivr.features.atomic_files import TEXT, replaced
 from ivr.pipeline.runtime import lock
 from ivr.pipeline.runtime.lock import BusyError, only_writer
 
@@ -239,3 +240,27 @@ def test_what_a_killed_writer_left_half_written_is_removed(tmp_path: Path) -> No
     (tmp_path / "model.safetensors").write_bytes(b"whole")
     with only_writer(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {".lock", "model.safetensors"}
+
+
+def test_the_half_written_file_of_a_writer_at_work_stays(tmp_path: Path) -> None:
+    with replaced(tmp_path / "choices.yaml", TEXT) as file:
+        file.write(b"bits: 64\n")
+        with only_writer(tmp_path):
+            pass
+    assert (tmp_path / "choices.yaml").read_bytes() == b"bits: 64\n"
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "choices.yaml"}
+
+
+def test_a_half_written_file_of_a_killed_writer_is_known_by_its_missing_lock(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from ivr.features.atomic_files import TEXT, replaced\n"
+        "with replaced(Path(sys.argv[1]), TEXT) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "results.json")], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with only_writer(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]

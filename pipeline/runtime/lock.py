@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ivr.errors import IvrError
-from ivr.features.atomic_files import is_partial
+from ivr.features.atomic_files import sweep_partials
 
 from .orphans import sweep_shared_memory
 
@@ -79,9 +79,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         owner = _taken(path, handle, by_kernel=by_kernel)
         if last is not None and last.held and last.boot == owner.boot:
             sweep_shared_memory(last.process)
-        for left in folder.iterdir():
-            if is_partial(left.name) and not left.is_dir():
-                left.unlink(missing_ok=True)
+        sweep_partials(folder)
         beat = threading.Thread(target=_beat, args=(handle, stop), daemon=True)
         beat.start()
         try:
