@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from io import BufferedReader
 from typing import cast
@@ -181,9 +181,22 @@ def _why_ended(status: int) -> str:
     return f"the reader of rasters ended on it ({how}): damaged, or too large to decode"
 
 
-def _close_all() -> None:
-    while _idle:
-        _idle.pop().close()
+@contextmanager
+def raster_readers() -> Iterator[None]:
+    """End the processes that wait for a raster when the block ends; the next one starts another."""
+    try:
+        yield
+    finally:
+        _close_idle()
+
+
+def _close_idle() -> None:
+    while True:
+        with _lock:
+            if not _idle:
+                return
+            reader = _idle.pop()
+        reader.close()
 
 
 def _forget() -> None:
@@ -194,5 +207,5 @@ def _forget() -> None:
     _idle.clear()
 
 
-atexit.register(_close_all)
+atexit.register(_close_idle)
 os.register_at_fork(after_in_child=_forget)

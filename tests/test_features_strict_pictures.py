@@ -22,7 +22,9 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import read_image
 from ivr.features.media import MediaError
 from ivr.features.raster_process import RasterReaderError, read_raster_apart
+from ivr.pipeline.datasets.audit import check
 from ivr.pipeline.datasets.media_files import from_file
+from ivr.pipeline.extraction.extract import extract
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 EOI = b"\xff\xd9"
@@ -256,6 +258,18 @@ def test_a_reader_that_was_ended_while_idle_is_replaced(raster: bytes, own_reade
     idle.process.wait()
     read_raster_apart(raster, "GTiff", (1,), PixelConfig())
     assert raster_process._idle != [idle]
+
+
+def test_no_reader_of_rasters_waits_after_a_check_or_an_extraction(
+    own_readers: None, tiny_encoder: None, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", NOISE, photometric="rgb", metadata=None)
+    (tmp_path / "all.csv").write_text("image,voice,label\na.tif,,pond\n")
+    check(tmp_path / "all.csv", jobs=1)
+    assert raster_process._idle == []
+    options = {"encoder": "vgg16", "weights": "random", "device": "cpu"}
+    assert extract(tmp_path / "all.csv", tmp_path / "out", **options).images.rows == 1
+    assert raster_process._idle == []
 
 
 def test_a_reader_that_does_not_start_is_no_fault_of_the_file(

@@ -12,6 +12,7 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.features.media import read_bytes
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.raster_process import raster_readers
 from ivr.features.voice import at_sample_rate, used_recording
 from ivr.pipeline.runtime.progress import progress
 
@@ -48,7 +49,8 @@ def read_image_files(
     items: Sequence[Item], root: Path, jobs: int | None, pixels: PixelConfig
 ) -> list[AuditedFile]:
     """Return one result per image below ``root``, read by ``jobs`` threads (None: one per core)."""
-    return _read_all(items, root, lambda item, data: _image(item, data, pixels), jobs, "images")
+    with raster_readers():
+        return _read_all(items, root, lambda item, data: _image(item, data, pixels), jobs, "images")
 
 
 def read_voice_files(

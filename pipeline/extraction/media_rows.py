@@ -13,6 +13,7 @@ import torch
 
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.raster_process import raster_readers
 from ivr.features.voice import of_fixed_length
 from ivr.features.voice_torch import batch_cepstra
 
@@ -35,7 +36,10 @@ def image_rows(
     started: list[tuple[list[Any], Callable[[], np.ndarray]]] = []
     readers = _readers(config, work)
     arguments = (root, batches.encoder.size, config.image.pixels)
-    with closing(readers.read(decode, names, arguments, "threads")) as decoded:
+    with (
+        raster_readers(),
+        closing(readers.read(decode, names, arguments, "threads")) as decoded,
+    ):
         for batch in work:
             rows = list(islice(decoded, len(batch)))
             images = [row.vector for row in rows if isinstance(row, FeatureRow)]
