@@ -93,18 +93,10 @@ def _given(parameter: click.Parameter, value: Any) -> Any:
     It would make 1 of ``true`` and of 1.9 for an option that takes a whole number.
     """
     if not parameter.multiple and parameter.nargs == 1:
-        return value if isinstance(value, list | Mapping) else _chosen(parameter, value)
+        return value if isinstance(value, list | Mapping) else _text(value)
     if isinstance(value, Mapping):
         return [f"{name}={text}" for name, text in _flat(value, "")]
     return [_text(part) for part in (value if isinstance(value, list) else [value])]
-
-
-def _chosen(parameter: click.Parameter, value: Any) -> str:
-    """Return the text of one value; YAML reads ``off`` and ``on`` as false and true."""
-    word = "on" if value else "off"
-    if isinstance(value, bool) and isinstance(parameter.type, click.Choice):
-        return word if word in parameter.type.choices else _text(value)
-    return _text(value)
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

@@ -206,10 +206,12 @@ def test_merging_leaves_its_options_beside_the_features(
     assert {file.state for file in verify(out).files} == {"whole"}
 
 
-@pytest.mark.parametrize("word", ["off", "'off'", "no", "OFF"])
-def test_off_in_a_file_is_the_choice_off_not_false(tmp_path: Path, word: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["trim-silence: off", "trim-silence: 'off'", "voice-option: {trim_silence: off}"]
+)
+def test_off_in_a_file_is_the_choice_off_not_false(tmp_path: Path, line: str) -> None:
     (tmp_path / "manifest.csv").write_text("image,voice,label\n,a.wav,pond\n")
-    (tmp_path / "options.yaml").write_text(f"trim-silence: {word}\n")
+    (tmp_path / "options.yaml").write_text(f"{line}\n")
     result = ivr(
         "extract", tmp_path / "manifest.csv", "--out", tmp_path / "out", "--dry-run",
         "--config", tmp_path / "options.yaml",

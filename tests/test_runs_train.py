@@ -33,6 +33,7 @@ from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runs import checkpoint as stage
 from ivr.pipeline.runs import training_data
+from ivr.pipeline.runs.checkpoint import read_history
 from ivr.pipeline.runs.choices import manifest_digest
 from ivr.pipeline.runs.encode import encode_run, read_codes
 from ivr.pipeline.runs.run_config import RunConfig
@@ -170,6 +171,17 @@ def test_a_learning_rate_left_open_is_written_as_the_one_that_was_used(features:
     open_rate = replace(CONFIG, training=replace(TRAINING, optimiser="sgd", learning_rate=None))
     found = json.loads(describe_run(features, open_rate))["training"]["learning_rate"]
     assert found == trainer.LEARNING_RATES["sgd"]
+
+
+def test_lines_of_a_history_that_are_no_epochs_are_left_out(run: Path, tmp_path: Path) -> None:
+    first = json.loads((run / "history.jsonl").read_text().splitlines()[0])
+    others = [{**first, "number": "one"}, {**first, "losses": {"loss": "x"}}, {"number": 1}, [], 3]
+    lines = [json.dumps(line) for line in (*others, first, {**first, "learning_rate": 1})]
+    (tmp_path / "history.jsonl").write_text("\n".join([*lines, "[" * 100_000, lines[5][:20]]))
+    assert [epoch.learning_rate for epoch in read_history(tmp_path / "history.jsonl")] == [
+        first["learning_rate"],
+        1,
+    ]
 
 
 def test_the_history_has_a_line_an_epoch_with_losses_and_validation(run: Path) -> None:

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ivr.features.atomic_files import FileKind, appended, replaced
+from ivr.features.regular_files import read_regular
 from ivr.hashing.method import Method, TrainedMethod
 from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import Epoch, make_optimiser
 from ivr.hashing.training_config import TrainConfig
+from ivr.pipeline.runtime.json_files import MOST_BYTES, ContentError, record_of
 from ivr.pipeline.runtime.progress import say
 
 from .learning import Recorder, Start
@@ -115,9 +117,9 @@ def write_history(path: Path, epoch: Epoch) -> None:
 def read_history(path: Path) -> tuple[Epoch, ...]:
     """Return the epochs in the history ``path``; damaged lines are left out."""
     epochs = []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
-        with suppress(ValueError, TypeError, RecursionError):
-            epochs.append(Epoch(**json.loads(line)))
+    for line in read_regular(path, MOST_BYTES).splitlines() if path.exists() else ():
+        with suppress(ContentError):
+            epochs.append(record_of(line, Epoch))
     return tuple(epochs)
 
 

@@ -5,7 +5,9 @@ was damaged or made up ends in one line, never in an exception further on.
 """
 
 import json
+import re
 from collections.abc import Callable, Collection
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +55,19 @@ def load_json_lines(path: Path, kind: type[Kind]) -> list[Kind]:
     return [of_kind(_parsed(line, json.loads, "JSON"), kind) for line in lines]
 
 
+def record_of(line: bytes, kind: type[Kind]) -> Kind:
+    """Return the JSON object in ``line`` as the dataclass ``kind``, each field of its type.
+
+    Raises:
+        ContentError: as :func:`load_json`.
+    """
+    try:
+        found: Kind = _adapter(kind).validate_json(line, strict=True)
+        return found
+    except ValidationError as error:
+        raise _no_such_value(error) from error
+
+
 def load_yaml(path: Path, kind: type[Kind]) -> Kind:
     """Return the YAML value in ``path``, ``{}`` for an empty file.
 
@@ -66,7 +81,7 @@ def load_yaml(path: Path, kind: type[Kind]) -> Kind:
         try:
             if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
                 raise ContentError("holds a reference (*name); write the value out")
-            found = yaml.safe_load(text)
+            found = yaml.load(text, _loader())
         except yaml.MarkedYAMLError as error:
             if error.problem_mark is None:
                 raise
@@ -76,6 +91,26 @@ def load_yaml(path: Path, kind: type[Kind]) -> Kind:
         return {} if found is None else found
 
     return of_kind(_parsed(read_regular(path, MOST_SETTINGS_BYTES), load, "YAML"), kind)
+
+
+@cache
+def _loader() -> Any:
+    """Return PyYAML's safe loader with the booleans of YAML 1.2: true and false alone.
+
+    YAML 1.1 also reads off, on, yes and no as booleans; they are choices of options.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in forms if not tag.endswith(":bool")]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    words = re.compile("true|True|TRUE|false|False|FALSE")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", words, list("tTfF"))
+    return Loader
 
 
 def _parsed(data: bytes, load: Callable[[str], Any], what: str) -> Any:
@@ -120,11 +155,15 @@ def of_kind(value: Any, kind: type[Kind]) -> Kind:
         found: Kind = _adapter(kind).validate_python(value, strict=True)
         return found
     except ValidationError as error:
-        first = error.errors()[0]
-        if not first["loc"] and first["type"] == "dict_type":
-            raise ContentError("not a JSON object") from error
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise ContentError(f"{place[:100]}: {first['msg']}") from error
+        raise _no_such_value(error) from error
+
+
+def _no_such_value(error: ValidationError) -> ContentError:
+    first = error.errors()[0]
+    if not first["loc"] and first["type"] == "dict_type":
+        return ContentError("not a JSON object")
+    place = ".".join(map(str, first["loc"])) or "the whole"
+    return ContentError(f"{place[:100]}: {first['msg']}")
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
