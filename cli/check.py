@@ -43,6 +43,7 @@ from .paths import EXISTING_FOLDER, FILE
             "MFCC setting such as frames=600, as for ivr extract, repeatable.",
             settings=True,
         ),
+        "trim_silence": Shown(),
     },
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything found as JSON.")

@@ -1,16 +1,23 @@
 """Text of data reaches a terminal and a log with its control characters written out."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tiny_world import World, tiny_nets
 
 from ivr.cli import main
 from ivr.features.store import open_table, text_column, write_table
-from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.datasets.manifest import (
+    Manifest,
+    ManifestRow,
+    read_manifest,
+    write_manifest,
+)
 from ivr.pipeline.runs.encode import KIND
 from ivr.pipeline.runtime.progress import console, logging_to, warn
 from ivr.pipeline.runtime.visible_text import visible, visible_lines
@@ -84,10 +91,56 @@ def test_search_escapes_names_labels_and_captions_of_codes(
     assert "\\u001b[2J\\u009b\\u202e\\u200b\\u0007evil\\nsecond line" in said
 
 
+HIDDEN = "pond\u202e\x9b\u200bdnop"
+"""A name that a manifest may hold, and that a terminal would show as another one."""
+
+
+def test_training_evaluation_and_comparison_escape_names_of_classes_and_files(
+    features: Path, tmp_path: Path
+) -> None:
+    folder, run = tmp_path / HIDDEN, tmp_path / "run"
+    shutil.copytree(features, folder)
+    rows = read_manifest(features / "manifest.csv").rows
+    named = tuple(
+        replace(row, label=row.label.replace(rows[0].label, HIDDEN), speaker=HIDDEN) for row in rows
+    )
+    write_manifest(folder / "manifest.csv", Manifest(named))
+    short = ("--bits", 8, "--epochs", 1, "--device", "cpu")
+    assert_plain("train-hash", folder, "--out", run, *short)
+    for option in ("--without-class", "--without-speaker"):
+        for name in (HIDDEN, f"no {HIDDEN}"):
+            out = tmp_path / f"{option}{len(name)}"
+            assert_plain("train-hash", folder, "--out", out, *short, option, name)
+    assert_plain("evaluate", run)
+    assert_plain("evaluate", run, "--speaker", HIDDEN, "--json")
+    assert "\\u202e" in assert_plain("probe", folder)
+    assert_plain("compare", folder, "--out", tmp_path / HIDDEN / "table", "--plan")
+    assert "\\u202e" in assert_plain("compare", folder, "--out", tmp_path, "--methods", HIDDEN)
+
+
+def test_prepare_escapes_names_of_folders_and_files(tmp_path: Path) -> None:
+    for label in (HIDDEN, "field"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "data" / label / f"{number}\u202egnp.txt").write_text("no picture")
+        Image.new("RGB", (8, 8)).save(tmp_path / "data" / label / "pond\u202egnp.png")
+    out = tmp_path / "m.csv"
+    said = assert_plain("prepare", "folders", "--images", tmp_path / "data", "--out", out)
+    said += assert_plain("check", out, "--jobs", 1)
+    assert said
+
+
 def test_errors_escape_what_the_user_gave(tmp_path: Path) -> None:
     for name in (f"{HOSTILE}.csv", f"{HOSTILE}/run"):
         for command in ("check", "evaluate", "verify", "encode", "probe"):
             assert_plain(command, tmp_path / name)
+    assert "evil" in assert_plain("doctor", "--device", HOSTILE)
+    assert "evil" in assert_plain(
+        "prepare", HOSTILE, "--images", tmp_path, "--out", tmp_path / "m.csv"
+    )
+    assert "evil" in assert_plain("compare", tmp_path / HOSTILE, "--out", tmp_path / "out")
+    for command in ("train-hash", "compare"):
+        assert "evil" in assert_plain(command, tmp_path, "--out", tmp_path / "o", f"--{HOSTILE}")
     assert_plain("evaluate", tmp_path, "--protocol", HOSTILE)
 
 

@@ -34,8 +34,8 @@ def keep_manifest(folder: Path, manifest: Manifest, source: Path | None = None) 
             (folder / SPELLINGS).unlink(missing_ok=True)
 
 
-def require_place_of_manifest(folder: Path, manifest: Manifest, source: Path) -> None:
-    """Refuse before an extraction what :func:`keep_manifest` would refuse after it.
+def require_place_of_manifest(folder: Path, manifest: Manifest, source: Path | None = None) -> None:
+    """Refuse before an extraction or a merge what :func:`keep_manifest` would refuse after it.
 
     Raises:
         InTheWayError: something else than a manifest lies in its place.

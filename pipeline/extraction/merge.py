@@ -25,7 +25,7 @@ from .feature_schema import (
     shards_of,
 )
 from .job_array import FOLDER, task_of_folder
-from .kept_manifest import copy_spellings, keep_manifest
+from .kept_manifest import copy_spellings, keep_manifest, require_place_of_manifest
 
 
 class MergeError(IvrError):
@@ -63,6 +63,7 @@ def merge(
         "voices.h5": manifest.voices(),
     }
     with only_writer(out):
+        require_place_of_manifest(out, manifest)
         merged = {
             name: _merge(out / name, kind, [item.name for item in items[name]], tasks, overwrite)
             for name, kind in FILES.items()
