@@ -14,25 +14,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .image_bands import PixelConfig
+from .image_kinds import image_kind
 from .jpeg_file import read_jpeg
 from .media import MAX_PIXELS, MediaError, check_pixels, read_bytes
 from .png_file import checked_png_depth, damaged_png, read_png
 from .raster_process import read_raster_apart
-from .tiff_pages import scene_pages, without_orientation
+from .tiff_pages import bytes_at, scene_pages, without_orientation
 
 READER = "2: GDAL for TIFF, JPEG 2000 and deep PNG; no data, masks and alpha 0 are left out"
 """What decides the pixels besides the choices of the user; recorded with the vectors."""
-
-_IMAGE_KINDS = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
-    b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-}
 
 # Exceptions of PIL's readers for damaged data. Found by flipping bytes and cutting files (about
 # 60 000 of them): OSError (with UnidentifiedImageError), SyntaxError, ValueError,
@@ -90,13 +80,13 @@ def decode_image(
 
 def _picture(data: bytes, pixels: PixelConfig) -> np.ndarray:
     """Return uint8 [1 or 3, height, width]."""
-    kind = next((kind for head, kind in _IMAGE_KINDS.items() if data.startswith(head)), None)
+    kind = image_kind(data)
     if kind == "JPEG":
         return read_jpeg(data, pixels.bands)
     if kind == "PNG":
         return _png(data, pixels)
     if kind == "TIFF":
-        scenes = scene_pages(data, join=pixels.join_pages)
+        scenes = scene_pages(bytes_at(data), join=pixels.join_pages)
         for page in scenes:
             check_pixels(page.width, page.height)
         numbers = [page.number for page in scenes]

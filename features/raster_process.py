@@ -13,11 +13,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from io import BufferedReader
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -91,29 +91,47 @@ class _Reader:
                 f"{sys.executable} -m ivr.features.raster_worker < {os.devnull}"
             )
 
-    def read(
-        self, data: bytes, driver: str, pages: Sequence[int], config: PixelConfig
-    ) -> np.ndarray:
-        request = {
-            "driver": driver,
-            "pages": list(pages),
-            "config": asdict(config),
-            "length": len(data),
-        }
-        try:
+    def ask(self, call: str, arguments: Mapping[str, Any], data: bytes = b"") -> None:
+        """Send a request; its reply is to be taken before the next request."""
+        request = {"call": call, **arguments, "length": len(data)}
+        with suppress(BrokenPipeError, ConnectionResetError):  # it ended: reply() says why
             self.requests.write(json.dumps(request).encode() + b"\n")
             self.requests.write(data)
             self.requests.flush()
-            reply = json.loads(self.replies.readline() or "null")
-            if reply and "shape" in reply:
-                pixels = np.empty(reply["shape"], np.uint8)
-                if self.replies.readinto(pixels.reshape(-1).data) == pixels.size:
-                    return pixels
-        except (BrokenPipeError, ConnectionResetError):
-            reply = None
+
+    def reply(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Any:
+        """Return the value of the reply to the last request, or its pixels as an array of uint8.
+
+        Args:
+            progress: called with how much is done, and of how much, while the reply is made.
+
+        Raises:
+            MediaError: what the reader says is wrong with the file, or that it ended on it.
+        """
+        reply = self._line()
+        while reply and "progress" in reply:
+            progress(*reply["progress"])
+            reply = self._line()
         if reply and "error" in reply:
             raise MediaError(reply["error"])
+        if reply and "value" in reply:
+            return reply["value"]
+        if reply and "shape" in reply:
+            pixels = np.empty(reply["shape"], np.uint8)
+            if self._fill(pixels):
+                return pixels
         raise MediaError(_why_ended(self.process.wait()))
+
+    def _line(self) -> Any:
+        try:
+            return json.loads(self.replies.readline() or "null")
+        except (BrokenPipeError, ConnectionResetError):
+            return None
+
+    def _fill(self, pixels: np.ndarray) -> bool:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            return self.replies.readinto(pixels.reshape(-1).data) == pixels.size
+        return False
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
@@ -142,9 +160,27 @@ def read_raster_apart(
         MediaError: as there, or the file crashed the reader or took too long.
         RasterReaderError: the reader does not start.
     """
+    arguments = {"driver": driver, "pages": list(pages), "config": asdict(config)}
+    pixels: np.ndarray = _answer("picture", arguments, data)
+    return pixels
+
+
+def place_apart(data: bytes, driver: str, pages: Sequence[int]) -> dict[str, Any]:
+    """Return what :func:`ivr.features.raster_georeference.georeference` returns of a file.
+
+    Raises:
+        MediaError: the file cannot be opened, or it crashed the reader.
+        RasterReaderError: the reader does not start.
+    """
+    place: dict[str, Any] = _answer("place", {"driver": driver, "pages": list(pages)}, data)
+    return place
+
+
+def _answer(call: str, arguments: Mapping[str, Any], data: bytes) -> Any:
     reader = _take()
     try:
-        pixels = reader.read(data, driver, pages, config)
+        reader.ask(call, arguments, data)
+        found = reader.reply()
     except MediaError:
         _give_back(reader)
         raise
@@ -152,7 +188,7 @@ def read_raster_apart(
         reader.close()  # it may be in the middle of a reply
         raise
     _give_back(reader)
-    return pixels
+    return found
 
 
 def _take() -> _Reader:

@@ -1,8 +1,9 @@
-"""Process that reads rasters for :mod:`ivr.features.raster_process`: one request, one reply.
+"""Process that reads rasters for :mod:`ivr.features.raster_process`: requests in, replies out.
 
-A request is a line of JSON with the driver, the pages, the choices and the length of the file,
-followed by the file. A reply is a line of JSON with the shape of the picture, followed by it, or
-with the error. The process ends when its input ends, or when the process that started it is gone.
+A request is a line of JSON: the name of a call, its arguments, and the length of the bytes that
+follow (``length``). A reply is a line of JSON with a ``value``, or with the ``shape`` of the uint8
+pixels that follow it, or with an ``error``; lines with ``progress`` may come before it. The process
+ends when its input ends, or when the process that started it is gone.
 """
 
 import json
@@ -12,17 +13,21 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from .image_bands import PixelConfig
 from .media import MediaError
-from .raster_file import read_raster
+from .raster_file import opened_raster_of, read_raster
+from .raster_georeference import georeference
 
 MAX_MEMORY = 3 << 30
 """Address space of the process, bytes."""
 MAX_SECONDS = 120
-"""Processor time for one file; the process ends by SIGPROF after it."""
+"""Processor time for one file, or one piece of a scene; the process ends by SIGPROF after it."""
 
 
 def main() -> None:
@@ -37,29 +42,48 @@ def main() -> None:
     replies.flush()
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
-        data = sys.stdin.buffer.read(request["length"])
-        if len(data) == request["length"]:
-            signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS)
-            _answer(request, data, replies)
-            signal.setitimer(signal.ITIMER_PROF, 0)
+        length = request.pop("length", 0)
+        data = sys.stdin.buffer.read(length)
+        if len(data) == length:
+            _answer(CALLS[request.pop("call")], request, data, replies)
 
 
-def _answer(request: dict[str, object], data: bytes, replies: BinaryIO) -> None:
+def _answer(
+    call: Callable[..., Any], arguments: dict[str, Any], data: bytes, replies: BinaryIO
+) -> None:
+    pixels = None
+    _restart_clock()
     try:
-        config = PixelConfig(**request["config"])  # type: ignore[arg-type]
-        driver, pages = str(request["driver"]), request["pages"]
-        pixels = read_raster(data, driver, pages, config)  # type: ignore[arg-type]
+        value = call(data, **arguments)
     except MediaError as error:
-        reply: dict[str, object] = {"error": str(error)}
+        reply: dict[str, Any] = {"error": str(error)}
     except MemoryError:
         reply = {"error": f"needs more than {MAX_MEMORY} bytes of memory; cut it into tiles"}
     else:
-        replies.write(json.dumps({"shape": pixels.shape}).encode() + b"\n")
-        replies.write(pixels.data)
-        replies.flush()
-        return
+        pixels = value if isinstance(value, np.ndarray) else None
+        reply = {"value": value} if pixels is None else {"shape": pixels.shape}
+    _send(replies, reply, pixels)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _send(replies: BinaryIO, reply: dict[str, Any], pixels: np.ndarray | None) -> None:
     replies.write(json.dumps(reply).encode() + b"\n")
+    if pixels is not None:
+        replies.write(np.ascontiguousarray(pixels).data)
     replies.flush()
+
+
+def _restart_clock() -> None:
+    signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS)
+
+
+def _picture(data: bytes, driver: str, pages: list[int], config: dict[str, Any]) -> np.ndarray:
+    return read_raster(data, driver, pages, PixelConfig(**config))
+
+
+def _place(data: bytes, driver: str, pages: list[int]) -> dict[str, Any]:
+    with opened_raster_of(data, driver, pages) as raster:
+        return georeference(raster.datasets[0])
 
 
 def _end_with(parent: int) -> None:
@@ -67,6 +91,10 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+CALLS: dict[str, Callable[..., Any]] = {"picture": _picture, "place": _place}
+"""What is done for each call; the first argument is the bytes that followed the request."""
 
 
 if __name__ == "__main__":

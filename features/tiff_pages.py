@@ -1,8 +1,10 @@
 """Pages of a TIFF file from its tags: which one is the scene, and what GDAL cannot read of it."""
 
+import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .media import MediaError
 
@@ -15,7 +17,17 @@ _FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MOST_VALUES = 65_536  # of one tag: BitsPerSample of the most samples there can be
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 255, 256, 257, 258
 _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _SAMPLE_FORMAT = 262, 274, 277, 339
-_READ = (_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT)
+_READ = (
+    _SUBFILE,
+    _OLD_SUBFILE,
+    _WIDTH,
+    _HEIGHT,
+    _BITS,
+    _PHOTOMETRIC,
+    _ORIENTATION,
+    _SAMPLES,
+    _SAMPLE_FORMAT,
+)
 
 _REFUSED_PHOTOMETRICS = {
     4: "a transparency mask",
@@ -27,6 +39,20 @@ _REFUSED_PHOTOMETRICS = {
     32845: "LogLuv",
     34892: "linear raw data of a sensor",
 }
+
+
+ReadAt = Callable[[int, int], bytes]
+"""Returns at most so many bytes (second argument) from a place (first) on; less at the end."""
+
+
+def bytes_at(data: bytes) -> ReadAt:
+    """Return a function that reads ``data``, the content of a file."""
+    return lambda place, count: data[place : place + count]
+
+
+def file_at(handle: int) -> ReadAt:
+    """Return a function that reads the open file ``handle``."""
+    return lambda place, count: os.pread(handle, count, place)
 
 
 @dataclass(frozen=True)
@@ -43,7 +69,8 @@ class Page:
         bits: bits of each band.
         photometric: what the values mean, the number in the tag.
         sample_formats: number type of each band, the numbers in the tag.
-        orientation_at: where the number of its orientation stands in the file, None if it has none.
+        orientation: which corner the first pixel belongs to, the number in the tag.
+        orientation_at: where this number stands in the file, None if it has none.
     """
 
     number: int
@@ -55,20 +82,25 @@ class Page:
     bits: tuple[int, ...]
     photometric: int
     sample_formats: tuple[int, ...]
+    orientation: int
     orientation_at: int | None
 
 
-def scene_pages(data: bytes, *, join: bool) -> list[Page]:
-    """Return the page of the TIFF ``data`` that holds the scene; all its pages with ``join``.
+def scene_pages(read_at: ReadAt, *, join: bool) -> list[Page]:
+    """Return the page of a TIFF that holds the scene; all its pages with ``join``.
 
     Previews and masks are no scenes.
+
+    Args:
+        read_at: reads the file.
+        join: take all pages, which have one band each.
 
     Raises:
         MediaError: the file is damaged, has several scenes, or pixels of a kind that is not read.
     """
     try:
-        pages = list(_pages(data))
-    except (struct.error, OverflowError) as error:
+        pages = list(_pages(read_at))
+    except (struct.error, OverflowError, OSError) as error:
         raise MediaError("damaged, cut short, or a kind of TIFF that is not supported") from error
     whole = [page for page in pages if not (page.reduced or page.mask)]
     scenes = pages if len(pages) == 1 else whole
@@ -120,10 +152,11 @@ def _refuse_by_name(page: Page) -> None:
         raise MediaError("complex numbers; save their magnitudes")
 
 
-def _pages(data: bytes) -> Iterator[Page]:
-    order = _order(data)
-    big = data[2 if order == "<" else 3] == 43
-    (place,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4)
+def _pages(read_at: ReadAt) -> Iterator[Page]:
+    head = read_at(0, 4)
+    order = _order(head)
+    big = head[2 if order == "<" else 3] == 43
+    (place,) = _unpacked(read_at, f"{order}{'Q' if big else 'I'}", 8 if big else 4)
     seen: set[int] = set()
     while place:
         if place in seen:
@@ -131,10 +164,14 @@ def _pages(data: bytes) -> Iterator[Page]:
         if len(seen) >= MAX_PAGES:
             raise MediaError(f"more than {MAX_PAGES} pages; save the scene as a file of its own")
         seen.add(place)
-        tags, orientation_at, place = _directory(data, place, order, big)
+        tags, orientation_at, place = _directory(read_at, place, order, big)
         yield _page(len(seen), tags, orientation_at)
     if not seen:
         raise MediaError("damaged: it has no page")
+
+
+def _unpacked(read_at: ReadAt, form: str, place: int) -> tuple[Any, ...]:
+    return struct.unpack(form, read_at(place, struct.calcsize(form)))
 
 
 def _order(data: bytes) -> str:
@@ -156,12 +193,13 @@ def _page(number: int, tags: Mapping[int, tuple[int, ...]], orientation_at: int 
         tags.get(_BITS, (1,)),
         first(_PHOTOMETRIC, 1),
         tags.get(_SAMPLE_FORMAT, (1,)),
+        first(_ORIENTATION, 1),
         orientation_at,
     )
 
 
 def _directory(
-    data: bytes, place: int, order: str, big: bool
+    read_at: ReadAt, place: int, order: str, big: bool
 ) -> tuple[dict[int, tuple[int, ...]], int | None, int]:
     """Return the tags of :data:`_READ` in the directory at ``place``.
 
@@ -169,27 +207,24 @@ def _directory(
         Values by tag; where the orientation stands, None if it has none; where the next is, or 0.
     """
     count_format, entry, word = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
-    (count,) = struct.unpack_from(order + count_format, data, place)
+    (count,) = _unpacked(read_at, order + count_format, place)
     start = place + struct.calcsize(order + count_format)
     head = struct.calcsize(order + entry)
     inline = struct.calcsize(word)
     if count > MAX_TAGS:
         raise MediaError(f"damaged: more than {MAX_TAGS} tags")
-    if start + count * (head + inline) > len(data):
-        raise struct.error("directory beyond the end of the file")
+    entries = read_at(start, count * (head + inline))
     tags, orientation_at = {}, None
     for number in range(count):
-        at = start + number * (head + inline)
-        tag, kind, length = struct.unpack_from(order + entry, data, at)
+        at = number * (head + inline)
+        tag, kind, length = struct.unpack_from(order + entry, entries, at)
         if (tag, kind, length) == (_ORIENTATION, 3, 1):
-            orientation_at = at + head
+            orientation_at = start + at + head
         if tag in _READ and kind in _SIZES and 0 < length <= _MOST_VALUES:
-            values_at = at + head
+            values_at = start + at + head
             if length * _SIZES[kind] > inline:
-                (values_at,) = struct.unpack_from(order + word, data, values_at)
-            tags[tag] = struct.unpack_from(f"{order}{length}{_FORMATS[kind]}", data, values_at)
-    end = start + count * (head + inline)
-    (following,) = (
-        struct.unpack_from(order + word, data, end) if end + inline <= len(data) else (0,)
-    )
+                (values_at,) = struct.unpack_from(order + word, entries, at + head)
+            tags[tag] = _unpacked(read_at, f"{order}{length}{_FORMATS[kind]}", values_at)
+    end = read_at(start + count * (head + inline), inline)
+    (following,) = struct.unpack(order + word, end) if len(end) == inline else (0,)
     return tags, orientation_at, following

@@ -45,7 +45,7 @@ ONLY_IN = {
     "lancedb": r"pipeline/archive/lance_library\.py",
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "numba": r"hashing/counting_kernel\.py",
-    "rasterio": r"features/raster_file\.py",
+    "rasterio": r"features/raster_\w+\.py",
     "simplejpeg": r"features/jpeg_file\.py",
     "sklearn": r"pipeline/evaluation/linear_probe\.py",
     "torchvision": r"features/(image_file|torchvision_networks)\.py",

@@ -13,7 +13,7 @@ import rasterio
 import tifffile
 from PIL import Image
 
-from ivr.features import raster_file
+from ivr.features import raster_bands
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import read_image
 from ivr.features.media import MediaError
@@ -112,8 +112,8 @@ def test_strips_give_the_pixels_of_the_whole(
                        rowsperstrip=3, extratags=[(NO_DATA, 2, 0, "7", True)])  # fmt: skip
         whole = read_raster(path.read_bytes(), "GTiff", (1,), PixelConfig())
         with monkeypatch.context() as patch:
-            patch.setattr(raster_file, "HELD_BYTES", 0)
-            patch.setattr(raster_file, "STRIP_BYTES", 500)
+            patch.setattr(raster_bands, "HELD_BYTES", 0)
+            patch.setattr(raster_bands, "PIECE_BYTES", 500)
             parts = read_raster(path.read_bytes(), "GTiff", (1,), PixelConfig())
         np.testing.assert_array_equal(parts, whole)
 
