@@ -8,13 +8,13 @@ data are 0. What becomes of bands and of values deeper than 8 bits is chosen by
 import struct
 import warnings
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .image_bands import PixelConfig
 from .image_kinds import image_kind
+from .image_resize import resized
 from .jpeg_file import read_jpeg
 from .media import MAX_PIXELS, MediaError, check_pixels, read_bytes
 from .png_file import checked_png_depth, damaged_png, read_png
@@ -74,7 +74,7 @@ def decode_image(
         raise ValueError(f"size must be at least 1 pixel, got {size}")
     picture = _picture(data, pixels or PixelConfig())
     if size is not None:
-        picture = _resize(picture, size)
+        picture = resized(picture, size, size)
     return picture if len(picture) == 3 else np.repeat(picture, 3, 0)
 
 
@@ -113,16 +113,3 @@ def _png(data: bytes, pixels: PixelConfig) -> np.ndarray:
         raise damaged_png("its header") from error
     except _PIL_ERRORS as error:
         raise damaged_png(str(error) or type(error).__name__) from error
-
-
-def _resize(picture: np.ndarray, size: int) -> np.ndarray:
-    import torch
-    from torchvision.transforms.v2 import InterpolationMode, functional
-
-    resized = functional.resize(
-        torch.from_numpy(picture),
-        [size, size],
-        interpolation=InterpolationMode.BILINEAR,
-        antialias=True,
-    )
-    return cast(np.ndarray, resized.numpy())

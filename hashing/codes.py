@@ -39,6 +39,15 @@ def sign(outputs: np.ndarray) -> np.ndarray:
     return np.where(outputs >= 0, 1, -1).astype(np.int8)
 
 
+def packed_signs(outputs: np.ndarray, bits: int) -> np.ndarray:
+    """Return the packed codes [n, bits / 8] of ``outputs`` [n, width]: signs of the first ``bits``.
+
+    Raises:
+        CodesError: as :func:`sign` and :func:`pack`.
+    """
+    return pack(sign(outputs[:, :bits]))
+
+
 def pack(codes: np.ndarray) -> np.ndarray:
     """Return codes with eight entries per byte, most significant bit first.
 

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from ivr.pipeline.extraction.extract_config import ExtractConfig
     from ivr.pipeline.extraction.feature_dataset import open_features
     from ivr.pipeline.extraction.merge import merge
+    from ivr.pipeline.packing.search import search
     from ivr.pipeline.runs.encode import encode
     from ivr.pipeline.runs.model import Model, fit, load
     from ivr.pipeline.runs.run_config import RunConfig
-    from ivr.pipeline.runs.search import search
     from ivr.pipeline.runs.train import train
     from ivr.pipeline.runs.verify import verify
 
@@ -122,7 +122,7 @@ _PLACES = {
     "probe": "ivr.pipeline.evaluation.probe:probe",
     "rank": "ivr.hashing.array_ranking:rank",
     "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
-    "search": "ivr.pipeline.runs.search:search",
+    "search": "ivr.pipeline.packing.search:search",
     "train": "ivr.pipeline.runs.train:train",
     "verify": "ivr.pipeline.runs.verify:verify",
 }

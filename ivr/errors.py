@@ -38,6 +38,7 @@ class IvrError(ValueError):
             MethodError          ivr.hashing.methods
             MetricsError         ivr.hashing.buckets
             OptionError          ivr.config
+            PackError            ivr.pipeline.packing.model_folder
             PairsError           ivr.hashing.pairs
             ProbeError           ivr.pipeline.evaluation.probe
             RankingError         ivr.hashing.ranking
@@ -46,6 +47,7 @@ class IvrError(ValueError):
                 LostReadersError ivr.pipeline.extraction.parallel_readers
             ResultError          ivr.pipeline.runtime.results
             RunError             ivr.pipeline.runs.run_folder
+            SearchError          ivr.pipeline.packing.search
             SpeechError          ivr.pipeline.demo.speech
             StoreError           ivr.features.store
             StoredConfigError    ivr.pipeline.runtime.config_options

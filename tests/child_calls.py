@@ -27,7 +27,7 @@ _CONTEXT.set_forkserver_preload(
         "ivr.pipeline.datasets.audit",
         "ivr.pipeline.evaluation.evaluate",
         "ivr.pipeline.extraction.extract",
-        "ivr.pipeline.runs.search",
+        "ivr.pipeline.packing.search",
         "ivr.pipeline.runs.train",
         "ivr.pipeline.runs.verify",
     ]

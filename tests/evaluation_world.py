@@ -13,7 +13,7 @@ from ivr.hashing.distances import Measure
 from ivr.pipeline.evaluation.curves import Curves
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.protocol import Protocol
-from ivr.pipeline.runs.encode import CodedItems, Codes
+from ivr.pipeline.runs.codes_file import CodedItems, Codes
 
 ALL = Protocol(voices="all", seed=0)
 

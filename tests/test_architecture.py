@@ -27,7 +27,7 @@ ORDER = (
     ("cli",),
     ("ivr",),
     ("pipeline.archive", "pipeline.comparison", "pipeline.doctor"),
-    ("pipeline.demo",),
+    ("pipeline.demo", "pipeline.packing"),
     ("pipeline.evaluation",),
     ("pipeline.runs",),
     ("pipeline.extraction",),
@@ -45,10 +45,11 @@ ONLY_IN = {
     "lancedb": r"pipeline/archive/lance_library\.py",
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "numba": r"hashing/counting_kernel\.py",
+    "onnxruntime": r"pipeline/packing/onnx_sessions\.py",
     "rasterio": r"features/raster_\w+\.py",
     "simplejpeg": r"features/jpeg_file\.py",
     "sklearn": r"pipeline/evaluation/linear_probe\.py",
-    "torchvision": r"features/(image_file|torchvision_networks)\.py",
+    "torchvision": r"features/torchvision_networks\.py",
     "tqdm": r"pipeline/runtime/progress\.py",
 }
 """Packages that only some files import; everything else goes through those files."""

@@ -11,7 +11,7 @@ from PIL import Image
 from ivr.cli import main
 from ivr.features.encoders import encoder_blueprint
 from ivr.hashing.codes import unpack
-from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runs.codes_file import read_codes
 from ivr.pipeline.runs.query_vectors import QueryVectors
 
 

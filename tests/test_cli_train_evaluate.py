@@ -21,7 +21,7 @@ from ivr.hashing.codes import unpack
 from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.methods.divh import DIVHConfig
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
-from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runs.codes_file import read_codes
 from ivr.pipeline.runtime.config_options import describe
 
 SMALL = (

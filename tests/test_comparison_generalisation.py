@@ -30,7 +30,8 @@ from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.extraction.feature_schema import VOICES
-from ivr.pipeline.runs.encode import encode_run, read_codes
+from ivr.pipeline.runs.codes_file import read_codes
+from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.train import prepared
 

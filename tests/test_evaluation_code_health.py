@@ -18,7 +18,8 @@ from ivr.pipeline.evaluation.evaluate import evaluate, evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.feature_dataset import open_features
-from ivr.pipeline.runs.encode import CodedItems, Codes, encode_run, read_codes
+from ivr.pipeline.runs.codes_file import CodedItems, Codes, read_codes
+from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import load_model, read_config
 from ivr.pipeline.runs.train import train_run

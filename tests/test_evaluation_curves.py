@@ -18,7 +18,7 @@ from evaluation_world import (
 from ivr.hashing.distances import euclidean_distance
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.score import curve_points
-from ivr.pipeline.runs.encode import Codes
+from ivr.pipeline.runs.codes_file import Codes
 
 
 def test_curves_are_precision_at_each_place_and_within_each_radius() -> None:

@@ -24,7 +24,8 @@ from ivr.pipeline.evaluation.evaluation_folder import evaluation_folder
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.evaluation.select import EvaluateError
-from ivr.pipeline.runs.encode import encode_run, read_codes
+from ivr.pipeline.runs.codes_file import read_codes
+from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError
 from ivr.pipeline.runs.train import train_run

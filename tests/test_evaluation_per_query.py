@@ -10,7 +10,7 @@ from ivr.features.store import StoreError, open_table, write_table
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.per_query import read_queries
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
-from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runs.codes_file import read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import QUERY_TABLE
 from ivr.pipeline.runs.train import train_run

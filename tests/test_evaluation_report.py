@@ -16,7 +16,7 @@ from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
 from ivr.pipeline.evaluation.report_tables import results_table
-from ivr.pipeline.runs.encode import Codes
+from ivr.pipeline.runs.codes_file import Codes
 
 
 def test_the_presets_are_those_of_the_papers() -> None:

@@ -30,7 +30,7 @@ from ivr.hashing.metrics import scores
 from ivr.pipeline.evaluation import rank, score
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.report_tables import results_table
-from ivr.pipeline.runs.encode import Codes
+from ivr.pipeline.runs.codes_file import Codes
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

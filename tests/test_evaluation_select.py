@@ -29,7 +29,7 @@ from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.evaluation.select import EvaluateError
-from ivr.pipeline.runs.encode import Codes
+from ivr.pipeline.runs.codes_file import Codes
 
 
 def test_a_pair_is_relevant_and_its_class_is_not() -> None:

@@ -15,7 +15,8 @@ from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.select import EvaluateError
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 from ivr.pipeline.extraction.file_stamps import STAMPS
-from ivr.pipeline.runs.encode import encode, read_codes
+from ivr.pipeline.runs.codes_file import read_codes
+from ivr.pipeline.runs.encode import encode
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError
 from ivr.pipeline.runs.run_items import read_run_items

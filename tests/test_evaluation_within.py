@@ -11,7 +11,7 @@ from ivr.hashing.metrics import scores
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.evaluation.report_tables import results_table
-from ivr.pipeline.runs.encode import CodedItems, Codes
+from ivr.pipeline.runs.codes_file import CodedItems, Codes
 
 
 def test_within_a_modality_the_query_is_left_out_by_hand() -> None:

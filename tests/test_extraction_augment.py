@@ -27,6 +27,7 @@ from ivr.features.store import open_table, write_table
 from ivr.features.voice import voice_vectors
 from ivr.features.voice_file import read_voice
 from ivr.features.waveform_augmentation import change_of, changed_name, changed_voice, file_of
+from ivr.hashing.codes import packed_signs
 from ivr.hashing.trainer import encode_voices, epoch_batches
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.datasets.splits import complete_splits
@@ -40,7 +41,8 @@ from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.merge import merge
 from ivr.pipeline.runs.choices import recorded
-from ivr.pipeline.runs.encode import encode_run, packed_codes, read_codes
+from ivr.pipeline.runs.codes_file import read_codes
+from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config, write_json
 from ivr.pipeline.runs.train import resume_run, train_run
@@ -382,7 +384,7 @@ def test_codes_of_changed_voices_have_their_plain_names(
     data, model = open_features(augmented), load_model(run, read_config(run), torch.device("cpu"))
     vectors, frames = data.voice_vectors(noisy.voices.names, RUN_CONFIG.streams, "noise=10")
     outputs = encode_voices(model, torch.from_numpy(vectors), torch.from_numpy(frames))
-    np.testing.assert_array_equal(noisy.voices.codes, packed_codes(outputs, 24))
+    np.testing.assert_array_equal(noisy.voices.codes, packed_signs(outputs, 24))
     assert (noisy.voices.codes != clear.voices.codes).any()
 
 

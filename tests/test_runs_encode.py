@@ -13,7 +13,8 @@ from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs import encode as stage
-from ivr.pipeline.runs.encode import CodedItems, encode_run, read_codes
+from ivr.pipeline.runs.codes_file import CodedItems, read_codes
+from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import (
     RunError,

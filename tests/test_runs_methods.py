@@ -21,7 +21,7 @@ from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.evaluation.select import EvaluateError
 from ivr.pipeline.runs import checkpoint as stage
-from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runs.codes_file import read_codes
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
 from ivr.pipeline.runs.train import describe_run, resume_run, train_run

@@ -13,7 +13,7 @@ from ivr.hashing.codes import unpack
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
 from ivr.pipeline.runs.arrays import FitError
-from ivr.pipeline.runs.encode import read_codes
+from ivr.pipeline.runs.codes_file import read_codes
 from ivr.pipeline.runs.model import Model, fit, load
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError

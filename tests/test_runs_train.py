@@ -35,7 +35,8 @@ from ivr.pipeline.runs import checkpoint as stage
 from ivr.pipeline.runs import training_data
 from ivr.pipeline.runs.checkpoint import read_history
 from ivr.pipeline.runs.choices import manifest_digest
-from ivr.pipeline.runs.encode import encode_run, read_codes
+from ivr.pipeline.runs.codes_file import read_codes
+from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import RunError, load_model, read_config
 from ivr.pipeline.runs.train import (

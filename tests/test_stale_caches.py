@@ -27,9 +27,10 @@ from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.extraction.file_stamps import FileStamps, file_state, stamp_of
 from ivr.pipeline.extraction.merge import MergeError, merge
-from ivr.pipeline.runs.encode import encode, read_codes
+from ivr.pipeline.packing.search import search
+from ivr.pipeline.runs.codes_file import read_codes
+from ivr.pipeline.runs.encode import encode
 from ivr.pipeline.runs.run_folder import RunError
-from ivr.pipeline.runs.search import search
 from ivr.pipeline.runs.train import train_run
 
 CONFIG = ExtractConfig(voice=TINY_VOICE, jobs=1, batch_size=2)

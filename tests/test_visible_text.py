@@ -18,7 +18,7 @@ from ivr.pipeline.datasets.manifest import (
     read_manifest,
     write_manifest,
 )
-from ivr.pipeline.runs.encode import KIND
+from ivr.pipeline.runs.codes_file import KIND
 from ivr.pipeline.runtime.progress import console, logging_to, warn
 from ivr.pipeline.runtime.visible_text import visible, visible_lines
 

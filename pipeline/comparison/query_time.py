@@ -9,12 +9,13 @@ from statistics import median
 import numpy as np
 import torch
 
+from ivr.hashing.codes import packed_signs
 from ivr.hashing.distances import Measure, measure_of
 from ivr.hashing.method import Method
 from ivr.hashing.ranking import top_k
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
-from ivr.pipeline.runs.encode import CodedItems, packed_codes, read_codes
+from ivr.pipeline.runs.codes_file import CodedItems, read_codes
 from ivr.pipeline.runs.run_folder import CODES, load_model, read_config
 from ivr.pipeline.runtime.threads import torch_threads
 
@@ -82,7 +83,7 @@ def _ranker(
 ) -> Callable[[], np.ndarray]:
     """Return a function that ranks all of ``gallery`` for a query with ``outputs`` [1, width]."""
     if measure is None:
-        code, count = packed_codes(outputs, model.sizes.bits), len(gallery.names)
+        code, count = packed_signs(outputs, model.sizes.bits), len(gallery.names)
         return lambda: top_k(code, gallery.codes, count)[0]
     others = gallery.outputs
     assert others is not None  # a method with a measure of its own keeps outputs

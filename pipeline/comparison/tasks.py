@@ -11,8 +11,8 @@ from ivr.pipeline.evaluation.evaluate import completed
 from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runs.choices import manifest_digest
-from ivr.pipeline.runs.encode import KIND as CODES_KIND
-from ivr.pipeline.runs.encode import QUANTISATION
+from ivr.pipeline.runs.codes_file import KIND as CODES_KIND
+from ivr.pipeline.runs.codes_file import QUANTISATION
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import CODES, CONFIG, EVALUATIONS, RESULTS, read_config, read_json
 from ivr.pipeline.runs.train import check_run

@@ -17,7 +17,6 @@ from .chance import chance_of_test_split
 from .check_config import CheckConfig
 from .file_findings import file_findings, find_cut_voices, find_near_images, seconds_kept
 from .findings import (
-    SEVERITIES,
     Finding,
     find_captions_of_several_classes,
     find_captions_on_two_sides,
@@ -32,6 +31,7 @@ from .findings import (
 )
 from .manifest import SPLITS, Item, Manifest, ManifestError, read_manifest
 from .published import known_dataset
+from .severity import SEVERITIES
 from .splits import complete_splits, splits_of_cut
 
 

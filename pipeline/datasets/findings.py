@@ -5,14 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from .canonical_names import Spellings, caption_key
 from .manifest import Item
 from .published import spelling
-
-Severity = Literal["problem", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+from .severity import Severity
 
 NAMED = 4
 """Copies of one file that a line names; ``items`` has all of them."""

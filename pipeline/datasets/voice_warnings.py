@@ -8,7 +8,7 @@ from ivr.features.voice_file import Recording
 from ivr.features.voice_properties import VoiceProperties, voice_properties
 from ivr.features.wave_header import Note
 
-from .findings import Severity
+from .severity import Severity
 
 SILENCE = 10 ** (-60 / 20)
 """Peak below which a voice is silent: -60 dBFS, the hiss of an open microphone."""

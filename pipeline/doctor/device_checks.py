@@ -18,7 +18,8 @@ from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS, FeatureDataset, open_features
-from ivr.pipeline.runs.encode import encode_run, read_codes
+from ivr.pipeline.runs.codes_file import read_codes
+from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runs.run_folder import CODES, MODEL, read_tensors
 from ivr.pipeline.runs.train import resume_run, train_run

@@ -18,7 +18,7 @@ from ivr.hashing.health import (
     entropy,
     shares,
 )
-from ivr.pipeline.runs.encode import CodedItems
+from ivr.pipeline.runs.codes_file import CodedItems
 
 from .confusion_picture import NAMED, draw_confusion
 from .per_query import DIRECTIONS

@@ -14,7 +14,7 @@ import torch
 from ivr.features.atomic_files import file_digest
 from ivr.hashing.distances import Measure, measure_of
 from ivr.names import unknown
-from ivr.pipeline.runs.encode import Codes, known_quantisation_error, read_codes
+from ivr.pipeline.runs.codes_file import Codes, known_quantisation_error, read_codes
 from ivr.pipeline.runs.run_folder import (
     CODES,
     EVALUATIONS,

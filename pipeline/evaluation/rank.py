@@ -15,7 +15,7 @@ from ivr.hashing.histograms import (
     score_histograms,
 )
 from ivr.hashing.ranking import hamming_distance
-from ivr.pipeline.runs.encode import CodedItems
+from ivr.pipeline.runs.codes_file import CodedItems
 
 from .protocol import Protocol
 from .select import EvaluateError, Selection

@@ -14,7 +14,7 @@ from ivr.hashing.retrieval_curves import (
     precision_over_retrieved,
     precision_recall_curve,
 )
-from ivr.pipeline.runs.encode import CodedItems
+from ivr.pipeline.runs.codes_file import CodedItems
 from ivr.pipeline.runtime.progress import warn
 
 from .code_health import Confusion

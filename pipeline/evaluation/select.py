@@ -9,7 +9,7 @@ import numpy as np
 from ivr.errors import IvrError
 from ivr.pipeline.datasets.canonical_names import as_spelled, find_spellings
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
-from ivr.pipeline.runs.encode import CodedItems, Codes
+from ivr.pipeline.runs.codes_file import CodedItems, Codes
 from ivr.pipeline.runtime.progress import warn
 
 from .per_query import DIRECTIONS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ivr.pipeline.extraction.earlier_stamps import NO_STAMP
-from ivr.pipeline.runs.encode import SPLITS_OF_RUN, CodedItems, Codes
+from ivr.pipeline.runs.codes_file import SPLITS_OF_RUN, CodedItems, Codes
 from ivr.pipeline.runs.run_items import read_run_items
 from ivr.pipeline.runtime.progress import warn
 

@@ -14,7 +14,7 @@ from ivr.features.waveform_augmentation import change_of, changed_name, changes_
 from ivr.pipeline.datasets.manifest import Item, Manifest, read_manifest
 from ivr.pipeline.runtime.words import counted
 
-from .feature_schema import IMAGES, VOICES, checked
+from .feature_schema import IMAGES, VOICES, checked, stream_rows
 from .job_array import FOLDER
 from .streams import STREAMS as STREAMS
 
@@ -178,18 +178,6 @@ def _voices_digest(voices: Table, held: Collection[str], changes: Collection[str
     if changes is None or set(held) <= set(changes):
         return voices.sha256
     return _digest_with(voices.path, voices.identity, frozenset(changes))
-
-
-def stream_rows(streams: Sequence[str]) -> list[int]:
-    """Return the positions of ``streams`` in :data:`STREAMS`.
-
-    Raises:
-        StoreError: there is no such stream.
-    """
-    unknown = [stream for stream in streams if stream not in STREAMS]
-    if unknown:
-        raise StoreError(f"no voice stream {unknown[0]!r}; there are {', '.join(STREAMS)}")
-    return [STREAMS.index(stream) for stream in streams]
 
 
 def open_features(folder: str | Path) -> FeatureDataset:

@@ -6,13 +6,15 @@ versions, device, backend, batch size) and where the weights came from; it is no
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.shards import Shards
 from ivr.features.store import StoreError, Table, canonical_json, has_columns, open_table
+
+from .streams import STREAMS
 
 IMAGES, VOICES = "image features", "voice features"
 FILES = {"images.h5": IMAGES, "voices.h5": VOICES}
@@ -26,6 +28,18 @@ NOT_RECORDED = "not recorded"
 """Stands for a setting that the features of an earlier version lack."""
 # Settings that earlier versions lack, and their value that changes nothing: it is not recorded.
 LATER = {"trim_silence": VoiceConfig.trim_silence}
+
+
+def stream_rows(streams: Sequence[str]) -> list[int]:
+    """Return the positions of ``streams`` in :data:`~ivr.pipeline.extraction.streams.STREAMS`.
+
+    Raises:
+        StoreError: there is no such stream.
+    """
+    unknown = [stream for stream in streams if stream not in STREAMS]
+    if unknown:
+        raise StoreError(f"no voice stream {unknown[0]!r}; there are {', '.join(STREAMS)}")
+    return [STREAMS.index(stream) for stream in streams]
 
 
 def checked(table: Table) -> Table:

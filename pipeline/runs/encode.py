@@ -3,25 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ivr.features.atomic_files import file_digest
-from ivr.features.store import (
-    StoreError,
-    Table,
-    has_columns,
-    open_table,
-    require_place,
-    text_column,
-    write_table,
-)
+from ivr.features.store import require_place, text_column, write_table
 from ivr.features.waveform_augmentation import parse_change
-from ivr.hashing.codes import pack, sign
+from ivr.hashing.codes import packed_signs
 from ivr.hashing.health import quantisation_errors
 from ivr.hashing.method import Method
 from ivr.hashing.trainer import encode_images, encode_voices
@@ -33,6 +23,7 @@ from ivr.pipeline.runtime.progress import progress, warn
 from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.words import counted
 
+from .codes_file import KIND, QUANTISATION, SPLITS_OF_RUN, read_codes
 from .run_folder import (
     CODES,
     MODEL,
@@ -47,79 +38,7 @@ from .run_items import began_with, stamps_of
 from .settings_of_run import require_same_settings
 from .stale_codes import made_from, require_no_other_codes
 
-KIND = "codes"
-COLUMNS = {
-    "names": ("S", 1),
-    "modality": ("u", 1),
-    "codes": ("u", 2),
-    "labels": ("S", 1),
-    "splits": ("S", 1),
-    "images": ("S", 1),
-    "speakers": ("S", 1),
-    "captions": ("S", 1),
-}
 BLOCK = 2048
-QUANTISATION = "quantisation_error"
-SPLITS_OF_RUN = "splits_of_run"
-"""Key in the config of a codes file: whether the splits are those that the run drew."""
-
-
-@dataclass(frozen=True)
-class CodedItems:
-    """Items of one modality with their codes, row for row.
-
-    Attributes:
-        names: paths below their root.
-        codes: packed [n, bits / 8], uint8.
-        labels: class names, ``""`` where unknown.
-        splits: train, val, test or ``""``.
-        images: the image that each item is or belongs to.
-        speakers: speakers of voices, ``""`` where unknown.
-        captions: captions of voices, ``""`` where unknown.
-        outputs: real outputs [n, width], float32, if the method ranks by them; else None.
-        stamps: [n], uint64, of the content of the files; None in codes of an earlier version.
-    """
-
-    names: tuple[str, ...]
-    codes: np.ndarray
-    labels: tuple[str, ...]
-    splits: tuple[str, ...]
-    images: tuple[str, ...]
-    speakers: tuple[str, ...]
-    captions: tuple[str, ...]
-    outputs: np.ndarray | None = None
-    stamps: np.ndarray | None = None
-
-    def select(self, rows: Sequence[int] | np.ndarray) -> "CodedItems":
-        """Return the items in ``rows``, in that order."""
-        chosen = [int(row) for row in rows]
-        return CodedItems(
-            tuple(self.names[row] for row in chosen),
-            self.codes[chosen],
-            tuple(self.labels[row] for row in chosen),
-            tuple(self.splits[row] for row in chosen),
-            tuple(self.images[row] for row in chosen),
-            tuple(self.speakers[row] for row in chosen),
-            tuple(self.captions[row] for row in chosen),
-            None if self.outputs is None else self.outputs[chosen],
-            None if self.stamps is None else self.stamps[chosen],
-        )
-
-
-@dataclass(frozen=True)
-class Codes:
-    """The content of a codes file.
-
-    Attributes:
-        images: coded images.
-        voices: coded voices.
-        config: the run that made the codes, sha256 of its model and of the features, and, unless
-            made by an earlier version, the quantisation error of the test split.
-    """
-
-    images: CodedItems
-    voices: CodedItems
-    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,7 +46,7 @@ class EncodeResult(Result):
     """A codes file that was written.
 
     Attributes:
-        codes: the file; :func:`read_codes` reads it.
+        codes: the file; :func:`ivr.pipeline.runs.codes_file.read_codes` reads it.
         images: number of images in it.
         voices: number of voices in it.
         bits: length of the codes.
@@ -245,7 +164,7 @@ def encode_run(
         _image_outputs(model, data, images),
         _voice_outputs(model, data, voices, config["streams"], change),
     )
-    codes = tuple(packed_codes(table, model.sizes.bits) for table in outputs)
+    codes = tuple(packed_signs(table, model.sizes.bits) for table in outputs)
     columns = _columns(images, voices, codes, splits)
     columns["stamps"] = stamps_of(data, images, voices)
     if model.distance != "hamming":
@@ -282,53 +201,6 @@ def _say_other_splits(run: Path, data: FeatureDataset, splits: Mapping[str, str]
             f"note: the manifest moved {len(moved)} items into or out of the test split since "
             f"{run} was trained (e.g. {min(moved)}); the codes keep the splits of the run"
         )
-
-
-def packed_codes(outputs: np.ndarray, bits: int) -> np.ndarray:
-    """Return the codes [n, bits / 8] of outputs [n, width]: the signs of the first ``bits``."""
-    return pack(sign(outputs[:, :bits]))
-
-
-def read_codes(path: Path) -> Codes:
-    """Return the codes in ``path``.
-
-    Raises:
-        StoreError: not a codes file.
-    """
-    table = open_table(path, KIND)
-    known = has_columns(table, COLUMNS, {"outputs": ("f", 2), "stamps": ("u", 1)})
-    if not known or not {"model", "features"} <= set(table.config):
-        raise StoreError(f"{path}: not codes that ivr encode writes; make them again")
-    is_image = table.read("modality") == 0
-    return Codes(_items(table, is_image), _items(table, ~is_image), table.config)
-
-
-def known_quantisation_error(codes: Codes, bits: int | None) -> dict[str, float | None] | None:
-    """Return the quantisation error, 0 to 1, of images and voices of the test split.
-
-    Args:
-        codes: content of a codes file.
-        bits: length of the codes, which are cut to their first bits; None for all bits.
-
-    Returns:
-        The error per modality. It is None if the test split has no items of the modality, or if all
-        their outputs are 0. The result is None for codes of an earlier version, which does not
-        record the error.
-
-    Raises:
-        StoreError: the recorded error is not what ``ivr encode`` writes.
-    """
-    if QUANTISATION not in codes.config:
-        return None
-    length = codes.images.codes.shape[1]
-    try:
-        place = length - 1 if bits is None else bits // 8 - 1
-        found = {name: codes.config[QUANTISATION][name][place] for name in ("images", "voices")}
-        return {name: None if e is None else float(e) for name, e in found.items()}
-    except (LookupError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"codes with a damaged {QUANTISATION}; make them again with ivr encode"
-        ) from error
 
 
 def _test_errors(
@@ -402,14 +274,3 @@ def _columns(
         "speakers": text_column(item.speaker for item in items),
         "captions": text_column(item.caption for item in items),
     }
-
-
-def _items(table: Table, rows: np.ndarray) -> CodedItems:
-    text = {
-        name: tuple(compress(table.text(name), rows))
-        for name, (kind, _) in COLUMNS.items()
-        if kind == "S"
-    }
-    outputs = table.read("outputs")[rows] if "outputs" in table.columns else None
-    stamps = table.read("stamps")[rows] if "stamps" in table.columns else None
-    return CodedItems(codes=table.read("codes")[rows], outputs=outputs, stamps=stamps, **text)

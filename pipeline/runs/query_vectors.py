@@ -1,6 +1,6 @@
 """Vectors of media files, made as those of the features that a run was trained on."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +17,12 @@ from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import READER, read_image
 from ivr.features.media import MediaError, read_bytes
 from ivr.features.mfcc import VoiceConfig
-from ivr.features.voice import used_recording, voice_vectors
-from ivr.pipeline.datasets.voice_warnings import voice_warnings
-from ivr.pipeline.extraction.feature_dataset import stream_rows
-from ivr.pipeline.extraction.feature_schema import LATER, compared_settings
-from ivr.pipeline.runtime.config_options import from_json
+from ivr.pipeline.extraction.query_streams import query_streams
+from ivr.pipeline.extraction.recorded_settings import (
+    chosen_settings,
+    recorded_pixels,
+    recorded_voice_config,
+)
 from ivr.pipeline.runtime.progress import warn
 
 from .run_folder import RunError
@@ -49,7 +50,6 @@ class QueryVectors:
         """
         self.config, self.source, self.weights = config, source, weights
         self._encoder: Encoder | None = None
-        self._pixels = PixelConfig()
 
     def of_voices(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
         """Return streams [m, streams, coefficients, frames] and true frames [m] of recordings.
@@ -61,27 +61,29 @@ class QueryVectors:
             MediaError: a recording cannot be used.
         """
         config = self.voice_config()
-        chosen = stream_rows(self.config["streams"])
         shape = tuple(self.config["sizes"]["voice_shape"])
         found = []
         for path in paths:
-            vectors, frames = _named(path, lambda one: _voice_vectors(one, config))
-            if (len(chosen), *vectors.shape[1:]) != shape:
+            streams, frames, warnings = _named(
+                path, lambda one: query_streams(read_bytes(one), config, self.config["streams"])
+            )
+            for one in warnings:
+                warn(f"{one.severity}: {path}: {one.text}")
+            if streams.shape != shape:
                 raise RunError(f"{self.source}: damaged, its voices are not those of its sizes")
-            found.append((vectors[chosen], frames))
-        stacked = np.stack([vectors for vectors, _ in found])
+            found.append((streams, frames))
+        stacked = np.stack([streams for streams, _ in found])
         return torch.from_numpy(stacked), torch.tensor([frames for _, frames in found])
 
     def voice_config(self) -> VoiceConfig:
         """Return the settings of the MFCC that the voices of the run were made with.
 
         Raises:
-            RunError: the run was trained on arrays, or its settings are damaged.
+            RunError: the run was trained on arrays.
+            StoredConfigError: its settings are damaged.
         """
         settings = self._settings("voices", "no settings of the voices; give arrays of streams")
-        names = compared_settings(VoiceConfig.__dataclass_fields__)
-        known = {**LATER, **settings}
-        return from_json(VoiceConfig, self._chosen(known, names))
+        return recorded_voice_config(settings, self.source)
 
     def of_images(self, paths: Sequence[Path], device: torch.device) -> Tensor:
         """Return the vectors [n, image_dim] of image files.
@@ -91,28 +93,50 @@ class QueryVectors:
             WeightsError: the weights of the encoder cannot be loaded.
             MediaError: an image cannot be used.
         """
-        encoder = self._loaded(device)
-        found = []
+        encoder = self.image_encoder(device)
+        config, found = self.pixel_config(), []
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
             pixels = [
-                _named(path, lambda one: read_image(one, encoder.size, self._pixels))
-                for path in some
+                _named(path, lambda one: read_image(one, encoder.size, config)) for path in some
             ]
             found.append(encoder(torch.from_numpy(np.stack(pixels)).to(device)))
         return torch.cat(found)
 
-    def _loaded(self, device: torch.device) -> Encoder:
-        """Return the encoder that the features were made with."""
+    def pixel_config(self) -> PixelConfig:
+        """Return how the bands of the images of the run became pixels.
+
+        Raises:
+            RunError: the run was trained on arrays.
+            StoredConfigError: its settings are damaged.
+        """
+        return recorded_pixels(self._image_settings())
+
+    def image_size(self) -> int:
+        """Return the side of the image network's input, pixels.
+
+        Raises:
+            RunError: the run was trained on arrays.
+            StoredConfigError: its settings are damaged.
+        """
+        return int(chosen_settings(self._image_settings(), ("size",), self.source)["size"])
+
+    def image_encoder(self, device: torch.device) -> Encoder:
+        """Return the encoder that the features were made with; it is loaded once.
+
+        Raises:
+            RunError: the run was trained on arrays, or the encoder has other weights.
+            WeightsError: the weights of the encoder cannot be loaded.
+        """
         if self._encoder is None:
-            settings = self._settings("images", "no image encoder; give arrays of image vectors")
+            settings = self._image_settings()
             if settings.get("reader") != READER:
                 warn(
                     f"{self.source}: its features come from an earlier reader of images; TIFF, "
                     "deep PNG and PNG with alpha are read otherwise now: extract again for these"
                 )
             settings = {"pixels": asdict(PixelConfig()), **settings}
-            chosen = self._chosen(settings, (*RECORDED, "sha256"))
+            chosen = chosen_settings(settings, (*RECORDED, "sha256"), self.source)
             weights = self.weights or self._known_weights(chosen["sha256"])
             try:
                 options = {name: chosen[name] for name in RECORDED}
@@ -126,7 +150,7 @@ class QueryVectors:
                 raise RunError(
                     f"{weights}: not the weights that the features of {self.source} were made with"
                 )
-            self._encoder, self._pixels = encoder, image.pixels
+            self._encoder = encoder
         return self._encoder
 
     def _known_weights(self, sha256: str) -> str:
@@ -147,27 +171,14 @@ class QueryVectors:
             f"the image features of {self.source} were made with {name}: give it with --weights"
         )
 
+    def _image_settings(self) -> Mapping[str, Any]:
+        return self._settings("images", "no image encoder; give arrays of image vectors")
+
     def _settings(self, kind: str, unknown: str) -> Mapping[str, Any]:
         settings: Mapping[str, Any] = self.config["features"][kind]
         if not settings:
             raise RunError(f"{self.source}: was fitted on arrays and knows {unknown}")
         return settings
-
-    def _chosen(self, settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-        """Return the ``names`` among ``settings``."""
-        wanted = list(names)
-        lacking = [name for name in wanted if name not in settings]
-        if lacking:
-            raise RunError(f"{self.source}: its features lack {', '.join(lacking)}")
-        return {name: settings[name] for name in wanted}
-
-
-def _voice_vectors(path: Path, config: VoiceConfig) -> tuple[np.ndarray, int]:
-    """Return the vectors of a recording and its true frames; warn of what is odd about it."""
-    recording = used_recording(read_bytes(path), config)
-    for one in voice_warnings(recording, config):
-        warn(f"{one.severity}: {path}: {one.text}")
-    return voice_vectors(recording.samples, recording.sample_rate, config)
 
 
 def _named(path: Path, read: Callable[[Path], Value]) -> Value:

@@ -13,7 +13,7 @@ from ivr.pipeline.extraction.feature_schema import FILES
 from ivr.pipeline.runtime.digests import DIGESTS, DigestsError, read_digests
 from ivr.pipeline.runtime.results import TableResult
 
-from .encode import KIND
+from .codes_file import KIND
 from .run_folder import CODES, ITEMS, LOG, QUERIES, QUERY_TABLE
 from .run_items import ITEMS_KIND
 

@@ -1,15 +1,18 @@
-"""Which device the tensors live on."""
+"""Which device the tensors live on; torch is imported when a device is chosen."""
 
-import torch
+from typing import TYPE_CHECKING
 
 from ivr.errors import IvrError
+
+if TYPE_CHECKING:
+    import torch
 
 
 class DeviceError(IvrError):
     """A device that is not there, in one line."""
 
 
-def choose_device(name: str, memory_fraction: float = 1.0) -> torch.device:
+def choose_device(name: str, memory_fraction: float = 1.0) -> "torch.device":
     """Return the device ``name``: auto (cuda when there is one), cpu, cuda or cuda:N.
 
     Args:
@@ -19,6 +22,8 @@ def choose_device(name: str, memory_fraction: float = 1.0) -> torch.device:
     Raises:
         DeviceError: no such device.
     """
+    import torch
+
     device = _named(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams and pinned memory are those of the current device
@@ -27,7 +32,9 @@ def choose_device(name: str, memory_fraction: float = 1.0) -> torch.device:
     return device
 
 
-def _named(name: str) -> torch.device:
+def _named(name: str) -> "torch.device":
+    import torch
+
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:

@@ -1,0 +1,132 @@
+"""What turns images and voices into codes: a packed model or a run, with one interface.
+
+This module imports neither torch nor librosa. :func:`open_model` loads onnxruntime for a packed
+model and torch for a run.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ivr.features.image_bands import PixelConfig
+from ivr.features.mfcc import VoiceConfig
+from ivr.hashing.distance_names import Distance
+from ivr.pipeline.datasets.voice_warnings import VoiceWarning
+
+from .model_folder import is_packed
+
+
+class CodeMaker(Protocol):
+    """Turns the content of media files into packed codes; may be used by several threads.
+
+    Attributes:
+        source: the folder that was opened, as it was given.
+        bits: length of the codes.
+        method: name of the hashing method.
+        distance: how the method itself ranks; codes are always compared by Hamming distance.
+        classes: names of the classes that it was trained on.
+        identity: sha256 over all that decides a code: the weights of the method and of the image
+            encoder, and the settings of images and voices. A run and its packed model have the
+            same; a model packed with int8 weights has another one.
+        model_sha256: sha256 of the weights of the run, which codes files record.
+    """
+
+    source: Path
+    bits: int
+    method: str
+    distance: Distance
+    classes: tuple[str, ...]
+    identity: str
+    model_sha256: str
+
+    @property
+    def size(self) -> int:
+        """Side of the image network's input, pixels."""
+        ...
+
+    @property
+    def pixels_config(self) -> PixelConfig:
+        """How the bands of an image file become pixels."""
+        ...
+
+    @property
+    def voice_config(self) -> VoiceConfig:
+        """Settings of the MFCC."""
+        ...
+
+    def pixels(self, data: bytes) -> np.ndarray:
+        """Return the pixels of an image file with the content ``data``, uint8 [3, size, size].
+
+        Raises:
+            MediaError, RasterReaderError: see :func:`ivr.features.image_file.decode_image`.
+        """
+        ...
+
+    def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the packed codes [n, bits / 8] of ``pixels``, uint8 [n, 3, size, size].
+
+        Raises:
+            PackError, RunError: the model has no image encoder, or it cannot be loaded.
+            ValueError: pixels of another type or shape.
+        """
+        ...
+
+    def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
+        """Return the MFCC streams of a recording with the content ``data``.
+
+        Returns:
+            float32 [streams, coefficients, frames], the true number of frames, and what is odd
+            about the recording.
+
+        Raises:
+            MediaError: the recording cannot be used.
+        """
+        ...
+
+    def codes_of_streams(self, streams: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Return the packed codes [m, bits / 8] of voices.
+
+        Args:
+            streams: float32 [m, streams, coefficients, frames].
+            frames: integers [m], true number of frames of each voice.
+
+        Raises:
+            ValueError: arrays of another shape.
+        """
+        ...
+
+
+def open_model(
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    weights: str | None = None,
+) -> CodeMaker:
+    """Return what makes codes with the packed model or the run in ``folder``.
+
+    Networks are loaded when they are first needed: a voice loads no image encoder.
+
+    Args:
+        folder: a folder that ``ivr pack`` or ``ivr train-hash`` wrote.
+        device: auto, cpu, cuda or cuda:N; auto takes cuda if there is one.
+        threads: threads that compute one batch, by default one per core. For a run this is a
+            setting of the whole process.
+        weights: weights file of the image encoder of a run, if the features were made with a file
+            that has moved.
+
+    Raises:
+        PackError: not a whole packed model, no onnxruntime, or weights for a packed model.
+        RunError: neither a packed model nor a finished run. Of a run that was fitted on arrays, the
+            methods that take the content of files raise it.
+        DeviceError: no such device.
+    """
+    folder = Path(folder)
+    if is_packed(folder):
+        from .packed_model import PackedModel
+
+        return PackedModel(folder, device=device, threads=threads, weights=weights)
+    from .run_model import RunModel
+
+    return RunModel(folder, device=device, threads=threads, weights=weights)

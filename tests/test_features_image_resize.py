@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode, functional
+
+from ivr.features.image_resize import resized
+
+SIZES = ((3, 256, 256, 224), (3, 33, 17, 40), (1, 61, 1000, 31), (3, 5, 3000, 7), (3, 12, 12, 12))
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def torch_resized(picture: np.ndarray, side: int) -> np.ndarray:
+    return functional.resize(
+        torch.from_numpy(picture),
+        [side, side],
+        interpolation=InterpolationMode.BILINEAR,
+        antialias=True,
+    ).numpy()
+
+
+@pytest.mark.parametrize(("channels", "height", "width", "side"), SIZES)
+def test_pictures_are_those_of_torchvision_on_processors_with_avx2(
+    channels: int, height: int, width: int, side: int
+) -> None:
+    picture = noise(channels, height, width)
+    expected = torch_resized(picture, side).astype(int)
+    # Its kernels for other processors differ by one level.
+    exact = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    difference = np.abs(resized(picture, side, side) - expected)
+    assert difference.max() <= (0 if exact else 1)
+
+
+@pytest.mark.parametrize(("channels", "height", "width", "side"), SIZES)
+def test_pictures_differ_from_those_of_pillow_by_one_grey_level_at_most(
+    channels: int, height: int, width: int, side: int
+) -> None:
+    picture = noise(channels, height, width)
+    bands = [
+        np.asarray(Image.fromarray(band).resize((side, side), Image.Resampling.BILINEAR))
+        for band in picture
+    ]
+    difference = np.abs(resized(picture, side, side) - np.stack(bands).astype(int))
+    assert difference.max() <= 1
+
+
+def test_two_pixels_become_their_mean_and_a_half_is_rounded_up() -> None:
+    picture = np.array([[[10, 21], [30, 40]]], np.uint8)
+    assert resized(picture, 2, 1).tolist() == [[[16], [35]]]
+    assert resized(picture, 1, 2).tolist() == [[[20, 31]]]
+
+
+def test_a_doubled_line_lies_between_its_pixels() -> None:
+    line = np.array([[[0, 100]]], np.uint8)
+    assert resized(line, 1, 4).tolist() == [[[0, 25, 75, 100]]]
+
+
+@pytest.mark.parametrize("side", [1, 7, 31, 64, 500])
+def test_a_white_picture_stays_white(side: int) -> None:
+    white = np.full((3, 97, 401), 255, np.uint8)
+    assert (resized(white, side, side) == 255).all()
+
+
+def test_height_and_width_are_chosen_apart() -> None:
+    picture = noise(3, 20, 50)
+    both = resized(picture, 10, 30)
+    assert both.shape == (3, 10, 30)
+    np.testing.assert_array_equal(both, resized(resized(picture, 20, 30), 10, 30))
+
+
+def test_a_window_of_a_larger_array_is_resized_like_a_copy_of_it() -> None:
+    scene = noise(3, 90, 80)
+    window = scene[:, 10:50, 20:70]
+    np.testing.assert_array_equal(resized(window, 16, 16), resized(window.copy(), 16, 16))
+
+
+def test_something_else_than_a_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be uint8 \[channels, rows, columns\]"):
+        resized(np.zeros((3, 4, 4)), 2, 2)
+    with pytest.raises(ValueError, match="at least 1 pixel, got 0 and 2"):
+        resized(noise(1, 4, 4), 0, 2)
