@@ -10,6 +10,7 @@ from typing import Any
 
 from ivr.features.atomic_files import replaced_text
 from ivr.pipeline.runtime.digests import rewriting
+from ivr.pipeline.runtime.text_tables import aligned, markdown_table
 
 from .columns import Column
 from .table import Spread, Table, TableRow
@@ -41,7 +42,7 @@ def as_text(table: Table) -> str:
     for columns in _blocks(table):
         rows = [[*table.heads, *(column.head for column in columns)]]
         rows += [_row(table, row, columns, footnotes, "[{}]".format) for row in _of(table, columns)]
-        parts.append("\n".join(_aligned(rows, len(table.heads))))
+        parts.append("\n".join(aligned(rows, len(table.heads))))
     parts.append("\n".join(_wrapped(note) for note in _notes(table, footnotes, "[{}]".format)))
     return "\n\n".join(parts)
 
@@ -56,9 +57,7 @@ def as_markdown(table: Table) -> str:
             _row(table, row, columns, footnotes, "[{}]".format, "**{}**".format)
             for row in _of(table, columns)
         ]
-        parts.append(
-            "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
-        )
+        parts.append(markdown_table(heads, rows))
     parts += _notes(table, footnotes, "[{}]".format)
     return "\n\n".join(parts) + "\n"
 
@@ -178,17 +177,6 @@ def _row(
     cells = [row.cells.get(column.key) for column in columns]
     return heads + [
         "" if cell is None else bold(cell.text) if cell.best else cell.text for cell in cells
-    ]
-
-
-def _aligned(rows: Sequence[Sequence[str]], heads: int) -> list[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            f"{text:<{width}}" if place < heads else f"{text:>{width}}"
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
     ]
 
 

@@ -1,10 +1,10 @@
 """What ``ivr doctor`` found, as a table and as Markdown."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ivr.pipeline.runtime.results import TableResult
+from ivr.pipeline.runtime.text_tables import aligned, markdown_table
 
 Outcome = Literal["ok", "failed", "not checked", "note"]
 
@@ -91,46 +91,28 @@ class DoctorResult(TableResult):
     def __repr__(self) -> str:
         """Return facts, checks and rates as the lines that ``ivr doctor`` prints."""
         parts = [
-            _columns([(fact.name, fact.value) for fact in self.facts]),
-            _columns([(check.outcome, check.name, check.text) for check in self.checks]),
+            [(fact.name, fact.value) for fact in self.facts],
+            [(check.outcome, check.name, check.text) for check in self.checks],
+            [(rate.name, rate_text(rate), rate.text) for rate in self.rates],
         ]
-        if self.rates:
-            parts.append(_columns([(rate.name, rate_text(rate), rate.text) for rate in self.rates]))
-        return "\n\n".join(parts)
+        return "\n\n".join("\n".join(aligned(part)) for part in parts if part)
 
     def markdown(self) -> str:
         """Return facts, checks and rates as Markdown tables."""
         parts = [
-            _markdown(("machine", ""), [(fact.name, fact.value) for fact in self.facts]),
-            _markdown(
+            markdown_table(("machine", ""), [(fact.name, fact.value) for fact in self.facts]),
+            markdown_table(
                 ("check", "outcome", "measured"),
                 [(check.name, check.outcome, check.text) for check in self.checks],
             ),
         ]
         if self.rates:
             rates = [(rate.name, rate_text(rate), rate.text) for rate in self.rates]
-            parts.append(_markdown(("rate", "median", "range and limit"), rates))
-        return "\n".join(parts)
+            parts.append(markdown_table(("rate", "median", "range and limit"), rates))
+        return "\n\n".join(parts) + "\n"
 
 
 def rate_text(rate: MeasuredRate) -> str:
     """Return the value of ``rate`` with its unit, to three digits."""
     value = f"{rate.value:,.0f}" if rate.value >= 100 else f"{rate.value:.3g}"
     return f"{value} {rate.unit}"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Return ``rows`` as lines whose columns begin at the same place; the last is not padded."""
-    if not rows:
-        return ""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
-        for row in rows
-    )
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    escaped = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
-    return "".join(f"| {line} |\n" for line in escaped)
