@@ -57,6 +57,7 @@ JPEG = FileKind("a JPEG picture", lambda head: head.startswith(b"\xff\xd8\xff"))
 PNG = FileKind("a PNG picture", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"))
 SAFETENSORS = FileKind("a safetensors file", lambda head: head[8:9] == b"{" and b"\0" in head[:8])
 TEXT = FileKind("a text file", is_text)
+TIFF = FileKind("a TIFF picture", lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
 WAV = FileKind("a WAV recording", lambda head: head.startswith(b"RIFF"))
 
 

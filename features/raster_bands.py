@@ -27,6 +27,8 @@ PIECE_BYTES = 16 << 20
 _CMYK = {ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black}
 Values = tuple[np.ndarray, np.ndarray | None]
 """Values [bands, rows, columns]; where they are valid, of the same shape, None: everywhere."""
+Stretch = tuple[float, float]
+"""Offset and gain: a pixel is the gain times the value less the offset, from 0 to 255."""
 Painter = Callable[[np.ndarray, np.ndarray | None], Values]
 """Turns values into pixels uint8 [1 or 3, rows, columns], and says where any band is valid."""
 
@@ -169,7 +171,7 @@ def bands_of(datasets: Sequence[Any], config: PixelConfig) -> Bands:
     colours = [colour for dataset in datasets for colour in dataset.colorinterp]
     if set(colours) & _CMYK:
         raise MediaError("CMYK of more than 8 bits; convert it to RGB")
-    if len(datasets) == 1 and colours[0] is ColorInterp.palette and not bands[0].inverted:
+    if len(datasets) == 1 and _palette(Bands(bands[:1])):
         return Bands(bands[:1])
     descriptions = [text or "" for dataset in datasets for text in dataset.descriptions]
     names = [colour.name for colour in colours]
@@ -183,10 +185,10 @@ def bands_of(datasets: Sequence[Any], config: PixelConfig) -> Bands:
     return chosen
 
 
-def painter_of(
+def stretch_of(
     bands: Bands, config: PixelConfig, pieces: Callable[[], Iterator[tuple[Window, Values]]]
-) -> Painter:
-    """Return the function that makes pixels of the values of ``bands``.
+) -> Stretch | None:
+    """Return offset and gain that make 0 to 255 of the values; None for indices into a palette.
 
     Args:
         bands: bands of :func:`bands_of`.
@@ -197,24 +199,32 @@ def painter_of(
     Raises:
         MediaError: there is no valid pixel, or the stretch does not take these values.
     """
-    first = bands.bands[0]
-    palette = first.dataset.colorinterp[first.number - 1] is ColorInterp.palette
-    if palette and len(bands.bands) == 1 and not first.inverted:
-        return _colouring(first, config)
-    if bands.dtype != np.uint8:
-        offset, gain = stretch_of(pieces, bands.dtype, config.stretch)
-    else:
-        offset, gain = 0.0, 255 / ((1 << min(first.bits, 8)) - 1)
-    pixels_of = _conversion(bands.dtype, offset, gain)
+    if _palette(bands):
+        return None
+    if bands.dtype == np.uint8:
+        return 0.0, 255 / ((1 << min(bands.bands[0].bits, 8)) - 1)
+    return _stretch_of_values(pieces, bands.dtype, config.stretch)
+
+
+def painter_of(bands: Bands, config: PixelConfig, stretch: Stretch | None) -> Painter:
+    """Return the function that makes pixels of the values of ``bands`` with their ``stretch``."""
+    if stretch is None:
+        return _colouring(bands.bands[0], config)
+    pixels_of = _conversion(bands.dtype, *stretch)
 
     def paint(values: np.ndarray, valid: np.ndarray | None) -> Values:
         if valid is None:
             return pixels_of(values), None
         pixels = np.where(valid, pixels_of(np.where(valid, values, 0)), 0)
-        any_valid = np.asarray(valid.any(0))
-        return pixels.astype(np.uint8, copy=False), any_valid
+        return pixels.astype(np.uint8, copy=False), np.asarray(valid.any(0))
 
     return paint
+
+
+def _palette(bands: Bands) -> bool:
+    first = bands.bands[0]
+    colour = first.dataset.colorinterp[first.number - 1]
+    return len(bands.bands) == 1 and colour is ColorInterp.palette and not first.inverted
 
 
 def _colouring(band: Band, config: PixelConfig) -> Painter:
@@ -234,9 +244,9 @@ def _colouring(band: Band, config: PixelConfig) -> Painter:
     return paint
 
 
-def stretch_of(
+def _stretch_of_values(
     pieces: Callable[[], Iterator[tuple[Window, Values]]], dtype: np.dtype[Any], stretch: str
-) -> tuple[float, float]:
+) -> Stretch:
     """Return offset and gain that map values of ``dtype`` to 0 to 255."""
 
     def blocks() -> Iterator[np.ndarray]:

@@ -20,7 +20,7 @@ from rasterio.io import MemoryFile
 
 from .image_bands import PixelConfig
 from .media import MediaError, check_pixels
-from .raster_bands import Bands, bands_of, held, painter_of
+from .raster_bands import Bands, bands_of, held, painter_of, stretch_of
 
 # What GDAL says of tags that are odd or unknown, which says nothing about the pixels.
 _OF_TAGS = re.compile(r"TIFF(Read(Custom)?Directory|Fetch|Advance|SetField)\w*:")
@@ -84,15 +84,27 @@ def opened_raster(name: str, driver: str, pages: Sequence[int]) -> Iterator[Open
     names = [f"GTIFF_DIR:{page}:{name}" if page > 1 or len(pages) > 1 else name
              for page in pages] or [name]  # fmt: skip
     try:
-        with rasterio.Env(), ExitStack() as opened, warnings.catch_warnings():
+        with (
+            gdal_errors(driver),
+            rasterio.Env(),
+            ExitStack() as opened,
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             datasets = [opened.enter_context(rasterio.open(one, driver=driver)) for one in names]
             logger.addHandler(heard)
             yield OpenedRaster(driver, datasets, heard)
-    except RasterioError as error:
-        raise _unreadable(driver, _first_cause(error)) from error
     finally:
         logger.removeHandler(heard)
+
+
+@contextmanager
+def gdal_errors(driver: str) -> Iterator[None]:
+    """Turn errors of GDAL in the block into a :class:`MediaError` that says what it is about."""
+    try:
+        yield
+    except RasterioError as error:
+        raise _unreadable(driver, _first_cause(error)) from error
 
 
 @contextmanager
@@ -134,7 +146,7 @@ def read_raster(data: bytes, driver: str, pages: Sequence[int], config: PixelCon
 
 def _picture(bands: Bands, config: PixelConfig) -> np.ndarray:
     pieces = held(bands)
-    paint = painter_of(bands, config, pieces)
+    paint = painter_of(bands, config, stretch_of(bands, config, pieces))
     picture: np.ndarray | None = None
     any_valid = False
     for window, (values, valid) in pieces():

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from io import BufferedReader
@@ -63,10 +63,18 @@ class RasterReaderError(IvrError):
     """A reader of rasters that does not start, in one line."""
 
 
-class _Reader:
+class RasterReader:
     """One process that reads rasters, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Sequence[int] = ()) -> None:
+        """Start the process.
+
+        Args:
+            files: handles of open files that it may read from.
+
+        Raises:
+            RasterReaderError: it does not start.
+        """
         try:
             self.process = subprocess.Popen(
                 COMMAND,
@@ -74,6 +82,7 @@ class _Reader:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=_environment(),
+                pass_fds=files,
                 start_new_session=True,  # Ctrl-C is for the parent, which decides
             )
         except OSError as error:  # no more processes, no memory: no fault of the file
@@ -99,19 +108,13 @@ class _Reader:
             self.requests.write(data)
             self.requests.flush()
 
-    def reply(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Any:
+    def reply(self) -> Any:
         """Return the value of the reply to the last request, or its pixels as an array of uint8.
-
-        Args:
-            progress: called with how much is done, and of how much, while the reply is made.
 
         Raises:
             MediaError: what the reader says is wrong with the file, or that it ended on it.
         """
         reply = self._line()
-        while reply and "progress" in reply:
-            progress(*reply["progress"])
-            reply = self._line()
         if reply and "error" in reply:
             raise MediaError(reply["error"])
         if reply and "value" in reply:
@@ -134,9 +137,11 @@ class _Reader:
         return False
 
     def is_alive(self) -> bool:
+        """Return whether the process runs."""
         return self.process.poll() is None
 
     def close(self) -> None:
+        """End the process."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.requests, self.replies):
@@ -145,8 +150,8 @@ class _Reader:
 
 
 _lock = threading.Lock()
-_idle: list[_Reader] = []
-_of_parent: list[_Reader] = []
+_idle: list[RasterReader] = []
+_of_parent: list[RasterReader] = []
 
 
 def read_raster_apart(
@@ -176,6 +181,21 @@ def place_apart(data: bytes, driver: str, pages: Sequence[int]) -> dict[str, Any
     return place
 
 
+def geotiff_apart(values: np.ndarray, **arguments: Any) -> bytes:
+    """Return what :func:`ivr.features.raster_writing.geotiff` makes of ``values``.
+
+    Args:
+        values: float32 [bands, rows, columns].
+        **arguments: as there, as JSON values.
+
+    Raises:
+        RasterReaderError: the reader does not start.
+    """
+    shaped = {**arguments, "shape": list(values.shape)}
+    made: np.ndarray = _answer("geotiff", shaped, np.ascontiguousarray(values).tobytes())
+    return made.tobytes()
+
+
 def _answer(call: str, arguments: Mapping[str, Any], data: bytes) -> Any:
     reader = _take()
     try:
@@ -191,18 +211,18 @@ def _answer(call: str, arguments: Mapping[str, Any], data: bytes) -> Any:
     return found
 
 
-def _take() -> _Reader:
+def _take() -> RasterReader:
     while True:
         with _lock:
             reader = _idle.pop() if _idle else None
         if reader is None:
-            return _Reader()
+            return RasterReader()
         if reader.is_alive():
             return reader
         reader.close()
 
 
-def _give_back(reader: _Reader) -> None:
+def _give_back(reader: RasterReader) -> None:
     if not reader.is_alive():
         reader.close()
         return

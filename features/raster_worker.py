@@ -2,8 +2,8 @@
 
 A request is a line of JSON: the name of a call, its arguments, and the length of the bytes that
 follow (``length``). A reply is a line of JSON with a ``value``, or with the ``shape`` of the uint8
-pixels that follow it, or with an ``error``; lines with ``progress`` may come before it. The process
-ends when its input ends, or when the process that started it is gone.
+pixels that follow it, or with an ``error``. The process ends when its input ends, or when the
+process that started it is gone.
 """
 
 import json
@@ -23,6 +23,8 @@ from .image_bands import PixelConfig
 from .media import MediaError
 from .raster_file import opened_raster_of, read_raster
 from .raster_georeference import georeference
+from .raster_scene import SceneFile
+from .raster_writing import geotiff
 
 MAX_MEMORY = 3 << 30
 """Address space of the process, bytes."""
@@ -86,6 +88,18 @@ def _place(data: bytes, driver: str, pages: list[int]) -> dict[str, Any]:
         return georeference(raster.datasets[0])
 
 
+def _scene(data: bytes, file: int, config: dict[str, Any]) -> dict[str, Any]:
+    while _scenes:
+        _scenes.pop().close()
+    _scenes.append(SceneFile(file, PixelConfig(**config), _restart_clock))
+    return _scenes[0].describe()
+
+
+def _of_scene(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a call that answers with ``method`` of the open scene."""
+    return lambda data, **arguments: method(_scenes[0], **arguments)
+
+
 def _end_with(parent: int) -> None:
     """End this process once ``parent`` is gone, whatever it decodes."""
     while os.getppid() == parent:
@@ -93,7 +107,16 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-CALLS: dict[str, Callable[..., Any]] = {"picture": _picture, "place": _place}
+_scenes: list[SceneFile] = []
+CALLS: dict[str, Callable[..., Any]] = {
+    "picture": _picture,
+    "place": _place,
+    "geotiff": geotiff,
+    "scene": _scene,
+    "rows": _of_scene(SceneFile.rows),
+    "preview": _of_scene(SceneFile.preview),
+    "degrees": _of_scene(SceneFile.degrees),
+}
 """What is done for each call; the first argument is the bytes that followed the request."""
 
 

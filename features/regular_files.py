@@ -18,22 +18,48 @@ class ChangedFileError(UnreadableFileError):
     """A file that was written to while it was read."""
 
 
-@contextmanager
-def opened_regular(path: Path) -> Iterator[BinaryIO]:
-    """Yield the regular file ``path`` opened for reading; a pipe is not waited for.
+def open_regular(path: Path) -> BinaryIO:
+    """Return the regular file ``path`` opened for reading; a pipe is not waited for.
 
     Raises:
         UnreadableFileError: no such file, a folder, pipe or device, or it may not be read.
+    """
+    with _in_one_line():
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.fdopen(handle, "rb")
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return file
+        file.close()
+        raise UnreadableFileError("not a file")
+
+
+@contextmanager
+def opened_regular(path: Path) -> Iterator[BinaryIO]:
+    """Yield the regular file ``path`` opened for reading, see :func:`open_regular`.
+
+    Raises:
+        UnreadableFileError: as there, or an error of the system inside the block.
         ChangedFileError: at the end of the block, if the file was written to inside it.
     """
+    with open_regular(path) as file, _in_one_line():
+        before = content_state(file.fileno())
+        yield file
+        after = content_state(file.fileno())
+    if before != after:
+        raise ChangedFileError("changed while it was read; call again")
+
+
+def content_state(handle: int) -> tuple[int, int]:
+    """Return size (bytes) and time of change (ns) of an open file: others if it was written to."""
+    status = os.fstat(handle)
+    return status.st_size, status.st_mtime_ns
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Turn errors of the system into :class:`UnreadableFileError`."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            before = os.fstat(handle)
-            if not stat.S_ISREG(before.st_mode):
-                raise UnreadableFileError("not a file")
-            yield file
-            after = os.fstat(handle)
+        yield
     except FileNotFoundError as error:
         raise UnreadableFileError("no such file") from error
     except IsADirectoryError as error:
@@ -45,8 +71,6 @@ def opened_regular(path: Path) -> Iterator[BinaryIO]:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableFileError(f"cannot be read ({reason})") from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise ChangedFileError("changed while it was read; call again")
 
 
 def read_regular(path: Path, most: int) -> bytes:
