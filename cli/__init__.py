@@ -27,6 +27,9 @@ GROUPS = {
         "train-hash": "Train image and voice hash functions on feature files.",
         "encode": "Turn features into packed codes with a trained run.",
     },
+    "Archives": {
+        "archive": "Keep codes with their metadata: add, remove, update, compact.",
+    },
     "Results": {
         "evaluate": "Rank by distance and print the metrics of a run.",
         "compare": "Train and evaluate many methods, into one table.",
@@ -106,3 +109,17 @@ def main() -> None:
     be used; 3 done, but some files were skipped (each named on stderr);
     75 stopped early with nothing lost: call again to go on.
     """
+
+
+def every_command() -> dict[str, click.Command]:
+    """Return every command by its name, those of a group as ``archive add``; imports them all."""
+    found: dict[str, click.Command] = {}
+    context = click.Context(main, info_name="ivr")
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= {f"{name} {part}": own for part, own in command.commands.items()}
+        else:
+            found[name] = command
+    return found

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from ivr.names import unknown
+
 from .config_file import PARAMETERS, config_option
 from .errors import one_line
 from .messages import message_level, message_options
@@ -46,6 +48,18 @@ class Command(click.Command):
             detail(f"{context.command_path}: {context.params}")
             take_options(self, context)
             return super().invoke(context)
+
+
+class CommandGroup(click.Group):
+    """A command that is a group of commands; one that does not exist is named with near ones."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            context.fail(str(unknown("command", args[0], self.commands)))
+        return super().resolve_command(context, args)
 
 
 command = partial(click.command, cls=Command)

@@ -46,7 +46,7 @@ OUTSIDE = re.compile(
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Return ``config`` with the generated pages in its navigation."""
     _link_packages()
-    _extend(config.nav, COMMANDS, [f"{COMMANDS}/{name}.md" for name in ("index", *commands())])
+    _extend(config.nav, COMMANDS, [command_file(name) for name in ("index", *commands())])
     _extend(config.nav, API, [f"{API}/{name}.md" for name in ("index", *public_names())])
     return config
 
@@ -93,7 +93,7 @@ def generated_pages() -> Iterator[tuple[str, str | bytes]]:
     """Yield path and content of every generated page and picture."""
     yield f"{COMMANDS}/index.md", commands_page()
     for name, command in commands().items():
-        yield f"{COMMANDS}/{name}.md", command_page(name, command)
+        yield command_file(name), command_page(name, command)
     yield f"{API}/index.md", api_page()
     for name in public_names():
         yield f"{API}/{name}.md", name_page(name)
@@ -144,12 +144,15 @@ def _root_page(name: str, page: str) -> str:
 
 
 def commands() -> dict[str, click.Command]:
-    """Return every command of the command line by its name."""
-    from ivr.cli import main
+    """Return every command of the command line by its name, e.g. ``archive add``."""
+    from ivr.cli import every_command
 
-    context = click.Context(main, info_name="ivr")
-    loaded = {name: main.get_command(context, name) for name in main.list_commands(context)}
-    return {name: command for name, command in loaded.items() if command is not None}
+    return every_command()
+
+
+def command_file(name: str) -> str:
+    """Return the path of the page of the command ``name``."""
+    return f"{COMMANDS}/{name.replace(' ', '-')}.md"
 
 
 def commands_page() -> str:
@@ -165,6 +168,12 @@ def commands_page() -> str:
         name, _, text = line.strip().partition(" ")
         if name in commands():
             lines.append(f"| [`ivr {name}`]({name}.md) | {_cell(text.strip())} |")
+        for part, command in commands().items():
+            if part.startswith(f"{name} "):
+                link = Path(command_file(part)).name
+                lines.append(
+                    f"| [`ivr {part}`]({link}) | {_cell(command.get_short_help_str(200))} |"
+                )
     return "\n".join(lines)
 
 

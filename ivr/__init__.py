@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from ivr.hashing.array_ranking import rank
     from ivr.hashing.network_config import NetworkConfig
     from ivr.hashing.training_config import TrainConfig
+    from ivr.pipeline.archive.add import archive_add
+    from ivr.pipeline.archive.add_config import AddConfig
+    from ivr.pipeline.archive.archive import open_archive
+    from ivr.pipeline.archive.compact import archive_compact
+    from ivr.pipeline.archive.create import archive_create
+    from ivr.pipeline.archive.info import archive_info
+    from ivr.pipeline.archive.remove import archive_remove
+    from ivr.pipeline.archive.search import search
+    from ivr.pipeline.archive.update import archive_update
+    from ivr.pipeline.archive.verify import archive_verify
     from ivr.pipeline.comparison.compare import compare
     from ivr.pipeline.comparison.compare_config import CompareConfig
     from ivr.pipeline.datasets.audit import check
@@ -38,7 +48,6 @@ if TYPE_CHECKING:
     from ivr.pipeline.extraction.extract_config import ExtractConfig
     from ivr.pipeline.extraction.feature_dataset import open_features
     from ivr.pipeline.extraction.merge import merge
-    from ivr.pipeline.packing.search import search
     from ivr.pipeline.runs.encode import encode
     from ivr.pipeline.runs.model import Model, fit, load
     from ivr.pipeline.runs.run_config import RunConfig
@@ -52,6 +61,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = version("image-voice-hashing")
 __all__ = [
+    "AddConfig",
     "CheckConfig",
     "CompareConfig",
     "DemoConfig",
@@ -69,6 +79,13 @@ __all__ = [
     "TrainConfig",
     "VoiceConfig",
     "__version__",
+    "archive_add",
+    "archive_compact",
+    "archive_create",
+    "archive_info",
+    "archive_remove",
+    "archive_update",
+    "archive_verify",
     "check",
     "compare",
     "demo",
@@ -80,6 +97,7 @@ __all__ = [
     "load",
     "merge",
     "metrics",
+    "open_archive",
     "open_features",
     "prepare",
     "probe",
@@ -91,6 +109,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "AddConfig": "ivr.pipeline.archive.add_config:AddConfig",
     "CheckConfig": "ivr.pipeline.datasets.check_config:CheckConfig",
     "CompareConfig": "ivr.pipeline.comparison.compare_config:CompareConfig",
     "DemoConfig": "ivr.pipeline.demo.demo_config:DemoConfig",
@@ -106,6 +125,13 @@ _PLACES = {
     "SplitConfig": "ivr.pipeline.datasets.splits:SplitConfig",
     "TrainConfig": "ivr.hashing.training_config:TrainConfig",
     "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
+    "archive_add": "ivr.pipeline.archive.add:archive_add",
+    "archive_compact": "ivr.pipeline.archive.compact:archive_compact",
+    "archive_create": "ivr.pipeline.archive.create:archive_create",
+    "archive_info": "ivr.pipeline.archive.info:archive_info",
+    "archive_remove": "ivr.pipeline.archive.remove:archive_remove",
+    "archive_update": "ivr.pipeline.archive.update:archive_update",
+    "archive_verify": "ivr.pipeline.archive.verify:archive_verify",
     "check": "ivr.pipeline.datasets.audit:check",
     "compare": "ivr.pipeline.comparison.compare:compare",
     "demo": "ivr.pipeline.demo.main_job:demo",
@@ -117,12 +143,13 @@ _PLACES = {
     "load": "ivr.pipeline.runs.model:load",
     "merge": "ivr.pipeline.extraction.merge:merge",
     "metrics": "ivr.hashing.array_metrics",
+    "open_archive": "ivr.pipeline.archive.archive:open_archive",
     "open_features": "ivr.pipeline.extraction.feature_dataset:open_features",
     "prepare": "ivr.pipeline.datasets.prepare:prepare",
     "probe": "ivr.pipeline.evaluation.probe:probe",
     "rank": "ivr.hashing.array_ranking:rank",
     "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
-    "search": "ivr.pipeline.packing.search:search",
+    "search": "ivr.pipeline.archive.search:search",
     "train": "ivr.pipeline.runs.train:train",
     "verify": "ivr.pipeline.runs.verify:verify",
 }

@@ -66,8 +66,8 @@ def test_compaction_and_replacement_keep_the_order_of_ties(archive: Archive) -> 
     archive.remove("name = 'c'")
     archive.write(item_rows(["b"], [[0, 2]]))
     before = found_names(archive, [0, 0])
-    archive._table.checkout_latest()
-    archive._table.optimize()
+    archive.table.checkout_latest()
+    archive.table.optimize()
     archive.refresh()
     assert found_names(archive, [0, 0]) == before == ["d", "b", "a"]
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -62,36 +62,37 @@ class Archive:
     Attributes:
         place: the folder, or the address on an object store.
         settings: what decides the codes.
+        table: the table of LanceDB, at the version that is read.
     """
 
     def __init__(self, place: str) -> None:
         """Open the latest version of the archive at ``place``; see :func:`open_archive`."""
         self.place = place
-        self._table = open_items(place)
+        self.table = open_items(place)
         with lance_errors(place):
-            self._table.checkout(self._table.version)
-            self.settings: ArchiveSettings = from_metadata(self._table.schema.metadata, place)
+            self.table.checkout(self.table.version)
+            self.settings: ArchiveSettings = from_metadata(self.table.schema.metadata, place)
         self._codes: dict[str, _Codes] = {}
 
     @property
     def version(self) -> int:
         """Number of the version that is read; every change of the archive makes another one."""
-        version: int = self._table.version
+        version: int = self.table.version
         return version
 
     @property
     def schema(self) -> pa.Schema:
         """Names and types of the columns."""
-        found: pa.Schema = self._table.schema
+        found: pa.Schema = self.table.schema
         return found
 
     def refresh(self) -> bool:
         """Read the latest version from now on; return whether it is another one."""
         before = self.version
         with lance_errors(self.place):
-            self._table.checkout_latest()
+            self.table.checkout_latest()
             latest = self.version
-            self._table.checkout(latest)
+            self.table.checkout(latest)
         if latest != before:
             self._codes.clear()
         return latest != before
@@ -103,7 +104,7 @@ class Archive:
             ArchiveError: a condition that cannot be used.
         """
         with lance_errors(self.place):
-            return int(self._table.count_rows(self._condition(where, bbox)))
+            return int(self.table.count_rows(self._condition(where, bbox)))
 
     def codes(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the codes of one modality and their row ids; they are kept in memory.
@@ -181,7 +182,7 @@ class Archive:
         """
         wanted = np.asarray(row_ids, np.uint64).reshape(-1)
         with lance_errors(self.place):
-            query = self._table.take_row_ids(np.unique(wanted).tolist()).with_row_id()
+            query = self.table.take_row_ids(np.unique(wanted).tolist()).with_row_id()
             found = query.select(list(columns or self.schema.names)).to_arrow()
         held = found[ROW_ID].to_numpy()
         order = np.argsort(held)
@@ -211,7 +212,7 @@ class Archive:
             ArchiveError: a column or a condition that cannot be used.
         """
         with lance_errors(self.place):
-            query = self._table.search().select(list(columns or self.schema.names))
+            query = self.table.search().select(list(columns or self.schema.names))
             if with_row_id:
                 query = query.with_row_id(True)
             condition = self._condition(where, bbox)
@@ -235,11 +236,18 @@ class Archive:
         Raises:
             ArchiveError: columns of other types, a name twice, or the archive cannot be written.
         """
-        return self._commit(table, replace=True)
+        return self._commit(table, "write")
 
     def append(self, table: pa.Table) -> int:
         """Add the rows of ``table``, whose names the archive does not have; see :meth:`write`."""
-        return self._commit(table, replace=False)
+        return self._commit(table, "append")
+
+    def update(self, table: pa.Table) -> None:
+        """Set the columns of ``table`` in the rows of its modalities and names; add no row.
+
+        Columns that ``table`` lacks stay as they are; see :meth:`write` for the others.
+        """
+        self._commit(table, "update")
 
     def remove(self, condition: str) -> int:
         """Remove the rows that fulfil ``condition``; return their number.
@@ -260,21 +268,26 @@ class Archive:
         self.refresh()
         return removed
 
-    def _commit(self, table: pa.Table, *, replace: bool) -> int:
+    def _commit(self, table: pa.Table, how: Literal["write", "append", "update"]) -> int:
         if not len(table):
             return 0
         _require_unique(table, self.place)
         latest = open_items(self.place)
         _add_columns(latest, table.schema, self.place)
-        rows = _of_schema(table, latest.schema, self.place)
+        schema = latest.schema
+        if how == "update":
+            schema = pa.schema([field for field in schema if field.name in table.column_names])
+        rows = _of_schema(table, schema, self.place)
 
         def commit() -> None:
             latest.checkout_latest()
-            if replace:
-                merge = latest.merge_insert(list(KEY)).when_matched_update_all()
-                merge.when_not_matched_insert_all().execute(rows)
-            else:
+            if how == "append":
                 latest.add(rows)
+                return
+            merge = latest.merge_insert(list(KEY)).when_matched_update_all()
+            if how == "write":
+                merge = merge.when_not_matched_insert_all()
+            merge.execute(rows)
 
         with lance_errors(self.place):
             retried(commit)

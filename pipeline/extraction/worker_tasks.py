@@ -55,7 +55,7 @@ def decode(name: str, root: Path, size: int, pixels: PixelConfig) -> FeatureRow 
         size: side of the square picture, pixels.
         pixels: which bands are taken, and how deep values become 8 bits.
     """
-    return _row(name, root, lambda data: (decode_image(data, size, pixels), 0))
+    return row_of_file(name, root, lambda data: (decode_image(data, size, pixels), 0))
 
 
 def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRow | SkippedFile:
@@ -77,12 +77,12 @@ def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRo
         vectors, frames = voice_vectors(_samples(data, name, config), config.sample_rate, config)
         return np.ascontiguousarray(vectors[:, :, :frames]), frames
 
-    return _row(name, root, streams)
+    return row_of_file(name, root, streams)
 
 
 def record(name: str, root: Path, config: VoiceConfig) -> FeatureRow | SkippedFile:
     """Return the samples of the row ``name`` of a voice, float32 [samples], at one rate."""
-    return _row(name, root, lambda data: (_samples(data, name, config), 0))
+    return row_of_file(name, root, lambda data: (_samples(data, name, config), 0))
 
 
 def _samples(data: bytes, name: str, config: VoiceConfig) -> np.ndarray:
@@ -91,7 +91,7 @@ def _samples(data: bytes, name: str, config: VoiceConfig) -> np.ndarray:
     return at_sample_rate(changed, config.sample_rate, config)  # it may be too short now
 
 
-def _row(
+def row_of_file(
     name: str, root: Path, read: Callable[[bytes], tuple[np.ndarray, int]]
 ) -> FeatureRow | SkippedFile:
     """Return the row of ``name`` from the values and frames of ``read``, or why there is none.

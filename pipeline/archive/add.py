@@ -1,0 +1,305 @@
+"""Stage: files into an archive in one pass: read, encode, write, block by block.
+
+Each block is one version of the archive: a call that is killed keeps the blocks that it reported,
+and the next call adds the rest.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from ivr.pipeline.extraction.file_stamps import FileStamps
+from ivr.pipeline.extraction.parallel_readers import LostReadersError
+from ivr.pipeline.extraction.worker_tasks import SkippedFile
+from ivr.pipeline.packing.code_maker import CodeMaker
+from ivr.pipeline.runtime.config_options import with_options
+from ivr.pipeline.runtime.progress import progress, warn
+from ivr.pipeline.runtime.results import Result
+from ivr.pipeline.runtime.stop import Stop
+from ivr.pipeline.runtime.words import counted
+
+from .add_config import AddConfig
+from .archive import Archive, open_archive
+from .archive_model import open_code_maker
+from .coded_files import CodedFile, coded_files
+from .item_columns import TIME, code_type
+from .known_items import KnownItem, known_items, remove_repeated
+from .lance_library import ArchiveError, is_local
+from .sources import Roots, SourceItems, read_source
+
+
+@dataclass(frozen=True, repr=False)
+class AddResult(Result):
+    """Outcome of an addition.
+
+    Attributes:
+        archive: the archive.
+        version: its version afterwards.
+        added: number of new rows.
+        replaced: number of rows whose files have another content now.
+        unchanged: number of items that the archive had already.
+        skipped: names of files that could not be used.
+        left: number of items that were not looked at, since the call was stopped.
+    """
+
+    archive: str
+    version: int
+    added: int
+    replaced: int
+    unchanged: int
+    skipped: tuple[str, ...]
+    left: int
+
+    def __repr__(self) -> str:
+        """Return the outcome in one line."""
+        parts = [
+            f"{self.archive}: version {self.version}",
+            f"{counted(self.added, 'row')} added",
+            f"{self.replaced} replaced",
+            f"{self.unchanged} unchanged",
+        ]
+        if self.skipped:
+            parts.append(f"{counted(len(self.skipped), 'file')} skipped")
+        if self.left:
+            parts.append(f"{self.left} left")
+        return ", ".join(parts)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no item is left to look at."""
+        return not self.left
+
+
+@dataclass
+class _Work:
+    """Items of one modality that are to be encoded, and the outcome so far."""
+
+    items: SourceItems
+    known: Mapping[str, KnownItem]
+    unchanged: int
+    files: FileStamps
+    added: int = 0
+    replaced: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        return len(self.items.names) - self.added - self.replaced - len(self.skipped)
+
+
+def archive_add(
+    archive: str | Path,
+    source: str | Path,
+    config: AddConfig | None = None,
+    *,
+    model: str | Path | None = None,
+    image_root: str | Path | None = None,
+    voice_root: str | Path | None = None,
+    root: str | Path | None = None,
+    **options: Any,
+) -> AddResult:
+    """Add the files of ``source`` that are new or changed; their codes replace earlier ones.
+
+    An item is known by its modality and its name: its path below the root, with the prefix of the
+    config before it. It is encoded if the archive does not have it, or has it from a file of
+    another content. What a manifest says of items that the archive has already is brought up to
+    date by :func:`ivr.archive_update`, which encodes nothing.
+
+    Args:
+        archive: an archive.
+        source: a manifest, or a folder whose images are added with all folders below it.
+        config: how files are added; the defaults if None.
+        model: a packed model or a run, by default the one that the archive was created with.
+        image_root: folder that image names of a manifest are relative to, ``root`` if None.
+        voice_root: folder that voice names of a manifest are relative to, ``root`` if None.
+        root: folder that names are relative to, the manifest's own folder if None.
+        **options: single values in place of those of ``config``, e.g. ``prefix="2026-05/"``.
+
+    Returns:
+        Numbers of rows, and the files that were skipped.
+
+    Raises:
+        OptionError: no such option.
+        ArchiveError: the archive cannot be used, the model is another one, a name stands in the
+            archive for a file of another folder, no file could be read, or one is damaged with
+            ``strict``.
+        ManifestError, ReadersError: see their modules.
+    """
+    config = with_options(config or AddConfig(), options)
+    held = open_archive(archive)
+    if config.trust_mtime and not is_local(held.place):
+        raise ArchiveError(f"{held.place}: --trust-mtime is for archives in a folder")
+    both = Path(root).absolute() if root is not None else None
+    roots = Roots(
+        both if image_root is None else Path(image_root).absolute(),
+        both if voice_root is None else Path(voice_root).absolute(),
+    )
+    sources = read_source(
+        Path(source),
+        held.schema,
+        roots,
+        prefix=config.prefix,
+        accept_spellings=config.accept_spellings,
+    )
+    stop = Stop(config.time_limit)
+    with stop.on_signals():
+        work = [_work(held, _share(items, config), config, stop) for items in sources]
+        maker = None
+        if any(one.items.names for one in work):
+            maker = open_code_maker(held, model, config.device)
+        before, commits = held.version, 0
+        for one in work:
+            if maker is not None and one.items.names and not stop.acted_on:
+                commits += _add(held, one, maker, config, stop)
+            one.files.remember()
+        if held.version != before + commits:
+            # Another writer committed meanwhile, perhaps the same items.
+            remove_repeated(held, {one.items.modality: one.items.names for one in work})
+    return _result(held, work, config)
+
+
+def _share(items: SourceItems, config: AddConfig) -> SourceItems:
+    """Return the items of this task of a job array, all without one."""
+    if config.shard is None:
+        return items
+    return items.part(config.shard.select(range(len(items.names))))
+
+
+def _work(archive: Archive, items: SourceItems, config: AddConfig, stop: Stop) -> _Work:
+    """Return the items of ``items`` that are new or changed."""
+    known = known_items(archive, items.modality, items.names)
+    files = FileStamps(items.root, _remembered(archive, items) if config.trust_mtime else None)
+    of_known = [file for file, name in zip(items.files, items.names, strict=True) if name in known]
+    now = files.now(of_known, lambda: stop.signalled)
+    wanted = []
+    for place, (file, name) in enumerate(zip(items.files, items.names, strict=True)):
+        item = known.get(name)
+        # A file that is gone keeps its row; ivr archive verify --files names it.
+        if item is None or now[file] not in (None, item.stamp):
+            wanted.append(place)
+            if item is not None and item.root != str(items.root) and not config.moved:
+                raise ArchiveError(
+                    f"{name} is in {archive.place} from {item.root}, with another content; give "
+                    "--prefix to keep both, or --moved if these files replace those"
+                )
+    return _Work(items.part(wanted), known, len(items.names) - len(wanted), files)
+
+
+def _remembered(archive: Archive, items: SourceItems) -> Path:
+    name = xxhash.xxh3_64_hexdigest(f"{items.modality} {items.root}".encode())
+    return Path(archive.place) / f".{name}.mtimes"
+
+
+def _add(archive: Archive, work: _Work, maker: CodeMaker, config: AddConfig, stop: Stop) -> int:
+    """Encode the items of ``work`` and write them; return the number of versions made.
+
+    Whatever ends this early, the rows that were encoded are written.
+    """
+    pending: list[tuple[int, CodedFile]] = []
+    opened, commits = float("inf"), 0
+    try:
+        for place, coded in _encoded(work, maker, config, stop):
+            name = work.items.names[place]
+            if isinstance(coded, SkippedFile):
+                if config.strict:
+                    raise ArchiveError(f"{coded.name}: {coded.reason} (stopped by --strict)")
+                warn(f"skipped {coded.name}: {coded.reason}")
+                work.skipped[name] = coded.reason
+                continue
+            if not pending:
+                opened = time.monotonic()
+            pending.append((place, coded))
+            late = time.monotonic() - opened > config.block_seconds
+            if len(pending) >= config.block_rows or late:
+                commits += _write(archive, work, pending)
+                pending = []
+    finally:
+        if pending:
+            commits += _write(archive, work, pending)
+    return commits
+
+
+def _encoded(
+    work: _Work, maker: CodeMaker, config: AddConfig, stop: Stop
+) -> Iterator[tuple[int, CodedFile | SkippedFile]]:
+    """Yield the place and the code of one item after the other, until it is time to stop.
+
+    A time limit is obeyed only after an item was encoded, so that repeated calls make progress.
+    """
+    what = "images" if work.items.modality == "image" else "voices"
+    any_code = False
+    try:
+        with (
+            closing(coded_files(work.items, maker, config)) as made,
+            closing(progress(made, len(work.items.names), what)) as coded,
+        ):
+            for place, one in enumerate(coded):
+                any_code = any_code or isinstance(one, CodedFile)
+                yield place, one
+                if stop and (any_code or stop.signalled):
+                    stop.acted_on = True
+                    return
+    except KeyboardInterrupt:
+        if not stop:
+            raise
+        stop.acted_on = True
+    except LostReadersError:
+        # A terminal and a batch system signal the readers as well as this process.
+        if not stop:
+            raise
+        stop.acted_on = True
+
+
+def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile]]) -> int:
+    """Write the rows of ``pending``, new ones beside the others; return the number of versions."""
+    new = [one for one in pending if work.items.names[one[0]] not in work.known]
+    others = [one for one in pending if work.items.names[one[0]] in work.known]
+    before = archive.version
+    work.added += archive.append(_rows(archive, work.items, new))
+    work.replaced += archive.write(_rows(archive, work.items, others))
+    for place, coded in pending:
+        work.files.note(work.items.files[place], coded.row.stamp, coded.row.state)
+    return archive.version - before
+
+
+def _rows(archive: Archive, items: SourceItems, coded: Sequence[tuple[int, CodedFile]]) -> pa.Table:
+    """Return the rows of the archive for the items that were encoded."""
+    places, many = [place for place, _ in coded], len(coded)
+    chosen = items.part(places)
+    codes = np.array([one.code for _, one in coded], np.uint8).reshape(-1)
+    columns = {
+        "name": pa.array(chosen.names, pa.string()),
+        "modality": pa.array([items.modality] * many, pa.string()),
+        "code": pa.FixedSizeListArray.from_arrays(
+            pa.array(codes), type=code_type(archive.settings.bits)
+        ),
+        "file": pa.array(chosen.files, pa.string()),
+        "root": pa.array([str(items.root)] * many, pa.string()),
+        "stamp": pa.array([one.row.stamp for _, one in coded], pa.uint64()),
+        "added": pa.array([datetime.now(UTC)] * many, TIME),
+    }
+    for name in chosen.columns.column_names:
+        columns[name] = chosen.columns[name].combine_chunks()
+    return pa.table(columns)
+
+
+def _result(archive: Archive, work: Sequence[_Work], config: AddConfig) -> AddResult:
+    skipped = tuple(name for one in work for name in one.skipped)
+    added, replaced, unchanged, left = (
+        sum(getattr(one, name) for one in work)
+        for name in ("added", "replaced", "unchanged", "left")
+    )
+    if skipped and not (added or replaced or unchanged or left or config.shard):
+        first = next(iter(work[0].skipped.items() if work[0].skipped else work[1].skipped.items()))
+        raise ArchiveError(
+            f"none of {counted(len(skipped), 'file')} could be read, e.g. {first[0]}: {first[1]}"
+        )
+    return AddResult(archive.place, archive.version, added, replaced, unchanged, skipped, left)

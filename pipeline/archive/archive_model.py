@@ -1,0 +1,55 @@
+"""The model of an archive: the copy in it, or a run or packed model elsewhere."""
+
+from pathlib import Path
+
+from ivr.pipeline.packing.code_maker import CodeMaker, open_model
+
+from .archive import Archive
+from .lance_library import ArchiveError, is_local
+
+COPY = "model"
+"""Folder of the copy of the packed model in a local archive."""
+
+
+def model_place(archive: Archive, model: str | Path | None = None) -> Path:
+    """Return the folder of the model: ``model``, the copy in the archive, or where it was.
+
+    Raises:
+        ArchiveError: the model of the archive is not there.
+    """
+    if model is not None:
+        return Path(model)
+    copy = Path(archive.place) / COPY
+    if is_local(archive.place) and copy.is_dir():
+        return copy
+    if archive.settings.model and Path(archive.settings.model).is_dir():
+        return Path(archive.settings.model)
+    raise ArchiveError(
+        f"{archive.place}: its model is not here ({archive.settings.model or copy}); "
+        "give it with --model"
+    )
+
+
+def open_code_maker(
+    archive: Archive, model: str | Path | None = None, device: str = "auto"
+) -> CodeMaker:
+    """Return the opened model of ``archive``.
+
+    Args:
+        archive: an archive.
+        model: a packed model or a run, by default the one that the archive was created with.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ArchiveError: it is not there, or its codes are not those of the archive.
+        PackError, RunError, DeviceError: see :func:`ivr.pipeline.packing.code_maker.open_model`.
+    """
+    place = model_place(archive, model)
+    maker = open_model(place, device=device)
+    if maker.identity != archive.settings.identity:
+        raise ArchiveError(
+            f"{place}: makes other codes than those of {archive.place}, which come from another "
+            "training or other settings; give the model that it was created with, or create an "
+            "archive for this one"
+        )
+    return maker

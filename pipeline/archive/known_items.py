@@ -1,0 +1,84 @@
+"""Items of a source that an archive has already, and rows that stand in it twice."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .archive import ROW_ID, Archive
+from .item_columns import MODALITIES
+from .lance_library import one_of
+
+SEVERAL = 500  # row ids per condition
+
+
+@dataclass(frozen=True)
+class KnownItem:
+    """An item that an archive has.
+
+    Attributes:
+        row_id: its row.
+        stamp: stamp of the file that its code was made from.
+        root: folder that the file was found below.
+    """
+
+    row_id: int
+    stamp: int
+    root: str
+
+
+def known_items(archive: Archive, modality: str, names: Collection[str]) -> dict[str, KnownItem]:
+    """Return those of ``names`` that the archive has, by name; one pass over its names.
+
+    Of two rows with one name, which two writers can leave that add it at the same moment, the one
+    with the larger row id counts.
+    """
+    found: dict[str, KnownItem] = {}
+    for row in _rows(archive, modality, names):
+        item = KnownItem(row[ROW_ID], row["stamp"], row["root"])
+        before = found.get(row["name"])
+        if before is None or before.row_id < item.row_id:
+            found[row["name"]] = item
+    return found
+
+
+def remove_repeated(archive: Archive, names: Mapping[str, Collection[str]] | None = None) -> int:
+    """Remove the rows whose modality and name stand in a later row too; return their number.
+
+    Args:
+        archive: an archive, which reads the version without them afterwards.
+        names: names to look at, by modality; all if None.
+    """
+    archive.refresh()
+    repeated: list[int] = []
+    for modality in MODALITIES:
+        wanted = _repeated_names(archive, modality) if names is None else names.get(modality, ())
+        last: dict[str, int] = {}
+        for row in _rows(archive, modality, wanted) if wanted else ():
+            name, row_id = row["name"], row[ROW_ID]
+            if name in last:
+                repeated.append(min(last[name], row_id))
+            last[name] = max(last.get(name, 0), row_id)
+    for start in range(0, len(repeated), SEVERAL):
+        archive.remove(one_of(ROW_ID, repeated[start : start + SEVERAL]))
+    return len(repeated)
+
+
+def _repeated_names(archive: Archive, modality: str) -> list[str]:
+    batches = list(archive.batches(["name"], f"modality = '{modality}'"))
+    if not batches:
+        return []
+    counts = pa.Table.from_batches(batches)["name"].value_counts()
+    several = counts.filter(pc.greater(counts.field("counts"), 1))
+    names: list[str] = several.field("values").to_pylist()
+    return names
+
+
+def _rows(archive: Archive, modality: str, names: Collection[str]) -> Iterator[dict[str, Any]]:
+    wanted = pa.array(list(names), pa.string())
+    columns = ["name", "stamp", "root"]
+    for batch in archive.batches(columns, f"modality = '{modality}'", with_row_id=True):
+        kept = batch.filter(pc.is_in(batch.column("name"), value_set=wanted))
+        yield from kept.to_pylist()

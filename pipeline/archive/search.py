@@ -1,0 +1,271 @@
+"""Stage: one voice or image in, the nearest items of an archive or of a run out.
+
+Answering from an archive with a packed model imports no torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ivr.pipeline.packing.search import Hit, SearchResult, query_code
+from ivr.pipeline.packing.search import search as search_codes
+from ivr.pipeline.runtime.results import json_value
+from ivr.pipeline.runtime.visible_text import visible
+
+from .archive import Archive, Nearest, open_archive
+from .archive_model import open_code_maker
+from .distances import Confidence
+from .item_columns import MODALITIES
+from .lance_library import ArchiveError, is_archive
+from .where import Bounds, parse_bounds
+
+FIND = {"images": "image", "voices": "voice"}
+"""What is searched for, and the modality of its rows."""
+_NOT_SHOWN = ("code", "modality", "name", "label", "caption")
+
+
+@dataclass(frozen=True)
+class ArchiveHit(Hit):
+    """One item of an archive.
+
+    Attributes:
+        name: name of the item.
+        distance: Hamming distance to the query, bits.
+        label: class name, ``""`` where unknown.
+        caption: caption, ``""`` where unknown.
+        columns: the other columns of its row that have a value, by name.
+    """
+
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True, repr=False)
+class ArchiveSearchResult(SearchResult):
+    """The items of an archive nearest to a query.
+
+    Attributes:
+        query: the file that was searched with; ``-`` for content that was given.
+        hits: nearest first; at equal distance in the order of addition.
+        archive: the archive.
+        version: the version that was searched.
+        confidence: how clearly the first hit stands out, None without a hit.
+    """
+
+    hits: tuple[ArchiveHit, ...]
+    archive: str
+    version: int
+    confidence: Confidence | None
+
+    def __repr__(self) -> str:
+        """Return the lines that ``ivr search`` prints: the hits, then how clear the first is."""
+        if self.confidence is None:
+            return f"{self.archive}: no item fulfils the conditions"
+        return "\n".join([super().__repr__(), visible(repr(self.confidence))]).lstrip("\n")
+
+    def to_geojson(self) -> dict[str, Any]:
+        """Return the hits as a GeoJSON FeatureCollection (RFC 7946).
+
+        The geometry is the box of the row in degrees, null where it is not known; a box across the
+        180th meridian is two polygons.
+        """
+        features = [
+            {
+                "type": "Feature",
+                "geometry": _geometry(hit.columns),
+                "properties": json_value(
+                    {
+                        "rank": rank,
+                        "name": hit.name,
+                        "distance": hit.distance,
+                        "label": hit.label,
+                        "caption": hit.caption,
+                        **hit.columns,
+                    }
+                ),
+            }
+            for rank, hit in enumerate(self.hits, 1)
+        ]
+        return {"type": "FeatureCollection", "features": features}
+
+
+def search(
+    place: str | Path,
+    *,
+    voice: str | Path | bytes | None = None,
+    image: str | Path | bytes | None = None,
+    count: int = 10,
+    find: str | None = None,
+    where: str | None = None,
+    bbox: str | None = None,
+    within: int | None = None,
+    index: bool = False,
+    model: str | Path | None = None,
+    codes: str | Path | None = None,
+    weights: str | None = None,
+    device: str = "auto",
+) -> SearchResult:
+    """Return the items nearest to a voice or an image: of an archive, or of the codes of a run.
+
+    An archive answers with an :class:`ArchiveSearchResult`. Every code is compared unless ``index``
+    is set; items at equal distance come in the order of their addition.
+
+    Args:
+        place: an archive, a run folder or a packed model.
+        voice: recording to search with, or the content of one; give this or ``image``.
+        image: image file to search with, or the content of one.
+        count: largest number of hits.
+        find: ``images`` or ``voices``, by default those of the other modality than the query.
+            Archives only, as the five that follow.
+        where: SQL condition on the rows, e.g. ``"time > '2026-01-01' and label = 'harbour'"``.
+        bbox: ``WEST,SOUTH,EAST,NORTH`` in degrees; only items whose box touches it.
+        within: largest distance of a hit, bits.
+        index: ask the index of the archive instead of comparing every code.
+        model: a packed model or a run, by default the one that the archive was created with.
+        codes: codes file of a run or of a packed model, ``RUN/codes.h5`` by default.
+        weights: weights of the image encoder of a run, if the features were made with a file that
+            has moved.
+        device: device that encodes the query: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ArchiveError: the archive, its model or a condition cannot be used, or an option does not
+            belong to it.
+        SearchError: there is not exactly one query, no codes, or codes of another model.
+        RunError, PackError, StoreError, WeightsError, MediaError: see their modules.
+    """
+    of_archives = {"find": find, "where": where, "bbox": bbox, "within": within,
+                   "index": index or None, "model": model}  # fmt: skip
+    if not is_archive(place):
+        _refuse(of_archives, place, "an archive")
+        return search_codes(
+            place, voice=voice, image=image, count=count, codes=codes, weights=weights,
+            device=device,
+        )  # fmt: skip
+    _refuse({"codes": codes, "weights": weights}, place, "a run")
+    box = None if bbox is None else parse_bounds(bbox)
+    archive = open_archive(place)
+    maker = open_code_maker(archive, model, device)
+    name, code = query_code(maker, voice=voice, image=image)
+    wanted = modality_of(find, is_voice=voice is not None)
+    return nearest_items(
+        archive, code, name, modality=wanted, count=count, where=where, bbox=box, within=within,
+        index=index,
+    )  # fmt: skip
+
+
+def nearest_items(
+    archive: Archive,
+    code: np.ndarray,
+    query: Path,
+    *,
+    modality: str,
+    count: int,
+    where: str | None = None,
+    bbox: Bounds | None = None,
+    within: int | None = None,
+    index: bool = False,
+) -> ArchiveSearchResult:
+    """Return the items of ``archive`` nearest to ``code``, with their columns.
+
+    Of two rows with one name, which two writers can leave, the one that was added last counts.
+
+    Args:
+        archive: an archive.
+        code: packed code [bits / 8], uint8.
+        query: name of the query.
+        modality: modality of the items, ``image`` or ``voice``.
+        count: largest number of items.
+        where: SQL condition on the rows.
+        bbox: only items whose box touches this one.
+        within: largest distance, bits.
+        index: ask the index of the archive.
+
+    Raises:
+        ArchiveError: as there.
+    """
+    wanted = count
+    while True:
+        nearest = archive.search(
+            code, modality=modality, count=wanted, where=where, bbox=bbox, within=within,
+            index=index,
+        )  # fmt: skip
+        rows = archive.rows(nearest.row_ids) if len(nearest.row_ids) else None
+        kept = _last_of_each_name(rows, nearest)
+        if len(kept) >= count or len(nearest.row_ids) < wanted:
+            break
+        wanted += count
+    hits = _hits(rows, nearest, kept[:count])
+    return ArchiveSearchResult(query, hits, archive.place, archive.version, nearest.confidence)
+
+
+def modality_of(find: str | None, *, is_voice: bool) -> str:
+    """Return the modality that is searched for.
+
+    Args:
+        find: ``images`` or ``voices``, None for the other modality than the query's.
+        is_voice: the query is a voice.
+
+    Raises:
+        ArchiveError: another word.
+    """
+    if find is None:
+        return MODALITIES[0] if is_voice else MODALITIES[1]
+    if find not in FIND:
+        raise ArchiveError(f"find must be images or voices, got {find!r}")
+    return FIND[find]
+
+
+def _refuse(options: Mapping[str, object], place: str | Path, what: str) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ArchiveError(f"{place}: {given[0]} belongs to {what}, which this is not")
+
+
+def _last_of_each_name(rows: pa.Table | None, nearest: Nearest) -> list[int]:
+    """Return the places of the rows that count."""
+    if rows is None:
+        return []
+    names = rows["name"].to_pylist()
+    last: dict[str, int] = {}
+    for name, row_id in zip(names, nearest.row_ids.tolist(), strict=True):
+        last[name] = max(last.get(name, 0), row_id)
+    pairs = zip(names, nearest.row_ids.tolist(), strict=True)
+    return [place for place, (name, row_id) in enumerate(pairs) if last[name] == row_id]
+
+
+def _hits(rows: pa.Table | None, nearest: Nearest, places: Sequence[int]) -> tuple[ArchiveHit, ...]:
+    if rows is None:
+        return ()
+    found = rows.take(pa.array(places, pa.int64())).to_pylist()
+    return tuple(
+        ArchiveHit(
+            row["name"],
+            int(nearest.distances[place]),
+            row["label"] or "",
+            row["caption"] or "",
+            {
+                name: value
+                for name, value in row.items()
+                if value is not None and name not in _NOT_SHOWN
+            },
+        )
+        for place, row in zip(places, found, strict=True)
+    )
+
+
+def _geometry(columns: Mapping[str, Any]) -> dict[str, Any] | None:
+    if any(name not in columns for name in ("west", "south", "east", "north")):
+        return None
+    west, south, east, north = (columns[name] for name in ("west", "south", "east", "north"))
+    if west <= east:
+        return {"type": "Polygon", "coordinates": [_ring(west, south, east, north)]}
+    parts = [[_ring(west, south, 180.0, north)], [_ring(-180.0, south, east, north)]]
+    return {"type": "MultiPolygon", "coordinates": parts}
+
+
+def _ring(west: float, south: float, east: float, north: float) -> list[list[float]]:
+    """Return the corners against the clock, the first one again at the end."""
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]

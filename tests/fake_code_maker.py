@@ -1,0 +1,53 @@
+"""A model of 16 bits that tests archives: the mean colour of a picture, the loudness of a voice."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ivr.features.image_bands import PixelConfig
+from ivr.features.mfcc import VoiceConfig
+
+VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
+
+
+class FakeCodeMaker:
+    """Codes that a test can foresee: two bytes per item."""
+
+    bits = 16
+    method = "made up"
+    classes = ("forest", "pond", "river")
+    size = 8
+    pixels_config = PixelConfig()
+    voice_config = VOICE
+    stream_rows = (0,)
+
+    def __init__(self, identity: str = "a fake") -> None:
+        self.identity = identity
+        self.batches: list[int] = []
+
+    def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the means of the red and of the green channel."""
+        assert pixels.shape[1:] == (3, 8, 8) and pixels.dtype == np.uint8
+        self.batches.append(len(pixels))
+        return pixels.mean(axis=(2, 3)).astype(np.uint8)[:, :2]
+
+    def codes_of_streams(self, streams: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Return the number of frames and the place of the largest coefficient."""
+        assert streams.shape[1:] == (1, 5, 40)
+        self.batches.append(len(streams))
+        largest = np.abs(streams).sum(axis=(1, 3)).argmax(axis=1)
+        return np.stack([frames, largest], axis=1).astype(np.uint8)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, maker: FakeCodeMaker | None = None) -> FakeCodeMaker:
+    """Have archives open ``maker`` whatever folder is named."""
+    made = maker or FakeCodeMaker()
+
+    def open_model(folder: str | Path, **_: Any) -> FakeCodeMaker:
+        return made
+
+    for module in ("archive_model", "create"):
+        monkeypatch.setattr(f"ivr.pipeline.archive.{module}.open_model", open_model)
+    return made
