@@ -8,12 +8,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import xxhash
 
 from ivr.pipeline.extraction.file_stamps import FileStamps
@@ -30,7 +27,7 @@ from .add_config import AddConfig
 from .archive import Archive, open_archive
 from .archive_model import open_code_maker
 from .coded_files import CodedFile, coded_files
-from .item_columns import TIME, code_type
+from .item_rows import item_rows
 from .known_items import KnownItem, known_items, remove_repeated
 from .lance_library import ArchiveError, is_local
 from .sources import Roots, SourceItems, read_source
@@ -155,12 +152,12 @@ def archive_add(
         maker = None
         if any(one.items.names for one in work):
             maker = open_code_maker(held, model, config.device)
-        before, commits = held.version, 0
+        others = held.version - held.commits
         for one in work:
             if maker is not None and one.items.names and not stop.acted_on:
-                commits += _add(held, one, maker, config, stop)
+                _add(held, one, maker, config, stop)
             one.files.remember()
-        if held.version != before + commits:
+        if held.version - held.commits != others:
             # Another writer committed meanwhile, perhaps the same items.
             remove_repeated(held, {one.items.modality: one.items.names for one in work})
     return _result(held, work, config)
@@ -198,13 +195,13 @@ def _remembered(archive: Archive, items: SourceItems) -> Path:
     return Path(archive.place) / f".{name}.mtimes"
 
 
-def _add(archive: Archive, work: _Work, maker: CodeMaker, config: AddConfig, stop: Stop) -> int:
-    """Encode the items of ``work`` and write them; return the number of versions made.
+def _add(archive: Archive, work: _Work, maker: CodeMaker, config: AddConfig, stop: Stop) -> None:
+    """Encode the items of ``work`` and write them.
 
     Whatever ends this early, the rows that were encoded are written.
     """
     pending: list[tuple[int, CodedFile]] = []
-    opened, commits = float("inf"), 0
+    opened = float("inf")
     try:
         for place, coded in _encoded(work, maker, config, stop):
             name = work.items.names[place]
@@ -219,12 +216,11 @@ def _add(archive: Archive, work: _Work, maker: CodeMaker, config: AddConfig, sto
             pending.append((place, coded))
             late = time.monotonic() - opened > config.block_seconds
             if len(pending) >= config.block_rows or late:
-                commits += _write(archive, work, pending)
+                _write(archive, work, pending)
                 pending = []
     finally:
         if pending:
-            commits += _write(archive, work, pending)
-    return commits
+            _write(archive, work, pending)
 
 
 def _encoded(
@@ -258,37 +254,14 @@ def _encoded(
         stop.acted_on = True
 
 
-def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile]]) -> int:
-    """Write the rows of ``pending``, new ones beside the others; return the number of versions."""
+def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile]]) -> None:
+    """Write the rows of ``pending``, new ones beside the others."""
     new = [one for one in pending if work.items.names[one[0]] not in work.known]
     others = [one for one in pending if work.items.names[one[0]] in work.known]
-    before = archive.version
-    work.added += archive.append(_rows(archive, work.items, new))
-    work.replaced += archive.write(_rows(archive, work.items, others))
+    work.added += archive.append(item_rows(archive.settings.bits, work.items, new))
+    work.replaced += archive.write(item_rows(archive.settings.bits, work.items, others))
     for place, coded in pending:
         work.files.note(work.items.files[place], coded.row.stamp, coded.row.state)
-    return archive.version - before
-
-
-def _rows(archive: Archive, items: SourceItems, coded: Sequence[tuple[int, CodedFile]]) -> pa.Table:
-    """Return the rows of the archive for the items that were encoded."""
-    places, many = [place for place, _ in coded], len(coded)
-    chosen = items.part(places)
-    codes = np.array([one.code for _, one in coded], np.uint8).reshape(-1)
-    columns = {
-        "name": pa.array(chosen.names, pa.string()),
-        "modality": pa.array([items.modality] * many, pa.string()),
-        "code": pa.FixedSizeListArray.from_arrays(
-            pa.array(codes), type=code_type(archive.settings.bits)
-        ),
-        "file": pa.array(chosen.files, pa.string()),
-        "root": pa.array([str(items.root)] * many, pa.string()),
-        "stamp": pa.array([one.row.stamp for _, one in coded], pa.uint64()),
-        "added": pa.array([datetime.now(UTC)] * many, TIME),
-    }
-    for name in chosen.columns.column_names:
-        columns[name] = chosen.columns[name].combine_chunks()
-    return pa.table(columns)
 
 
 def _result(archive: Archive, work: Sequence[_Work], config: AddConfig) -> AddResult:

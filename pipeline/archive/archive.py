@@ -63,6 +63,7 @@ class Archive:
         place: the folder, or the address on an object store.
         settings: what decides the codes.
         table: the table of LanceDB, at the version that is read.
+        commits: number of versions that were made through this object.
     """
 
     def __init__(self, place: str) -> None:
@@ -72,6 +73,7 @@ class Archive:
         with lance_errors(place):
             self.table.checkout(self.table.version)
             self.settings: ArchiveSettings = from_metadata(self.table.schema.metadata, place)
+        self.commits = 0
         self._codes: dict[str, _Codes] = {}
 
     @property
@@ -265,6 +267,7 @@ class Archive:
 
         with lance_errors(self.place):
             removed = retried(commit)
+        self.commits += 1
         self.refresh()
         return removed
 
@@ -273,7 +276,7 @@ class Archive:
             return 0
         _require_unique(table, self.place)
         latest = open_items(self.place)
-        _add_columns(latest, table.schema, self.place)
+        self.commits += _add_columns(latest, table.schema, self.place)
         schema = latest.schema
         if how == "update":
             schema = pa.schema([field for field in schema if field.name in table.column_names])
@@ -291,6 +294,7 @@ class Archive:
 
         with lance_errors(self.place):
             retried(commit)
+        self.commits += 1
         self.refresh()
         return len(rows)
 
@@ -363,17 +367,18 @@ def open_archive(place: str | Path) -> Archive:
     return Archive(place_of(place))
 
 
-def _add_columns(latest: Any, schema: pa.Schema, place: str) -> None:
-    """Add the columns of ``schema`` that the table lacks, with missing values."""
+def _add_columns(latest: Any, schema: pa.Schema, place: str) -> int:
+    """Add the columns of ``schema`` that the table lacks; return the number of versions made."""
 
-    def commit() -> None:
+    def commit() -> int:
         latest.checkout_latest()
         lacking = [field for field in schema if field.name not in latest.schema.names]
         if lacking:
             latest.add_columns(pa.schema([field.with_nullable(True) for field in lacking]))
+        return 1 if lacking else 0
 
     with lance_errors(place):
-        retried(commit)
+        return retried(commit)
 
 
 def _require_unique(table: pa.Table, place: str) -> None:

@@ -8,12 +8,15 @@ from itertools import islice
 
 import numpy as np
 
+from ivr.features.raster_place import RasterPlace
+from ivr.features.raster_process import raster_readers
 from ivr.features.voice import of_fixed_length
 from ivr.pipeline.extraction.parallel_readers import Readers
-from ivr.pipeline.extraction.worker_tasks import FeatureRow, SkippedFile, decode, listen
+from ivr.pipeline.extraction.worker_tasks import FeatureRow, SkippedFile, listen
 from ivr.pipeline.packing.code_maker import CodeMaker
 
 from .add_config import AddConfig
+from .read_tasks import PlacedRow, decode_placed
 from .sources import SourceItems
 
 BATCH = 64
@@ -32,6 +35,11 @@ class CodedFile:
     row: FeatureRow
     code: np.ndarray
 
+    @property
+    def place(self) -> RasterPlace | None:
+        """Where and when an image was taken, None for voices and files that do not say."""
+        return self.row.place if isinstance(self.row, PlacedRow) else None
+
 
 Coded = Generator[CodedFile | SkippedFile, None, None]
 
@@ -46,13 +54,13 @@ def coded_files(items: SourceItems, maker: CodeMaker, config: AddConfig) -> Code
     readers = Readers(config.jobs, 4 * size, config.scheduler_address)
     if items.modality == "image":
         read = readers.read(
-            decode, items.files, (items.root, maker.size, maker.pixels_config), "threads"
+            decode_placed, items.files, (items.root, maker.size, maker.pixels_config), "threads"
         )
     else:
         prefer = "processes" if len(items.files) > FEW else "threads"
         arguments = (items.root, maker.voice_config, os.getpid())
         read = readers.read(listen, items.files, arguments, prefer)  # type: ignore[arg-type]
-    with closing(read):
+    with closing(read), raster_readers():
         while batch := list(islice(read, size)):
             yield from _coded(batch, items.modality, maker)
 

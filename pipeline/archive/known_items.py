@@ -33,14 +33,18 @@ def known_items(archive: Archive, modality: str, names: Collection[str]) -> dict
     """Return those of ``names`` that the archive has, by name; one pass over its names.
 
     Of two rows with one name, which two writers can leave that add it at the same moment, the one
-    with the larger row id counts.
+    with the larger row id counts; the other is removed.
     """
     found: dict[str, KnownItem] = {}
+    repeated = False
     for row in _rows(archive, modality, names):
         item = KnownItem(row[ROW_ID], row["stamp"], row["root"])
         before = found.get(row["name"])
+        repeated = repeated or before is not None
         if before is None or before.row_id < item.row_id:
             found[row["name"]] = item
+    if repeated:
+        remove_repeated(archive, {modality: names})
     return found
 
 

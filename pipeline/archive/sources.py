@@ -182,8 +182,10 @@ def _types(texts: Sequence[Mapping[str, str]], schema: pa.Schema) -> dict[str, p
             kinds[name] = OWN[own]
             continue
         require_further_column(own)
-        known = schema.field(own).type if own in schema.names else None
-        kinds[name] = known or TYPES[type_of([row.get(name, "") for row in texts])]
+        if own in schema.names:
+            kinds[name] = schema.field(own).type
+        else:
+            kinds[name] = TYPES[type_of([row.get(name, "") for row in texts])]
     return kinds
 
 

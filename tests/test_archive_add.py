@@ -1,0 +1,296 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import soundfile
+from archive_rows import item_rows
+from fake_code_maker import FakeCodeMaker, use
+from PIL import Image
+from rasterio.transform import from_origin
+
+import ivr
+from ivr.pipeline.archive.archive import open_archive
+from ivr.pipeline.archive.known_items import remove_repeated
+from ivr.pipeline.archive.lance_library import ArchiveError
+from ivr.pipeline.extraction.file_stamps import stamp_of
+from ivr.pipeline.runtime.progress import reporting
+
+SECOND = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def maker(monkeypatch: pytest.MonkeyPatch) -> FakeCodeMaker:
+    return use(monkeypatch)
+
+
+@pytest.fixture
+def place(tmp_path: Path, maker: FakeCodeMaker) -> Path:
+    """An archive without items."""
+    ivr.archive_create(tmp_path / "archive", tmp_path)
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Path:
+    """A folder with five images, whose red is 10, 20 and so on."""
+    (tmp_path / "tiles" / "a").mkdir(parents=True)
+    for number in range(1, 6):
+        draw(tmp_path / "tiles" / "a" / f"{number}.png", number * 10)
+    return tmp_path / "tiles"
+
+
+def draw(path: Path, red: int, green: int = 0) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = red, green
+    Image.fromarray(pixels).save(path)
+
+
+def speak(path: Path, seconds: float = 0.1) -> None:
+    times = np.arange(int(16_000 * seconds)) / 16_000
+    soundfile.write(path, np.sin(2 * np.pi * 500 * times), 16_000)
+
+
+def rows_of(place: Path, *columns: str, modality: str = "image") -> list[dict[str, Any]]:
+    archive = open_archive(place)
+    rows: list[dict[str, Any]] = archive.rows(
+        archive.codes(modality)[1], columns or None
+    ).to_pylist()
+    return rows
+
+
+def reds(place: Path) -> dict[str, int]:
+    return {row["name"]: row["code"][0] for row in rows_of(place, "name", "code")}
+
+
+def test_a_folder_is_added_in_one_pass_with_stamps_of_its_files(place: Path, tiles: Path) -> None:
+    result = ivr.archive_add(place, tiles)
+    assert (result.added, result.replaced, result.unchanged) == (5, 0, 0)
+    assert reds(place) == {f"a/{number}.png": number * 10 for number in range(1, 6)}
+    (first, *_) = rows_of(place)
+    assert first["root"] == str(tiles)
+    assert first["file"] == "a/1.png"
+    assert first["stamp"] == stamp_of((tiles / "a" / "1.png").read_bytes())
+
+
+def test_only_what_is_new_or_changed_is_encoded(
+    place: Path, tiles: Path, maker: FakeCodeMaker
+) -> None:
+    ivr.archive_add(place, tiles)
+    maker.batches.clear()
+    assert ivr.archive_add(place, tiles).unchanged == 5
+    assert maker.batches == []
+    draw(tiles / "a" / "2.png", 99)
+    draw(tiles / "a" / "6.png", 60)
+    result = ivr.archive_add(place, tiles)
+    assert (result.added, result.replaced, result.unchanged) == (1, 1, 4)
+    assert sum(maker.batches) == 2
+    assert list(reds(place).values()) == [10, 99, 30, 40, 50, 60]
+
+
+def test_with_trust_mtime_files_are_not_even_read(
+    place: Path, tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ivr.pipeline.extraction.file_stamps._SETTLED", -(10**15))
+    ivr.archive_add(place, tiles, trust_mtime=True)
+    monkeypatch.setattr(
+        "ivr.pipeline.extraction.file_stamps.opened_regular",
+        lambda path: pytest.fail(f"{path} was read"),
+    )
+    assert ivr.archive_add(place, tiles, trust_mtime=True).unchanged == 5
+
+
+def test_columns_of_a_manifest_are_typed_and_voices_are_added(
+    place: Path, tiles: Path, tmp_path: Path
+) -> None:
+    speak(tiles / "v.wav")
+    manifest = tiles / "manifest.csv"
+    manifest.write_text(
+        "image,voice,label,speaker,caption,clouds,pass,clear,seen,code number\n"
+        "a/1.png,v.wav,pond,ada,a small pond,0.5,7,true,2026-05-01T12:30:00+02:00,007\n"
+        "a/2.png,,,,,,,,,\n"
+    )
+    result = ivr.archive_add(place, manifest)
+    assert (result.added, result.skipped) == (3, ())
+    first, second = rows_of(place)
+    assert first["label"] == "pond"
+    assert (first["clouds"], first["pass"], first["clear"]) == (0.5, 7, True)
+    assert first["seen"] == SECOND
+    assert first["code number"] == "007"
+    assert [second[name] for name in ("label", "clouds", "pass", "clear", "seen")] == [None] * 5
+    (voice,) = rows_of(place, modality="voice")
+    assert (voice["name"], voice["speaker"], voice["caption"]) == ("v.wav", "ada", "a small pond")
+    assert voice["image"] == "a/1.png"
+    assert first["caption"] is None
+
+
+def test_a_later_manifest_adds_columns_and_a_conflict_of_types_is_one_line(
+    place: Path, tiles: Path
+) -> None:
+    manifest = tiles / "manifest.csv"
+    manifest.write_text("image,voice,label,height\na/1.png,,pond,3\n")
+    ivr.archive_add(place, manifest)
+    manifest.write_text("image,voice,label,city\na/2.png,,pond,Bonn\n")
+    ivr.archive_add(place, manifest)
+    rows = rows_of(place, "height", "city")
+    assert rows == [{"height": 3, "city": None}, {"height": None, "city": "Bonn"}]
+    manifest.write_text("image,voice,label,height\na/3.png,,pond,tall\n")
+    with pytest.raises(
+        ArchiveError, match=r"manifest.csv: column height: 'tall' is not .* integer"
+    ):
+        ivr.archive_add(place, manifest)
+    manifest.write_text("image,voice,label,stamp\na/3.png,,pond,1\n")
+    with pytest.raises(ArchiveError, match="column stamp: the archive sets it itself; rename it"):
+        ivr.archive_add(place, manifest)
+
+
+def test_a_geotiff_gets_its_bounds_and_its_box_in_degrees(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    profile = {
+        "driver": "GTiff", "width": 8, "height": 8, "count": 3, "dtype": "uint8",
+        "crs": "EPSG:32632", "transform": from_origin(500_000, 5_500_000, 10, 10),
+    }  # fmt: skip
+    with rasterio.open(folder / "a.tif", "w", **profile) as file:
+        file.write(np.full((3, 8, 8), 9, np.uint8))
+        file.update_tags(TIFFTAG_DATETIME="2026:05:01 10:30:00")
+    draw(folder / "b.png", 3)
+    ivr.archive_add(place, folder)
+    scene, picture = rows_of(place)
+    assert scene["crs"] == "EPSG:32632"
+    assert scene["pixel_size"] == 10
+    bounds = [scene[name] for name in ("min_x", "min_y", "max_x", "max_y")]
+    assert bounds == [500_000, 5_499_920, 500_080, 5_500_000]
+    # Easting 500 km is the middle of zone 32: longitude 9.
+    assert scene["west"] == pytest.approx(9, abs=1e-9)
+    assert scene["east"] == pytest.approx(9.0011, abs=1e-4)
+    assert 49.6 < scene["south"] < scene["north"] < 49.7
+    assert scene["time"] == SECOND
+    assert picture["crs"] is picture["west"] is picture["time"] is None
+
+
+def test_a_damaged_file_is_named_and_skipped_and_strict_stops_at_it(
+    place: Path, tiles: Path
+) -> None:
+    (tiles / "a" / "0.png").write_bytes(b"not a picture")
+    result = ivr.archive_add(place, tiles)
+    assert result.skipped == ("a/0.png",)
+    assert result.added == 5
+    with pytest.raises(ArchiveError, match=r"a/0.png: not a JPEG.*stopped by --strict"):
+        ivr.archive_add(place, tiles, strict=True)
+
+
+def test_nothing_that_can_be_read_is_an_error(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "0.png").write_bytes(b"not a picture")
+    with pytest.raises(ArchiveError, match=r"none of 1 file could be read, e\.g\. 0.png"):
+        ivr.archive_add(place, tmp_path / "bad")
+    with pytest.raises(ArchiveError, match="holds no image"):
+        ivr.archive_add(place, place)
+
+
+def test_the_same_name_from_another_folder_is_refused_unless_it_moved(
+    place: Path, tiles: Path, tmp_path: Path
+) -> None:
+    ivr.archive_add(place, tiles)
+    (tmp_path / "other" / "a").mkdir(parents=True)
+    draw(tmp_path / "other" / "a" / "1.png", 77)
+    with pytest.raises(ArchiveError, match=r"a/1.png is in .* from .*tiles.*--prefix to keep both"):
+        ivr.archive_add(place, tmp_path / "other")
+    ivr.archive_add(place, tmp_path / "other", prefix="other/")
+    assert reds(place)["a/1.png"] == 10
+    assert reds(place)["other/a/1.png"] == 77
+    assert rows_of(place, "file")[-1]["file"] == "a/1.png"
+    ivr.archive_add(place, tmp_path / "other", moved=True)
+    assert reds(place)["a/1.png"] == 77
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_call_that_is_ended_keeps_its_blocks_and_the_next_call_adds_the_rest(
+    place: Path, tiles: Path, maker: FakeCodeMaker
+) -> None:
+    def end(what: str, done: int, total: int) -> None:
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed), reporting(end):
+        ivr.archive_add(place, tiles, batch_size=1, block_rows=2)
+    assert list(reds(place).values()) == [10, 20, 30]
+    result = ivr.archive_add(place, tiles, batch_size=2)
+    assert (result.added, result.unchanged) == (2, 3)
+    assert list(reds(place).values()) == [10, 20, 30, 40, 50]
+
+
+def test_a_time_limit_stops_between_blocks_and_says_what_is_left(place: Path, tiles: Path) -> None:
+    done = []
+    while not done or done[-1].left:
+        done.append(ivr.archive_add(place, tiles, time_limit=1e-9, batch_size=1))
+    assert [(one.added, one.left) for one in done] == [(1, 4), (1, 3), (1, 2), (1, 1), (1, 0)]
+
+
+def test_tasks_of_a_job_array_add_the_whole_to_one_archive(place: Path, tiles: Path) -> None:
+    parts = [ivr.archive_add(place, tiles, shard=f"{number}/3").added for number in (1, 2, 3)]
+    assert sum(parts) == 5
+    assert len(reds(place)) == 5
+
+
+def test_two_writers_that_add_the_same_files_at_once_leave_one_row_each(
+    place: Path, tiles: Path
+) -> None:
+    threads = [
+        Thread(target=ivr.archive_add, args=(place, tiles), kwargs={"block_rows": 1})
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ivr.archive_add(place, tiles)
+    assert sorted(row["name"] for row in rows_of(place, "name")) == [
+        f"a/{number}.png" for number in range(1, 6)
+    ]
+
+
+def test_of_rows_with_one_name_the_last_one_stays(place: Path) -> None:
+    archive = open_archive(place)
+    archive.append(item_rows(["a", "b"], [[1, 1], [2, 2]]))
+    archive.append(item_rows(["a"], [[3, 3]]))
+    archive.append(item_rows(["a"], [[4, 4]], "voice"))
+    assert remove_repeated(archive) == 1
+    assert reds(place) == {"b": 2, "a": 3}
+    assert open_archive(place).count() == 3
+
+
+def test_a_model_of_other_codes_is_refused(
+    place: Path, tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FakeCodeMaker("another training"))
+    with pytest.raises(ArchiveError, match="makes other codes than those of"):
+        ivr.archive_add(place, tiles)
+
+
+@pytest.fixture(scope="module")
+def dask_scheduler() -> Iterator[str]:
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_workers_of_a_dask_cluster_read_the_files(
+    place: Path, tiles: Path, dask_scheduler: str
+) -> None:
+    speak(tiles / "v.wav")
+    manifest = tiles / "manifest.csv"
+    manifest.write_text("image,voice,label\na/1.png,v.wav,pond\na/2.png,,pond\n")
+    result = ivr.archive_add(place, manifest, scheduler_address=dask_scheduler)
+    assert result.added == 3
+    assert reds(place) == {"a/1.png": 10, "a/2.png": 20}
