@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from ivr.features.image_bands import PixelConfig
+from ivr.features.image_file import decode_image
 from ivr.features.mfcc import VoiceConfig
+from ivr.pipeline.datasets.voice_warnings import VoiceWarning
+from ivr.pipeline.extraction.query_streams import query_streams
 
 VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
 
@@ -22,10 +25,19 @@ class FakeCodeMaker:
     pixels_config = PixelConfig()
     voice_config = VOICE
     stream_rows = (0,)
+    distance = "hamming"
 
     def __init__(self, identity: str = "a fake") -> None:
         self.identity = identity
         self.batches: list[int] = []
+
+    def pixels(self, data: bytes) -> np.ndarray:
+        """Return the pixels of an image file."""
+        return decode_image(data, self.size, self.pixels_config)
+
+    def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
+        """Return the MFCC of a recording, its frames, and what is odd about it."""
+        return query_streams(data, self.voice_config, ["mfcc"])
 
     def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Return the means of the red and of the green channel."""

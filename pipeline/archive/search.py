@@ -5,13 +5,20 @@ Answering from an archive with a packed model imports no torch.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from ivr.pipeline.packing.search import Hit, SearchResult, query_code
+from ivr.pipeline.datasets.voice_warnings import VoiceWarning
+from ivr.pipeline.packing.search import (
+    EncodedQuery,
+    Hit,
+    SearchResult,
+    encoded_query,
+    require_one_query,
+)
 from ivr.pipeline.packing.search import search as search_codes
 from ivr.pipeline.runtime.results import json_value
 from ivr.pipeline.runtime.visible_text import visible
@@ -53,12 +60,14 @@ class ArchiveSearchResult(SearchResult):
         archive: the archive.
         version: the version that was searched.
         confidence: how clearly the first hit stands out, None without a hit.
+        warnings: what is odd about the voice that was searched with, problems first.
     """
 
     hits: tuple[ArchiveHit, ...]
     archive: str
     version: int
     confidence: Confidence | None
+    warnings: tuple[VoiceWarning, ...]
 
     def __repr__(self) -> str:
         """Return the lines that ``ivr search`` prints: the hits, then how clear the first is."""
@@ -66,30 +75,9 @@ class ArchiveSearchResult(SearchResult):
             return f"{self.archive}: no item fulfils the conditions"
         return "\n".join([super().__repr__(), visible(repr(self.confidence))]).lstrip("\n")
 
-    def to_geojson(self) -> dict[str, Any]:
-        """Return the hits as a GeoJSON FeatureCollection (RFC 7946).
-
-        The geometry is the box of the row in degrees, null where it is not known; a box across the
-        180th meridian is two polygons.
-        """
-        features = [
-            {
-                "type": "Feature",
-                "geometry": _geometry(hit.columns),
-                "properties": json_value(
-                    {
-                        "rank": rank,
-                        "name": hit.name,
-                        "distance": hit.distance,
-                        "label": hit.label,
-                        "caption": hit.caption,
-                        **hit.columns,
-                    }
-                ),
-            }
-            for rank, hit in enumerate(self.hits, 1)
-        ]
-        return {"type": "FeatureCollection", "features": features}
+    def to_json(self) -> Any:
+        """Return what ``ivr search --json`` prints: all attributes."""
+        return self.to_dict()
 
 
 def search(
@@ -144,22 +132,22 @@ def search(
             place, voice=voice, image=image, count=count, codes=codes, weights=weights,
             device=device,
         )  # fmt: skip
+    require_one_query(voice, image)
     _refuse({"codes": codes, "weights": weights}, place, "a run")
     box = None if bbox is None else parse_bounds(bbox)
     archive = open_archive(place)
     maker = open_code_maker(archive, model, device)
-    name, code = query_code(maker, voice=voice, image=image)
+    query = encoded_query(maker, voice=voice, image=image)
     wanted = modality_of(find, is_voice=voice is not None)
     return nearest_items(
-        archive, code, name, modality=wanted, count=count, where=where, bbox=box, within=within,
+        archive, query, modality=wanted, count=count, where=where, bbox=box, within=within,
         index=index,
     )  # fmt: skip
 
 
 def nearest_items(
     archive: Archive,
-    code: np.ndarray,
-    query: Path,
+    query: EncodedQuery,
     *,
     modality: str,
     count: int,
@@ -168,14 +156,13 @@ def nearest_items(
     within: int | None = None,
     index: bool = False,
 ) -> ArchiveSearchResult:
-    """Return the items of ``archive`` nearest to ``code``, with their columns.
+    """Return the items of ``archive`` nearest to ``query``, with their columns.
 
     Of two rows with one name, which two writers can leave, the one that was added last counts.
 
     Args:
         archive: an archive.
-        code: packed code [bits / 8], uint8.
-        query: name of the query.
+        query: a query and its code.
         modality: modality of the items, ``image`` or ``voice``.
         count: largest number of items.
         where: SQL condition on the rows.
@@ -189,7 +176,7 @@ def nearest_items(
     wanted = count
     while True:
         nearest = archive.search(
-            code, modality=modality, count=wanted, where=where, bbox=bbox, within=within,
+            query.code, modality=modality, count=wanted, where=where, bbox=bbox, within=within,
             index=index,
         )  # fmt: skip
         rows = archive.rows(nearest.row_ids) if len(nearest.row_ids) else None
@@ -198,7 +185,9 @@ def nearest_items(
             break
         wanted += count
     hits = _hits(rows, nearest, kept[:count])
-    return ArchiveSearchResult(query, hits, archive.place, archive.version, nearest.confidence)
+    return ArchiveSearchResult(
+        query.name, hits, archive.place, archive.version, nearest.confidence, query.warnings
+    )
 
 
 def modality_of(find: str | None, *, is_voice: bool) -> str:
@@ -247,13 +236,47 @@ def _hits(rows: pa.Table | None, nearest: Nearest, places: Sequence[int]) -> tup
             row["label"] or "",
             row["caption"] or "",
             {
-                name: value
+                name: value.isoformat() if isinstance(value, datetime) else value
                 for name, value in row.items()
                 if value is not None and name not in _NOT_SHOWN
             },
         )
         for place, row in zip(places, found, strict=True)
     )
+
+
+def geojson_of(found: SearchResult) -> dict[str, Any]:
+    """Return the hits as a GeoJSON FeatureCollection (RFC 7946).
+
+    The geometry is the box of the row in degrees, null where it is not known; a box across the
+    180th meridian is two polygons.
+
+    Args:
+        found: answer of an archive.
+
+    Raises:
+        ArchiveError: the answer of a run, whose items have no place.
+    """
+    if not isinstance(found, ArchiveSearchResult):
+        raise ArchiveError("GeoJSON is for archives, whose items have a place; take --json")
+    features = [
+        {
+            "type": "Feature",
+            "geometry": _geometry(hit.columns),
+            "properties": json_value(
+                {
+                    "rank": rank,
+                    "name": hit.name,
+                    "distance": hit.distance,
+                    "label": hit.label,
+                    "caption": hit.caption,
+                    **hit.columns,
+                }
+            ),
+        }
+        for rank, hit in enumerate(found.hits, 1)
+    ]
+    return {"type": "FeatureCollection", "features": features}
 
 
 def _geometry(columns: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ This module imports neither torch nor librosa. :func:`open_model` loads onnxrunt
 model and torch for a run.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +54,14 @@ class CodeMaker(Protocol):
     @property
     def voice_config(self) -> VoiceConfig:
         """Settings of the MFCC."""
+        ...
+
+    @property
+    def stream_rows(self) -> Sequence[int]:
+        """Places of the streams of the voice end among MFCC, delta and delta-delta.
+
+        Readers that make all three need them (:mod:`ivr.pipeline.extraction.worker_tasks`).
+        """
         ...
 
     def pixels(self, data: bytes) -> np.ndarray:

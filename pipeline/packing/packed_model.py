@@ -9,6 +9,7 @@ import numpy as np
 from ivr.features.image_file import READER, decode_image
 from ivr.hashing.codes import packed_signs
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
+from ivr.pipeline.extraction.feature_schema import stream_rows
 from ivr.pipeline.extraction.query_streams import query_streams
 from ivr.pipeline.extraction.recorded_settings import recorded_pixels, recorded_voice_config
 from ivr.pipeline.runtime.progress import warn
@@ -52,6 +53,7 @@ class PackedModel:
         self.size = found["size"]
         self.pixels_config = recorded_pixels(found["images"])
         self.voice_config = recorded_voice_config(found["voices"], source)
+        self.stream_rows = stream_rows(found["streams"])
         self._found = found
         self._provider: Provider = choose_provider(device)
         self._threads = threads

@@ -15,6 +15,7 @@ from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.codes import packed_signs
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
+from ivr.pipeline.extraction.feature_schema import stream_rows
 from ivr.pipeline.extraction.query_streams import query_streams
 from ivr.pipeline.runs.query_vectors import QueryVectors
 from ivr.pipeline.runs.run_folder import CONFIG, MODEL, load_model, read_config
@@ -45,6 +46,7 @@ class RunModel:
         self.distance = self.network.distance
         self.classes = tuple(config["classes"])
         self._streams = tuple(config["streams"])
+        self.stream_rows = stream_rows(self._streams)
         self._queries = QueryVectors(config, str(run / CONFIG), weights)
         self._loading = Lock()
 

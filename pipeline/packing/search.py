@@ -9,9 +9,10 @@ import numpy as np
 from ivr.errors import IvrError
 from ivr.features.media import MAX_BYTES, MediaError, read_bytes
 from ivr.hashing.ranking import top_k
+from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.runs.codes_file import CodedItems, Codes, read_codes
 from ivr.pipeline.runtime.progress import warn
-from ivr.pipeline.runtime.results import TableResult
+from ivr.pipeline.runtime.results import TableResult, json_value
 from ivr.pipeline.runtime.visible_text import visible
 
 from .code_maker import CodeMaker, open_model
@@ -66,6 +67,25 @@ class SearchResult(TableResult):
         """Return one row per hit, with its rank from 1."""
         return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(self.hits, 1)]
 
+    def to_json(self) -> Any:
+        """Return what ``ivr search --json`` prints: the hits."""
+        return json_value(self.hits)
+
+
+@dataclass(frozen=True)
+class EncodedQuery:
+    """A query and its code.
+
+    Attributes:
+        name: the file; ``-`` for content that was given.
+        code: packed code [1, bits / 8], uint8.
+        warnings: what is odd about a voice, problems first.
+    """
+
+    name: Path
+    code: np.ndarray
+    warnings: tuple[VoiceWarning, ...]
+
 
 def search(
     model: str | Path,
@@ -94,25 +114,64 @@ def search(
         RunError: the run cannot encode the query.
         PackError, StoreError, WeightsError, MediaError: see their modules.
     """
-    query = voice if voice is not None else image
-    if query is None or (voice is not None and image is not None):
-        raise SearchError("search with a voice or with an image; give exactly one of them")
+    require_one_query(voice, image)
     folder = Path(model)
     if codes is None and is_packed(folder):
         raise SearchError(
             f"{folder}: holds no codes to search; name them with --codes RUN/codes.h5"
         )
     maker = open_model(folder, device=device, weights=weights)
-    name, data = _content(query)
-    try:
-        found = (_code_of_voice if voice is not None else _code_of_image)(maker, name, data)
-    except MediaError as error:
-        raise MediaError(f"{name}: {error}") from error
-    if maker.distance != "hamming":
-        warn(f"note: {maker.method} ranks by {maker.distance}; this search compares its sign codes")
+    query = encoded_query(maker, voice=voice, image=image)
     gallery = _gallery(maker, None if codes is None else Path(codes))
     items = gallery.images if voice is not None else gallery.voices
-    return SearchResult(name, tuple(_nearest(found, items, count)))
+    return SearchResult(query.name, tuple(_nearest(query.code, items, count)))
+
+
+def require_one_query(voice: object, image: object) -> None:
+    """Refuse anything but one query.
+
+    Raises:
+        SearchError: neither a voice nor an image is given, or both are.
+    """
+    if (voice is None) == (image is None):
+        raise SearchError("search with a voice or with an image; give exactly one of them")
+
+
+def encoded_query(
+    maker: CodeMaker,
+    *,
+    voice: str | Path | bytes | None = None,
+    image: str | Path | bytes | None = None,
+) -> EncodedQuery:
+    """Return the code of a query; what is odd about a voice is a warning of the logger, too.
+
+    Args:
+        maker: an opened model.
+        voice: recording, or the content of one; give this or ``image``.
+        image: image file, or the content of one.
+
+    Raises:
+        SearchError: there is not exactly one query.
+        MediaError: the query cannot be used.
+    """
+    require_one_query(voice, image)
+    query = voice if voice is not None else image
+    assert query is not None
+    name, data = _content(query)
+    warnings: tuple[VoiceWarning, ...] = ()
+    try:
+        if voice is None:
+            code = maker.codes_of_pixels(maker.pixels(data)[None])
+        else:
+            streams, frames, warnings = maker.streams(data)
+            code = maker.codes_of_streams(streams[None], np.array([frames]))
+    except MediaError as error:
+        raise MediaError(f"{name}: {error}") from error
+    for one in warnings:
+        warn(f"{one.severity}: {name}: {one.text}")
+    if maker.distance != "hamming":
+        warn(f"note: {maker.method} ranks by {maker.distance}; this search compares its sign codes")
+    return EncodedQuery(name, code, warnings)
 
 
 def _content(query: str | Path | bytes) -> tuple[Path, bytes]:
@@ -128,19 +187,6 @@ def _content(query: str | Path | bytes) -> tuple[Path, bytes]:
         return path, read_bytes(path)
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
-
-
-def _code_of_voice(maker: CodeMaker, name: Path, data: bytes) -> np.ndarray:
-    """Return the code [1, bits / 8] of a recording; warn of what is odd about it."""
-    streams, frames, warnings = maker.streams(data)
-    for one in warnings:
-        warn(f"{one.severity}: {name}: {one.text}")
-    return maker.codes_of_streams(streams[None], np.array([frames]))
-
-
-def _code_of_image(maker: CodeMaker, name: Path, data: bytes) -> np.ndarray:
-    """Return the code [1, bits / 8] of an image."""
-    return maker.codes_of_pixels(maker.pixels(data)[None])
 
 
 def _gallery(maker: CodeMaker, codes: Path | None) -> Codes:
