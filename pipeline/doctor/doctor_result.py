@@ -1,5 +1,6 @@
 """What ``ivr doctor`` found, as a table and as Markdown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -90,7 +91,7 @@ class DoctorResult(TableResult):
 
     def __repr__(self) -> str:
         """Return facts, checks and rates as the lines that ``ivr doctor`` prints."""
-        parts = [
+        parts: list[Sequence[tuple[str, ...]]] = [
             [(fact.name, fact.value) for fact in self.facts],
             [(check.outcome, check.name, check.text) for check in self.checks],
             [(rate.name, rate_text(rate), rate.text) for rate in self.rates],
