@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode, functional
 
+from ivr.features import image_resize
 from ivr.features.image_resize import resized
 
 SIZES = ((3, 256, 256, 224), (3, 33, 17, 40), (1, 61, 1000, 31), (3, 5, 3000, 7), (3, 12, 12, 12))
@@ -22,9 +23,18 @@ def torch_resized(picture: np.ndarray, side: int) -> np.ndarray:
     ).numpy()
 
 
+@pytest.fixture(params=["torch", "numpy"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Resizing by torch, if it has the kernels for that here, and by NumPy."""
+    if request.param == "torch" and not image_resize._torch_is_exact():
+        pytest.skip("torch has no kernels of AVX2 here")
+    monkeypatch.setattr(image_resize, "_torch_is_exact", lambda: request.param == "torch")
+    return str(request.param)
+
+
 @pytest.mark.parametrize(("channels", "height", "width", "side"), SIZES)
 def test_pictures_are_those_of_torchvision_on_processors_with_avx2(
-    channels: int, height: int, width: int, side: int
+    channels: int, height: int, width: int, side: int, way: str
 ) -> None:
     picture = noise(channels, height, width)
     expected = torch_resized(picture, side).astype(int)
@@ -32,6 +42,22 @@ def test_pictures_are_those_of_torchvision_on_processors_with_avx2(
     exact = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
     difference = np.abs(resized(picture, side, side) - expected)
     assert difference.max() <= (0 if exact else 1)
+
+
+def test_pictures_do_not_depend_on_whether_torch_resizes_them() -> None:
+    """On a processor without AVX2 torch is not asked, and there is nothing to compare."""
+    if not image_resize._torch_is_exact():
+        pytest.skip("torch has no kernels of AVX2 here")
+    rng = np.random.default_rng(1)
+    for _ in range(150):
+        channels, *sides = rng.integers(1, 5), *np.exp(rng.uniform(0, 6, 4)).astype(int)
+        sides[2] += sides[2] * sides[3] == 1
+        picture = rng.integers(0, 256, (channels, *sides[:2])).astype(np.uint8)
+        if rng.random() < 0.5:  # bright and dark areas, as scenes have
+            picture = np.where(picture > 100, 255, picture // 64).astype(np.uint8)
+        some = picture[:, ::-1] if rng.random() < 0.2 else picture
+        found = image_resize._by_numpy(some, *sides[2:])
+        np.testing.assert_array_equal(image_resize._by_torch(some, *sides[2:]), found)
 
 
 @pytest.mark.parametrize(("channels", "height", "width", "side"), SIZES)
