@@ -31,12 +31,13 @@ def require_encoder(name: str) -> None:
         raise unknown("encoder", name, encoder_names(), "or module:function")
 
 
-def encoder_blueprint(name: str, size: int = 0) -> Blueprint:
+def encoder_blueprint(name: str, size: int = 0, device: str = "cpu") -> Blueprint:
     """Return the blueprint of the encoder ``name``; its random weights are always the same.
 
     Args:
         name: name of an encoder, or ``module:function``.
         size: side of the input, pixels; 0 for the side that the network was trained with.
+        device: ``meta`` for a network of torchvision without weights: drawing them takes a second.
 
     Raises:
         UnknownNameError: there is no such encoder.
@@ -46,7 +47,7 @@ def encoder_blueprint(name: str, size: int = 0) -> Blueprint:
     require_encoder(name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)
-        blueprint = _made(name)
+        blueprint = _made(name, device)
     if blueprint.classifier and blueprint.classifier not in dict(blueprint.net.named_modules()):
         raise EncoderError(f"{name}: its network has no layer {blueprint.classifier!r} to cut")
     if not size or size == blueprint.size:
@@ -56,11 +57,11 @@ def encoder_blueprint(name: str, size: int = 0) -> Blueprint:
     return replace(blueprint, size=size)
 
 
-def _made(name: str) -> Blueprint:
+def _made(name: str, device: str) -> Blueprint:
     if name in ENCODERS:
         return ENCODERS[name]()
     if name in torchvision_names():
-        return torchvision_blueprint(name)
+        return torchvision_blueprint(name, device)
     made = load_extension(GROUP, name)()
     if not isinstance(made, Blueprint):
         raise EncoderError(

@@ -90,7 +90,7 @@ def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
             ReLU to leave out.
         WeightsError: the weights cannot be had, cannot be read or belong to another network.
     """
-    blueprint = _cut_blueprint(config)
+    blueprint = _cut_blueprint(config, "cpu")
     weights = load_weights(config, blueprint)
     blueprint, layer, dim = _pooled(config, blueprint)
     provenance = _provenance(config, blueprint, layer, weights)
@@ -107,15 +107,16 @@ def describe_encoder(config: ImageConfig) -> tuple[int, dict[str, object]]:
     Raises:
         EncoderError, WeightsError: as :func:`load_encoder`, but for the content of the weights.
     """
-    blueprint = _cut_blueprint(config)
+    # The digest of random weights needs the weights.
+    blueprint = _cut_blueprint(config, "cpu" if config.weights == "random" else "meta")
     weights = identify_weights(config, blueprint)
     blueprint, layer, dim = _pooled(config, blueprint)
     return dim, _provenance(config, blueprint, layer, weights)
 
 
-def _cut_blueprint(config: ImageConfig) -> Blueprint:
+def _cut_blueprint(config: ImageConfig, device: str) -> Blueprint:
     """Return the network of ``config`` without its classifier, and without the ReLU if wanted."""
-    blueprint = encoder_blueprint(config.encoder, config.size)
+    blueprint = encoder_blueprint(config.encoder, config.size, device)
     cut(blueprint)
     if not config.relu:
         _leave_out_relu(blueprint, config.encoder)

@@ -12,8 +12,12 @@ def torchvision_names() -> tuple[str, ...]:
     return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
-def torchvision_blueprint(name: str) -> Blueprint:
+def torchvision_blueprint(name: str, device: str = "cpu") -> Blueprint:
     """Return the classification network ``name`` of torchvision, with its default input.
+
+    Args:
+        name: name of the network.
+        device: where its random weights are drawn; ``meta`` draws none.
 
     Raises:
         EncoderError: the network has no layer that gives the class scores.
@@ -21,7 +25,8 @@ def torchvision_blueprint(name: str) -> Blueprint:
     weights = torchvision.models.get_model_weights(name).DEFAULT
     transforms = weights.transforms()
     size = int(transforms.crop_size[0])
-    net = torchvision.models.get_model(name, weights=None, **_options(name, size))
+    with torch.device(device):
+        net = torchvision.models.get_model(name, weights=None, **_options(name, size))
     return Blueprint(
         net=net,
         classifier=classifier_of(net, size, name),

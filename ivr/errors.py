@@ -29,7 +29,7 @@ class IvrError(ValueError):
             HealthError          ivr.hashing.health
             InTheWayError        ivr.features.atomic_files
             JobArrayError        ivr.pipeline.extraction.job_array
-            ManifestError        ivr.pipeline.datasets.manifest
+            ManifestError        ivr.pipeline.datasets.manifest_row
                 LayoutError      ivr.pipeline.datasets.layouts
                 PairingError     ivr.pipeline.datasets.pairing
             MediaError           ivr.features.media
@@ -51,7 +51,7 @@ class IvrError(ValueError):
             SpeechError          ivr.pipeline.demo.speech
             StoreError           ivr.features.store
             StoredConfigError    ivr.pipeline.runtime.config_options
-            TableError           ivr.pipeline.datasets.spreadsheet
+            TableError           ivr.pipeline.datasets.table
             TrainingError        ivr.hashing.trainer
             UnknownNameError     ivr.names
             UnreadableFileError  ivr.features.regular_files

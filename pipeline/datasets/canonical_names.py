@@ -11,6 +11,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 # Characters that take no room and belong to no category of their own: a joiner, Hangul fillers,
 # variation selectors. Most others are of the category Cf.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]")
@@ -19,6 +22,8 @@ _QUOTES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u2032", "'"))
 _BETWEEN_WORDS = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
 # A German spreadsheet writes 1,0; a comma before three digits may separate thousands.
 _NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*)|,0{1,2})?")
+# Names whose keys need no table of Unicode; one of digits alone is a number.
+_PLAIN_WORDS, _DIGITS = "^[A-Za-z0-9]+(?:[ _-]+[A-Za-z0-9]+)*$", "^[0-9]+$"
 _CODE_POINTS = 6
 """Code points that a message names; more would not help."""
 
@@ -77,6 +82,20 @@ def canonical_key(name: str) -> str:
     return _value(*number.groups("")) if number else _BETWEEN_WORDS.sub(" ", plain)
 
 
+def canonical_keys(names: pa.Array) -> pa.Array:
+    """Return :func:`canonical_key` of each of many names.
+
+    Args:
+        names: text without nulls.
+    """
+    plain = pc.and_not(
+        pc.match_substring_regex(names, _PLAIN_WORDS), pc.match_substring_regex(names, _DIGITS)
+    )
+    keys = pc.replace_substring_regex(pc.ascii_lower(names), "[ _-]+", " ")
+    others = [canonical_key(name) for name in names.filter(pc.invert(plain)).to_pylist()]
+    return pc.replace_with_mask(keys, pc.invert(plain), pa.array(others, pa.string()))
+
+
 def caption_key(caption: str) -> str:
     """Return the words of ``caption`` in lower case, separated by single spaces.
 
@@ -129,6 +148,30 @@ def find_spellings(column: str, counts: Mapping[str, int]) -> list[Spellings]:
         for key, names in sorted(by_key.items())
         if len(names) > 1
     ]
+
+
+def spellings_in(column: str, values: pa.ChunkedArray) -> list[Spellings]:
+    """Return the names that stand in a column in several spellings, as :func:`find_spellings`.
+
+    Args:
+        column: name of the column, for messages.
+        values: the column, text without nulls.
+    """
+    counts = pc.value_counts(values)
+    names = counts.field("values")
+    keys = canonical_keys(names)
+    keys = keys.filter(pc.not_equal(keys, ""))
+    if pc.count_distinct(keys).as_py() == len(keys):
+        return []
+    pairs = zip(names.to_pylist(), counts.field("counts").to_pylist(), strict=True)
+    return find_spellings(column, dict(pairs))
+
+
+def invisible_names(values: pa.ChunkedArray) -> list[str]:
+    """Return those of ``values``, text without nulls, that consist of invisible characters."""
+    names = pc.unique(values)
+    odd = names.filter(pc.invert(pc.match_substring_regex(names, "[0-9A-Za-z]")))
+    return [name for name in odd.to_pylist() if name and not visible(name)]
 
 
 def _value(sign: str, whole: str, decimals: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from .manifest import ManifestError, split_of
+from .manifest_row import ManifestError, split_of
 from .pairing import ASK, Files, PairingError, folder, refuse, stem
 from .published import spelling
 from .text_lines import text_lines

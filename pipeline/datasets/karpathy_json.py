@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ivr.features.regular_files import UnreadableFileError
 from ivr.pipeline.runtime.json_files import ContentError, load_json
 
-from .manifest import SPLIT_NAMES, ManifestError, split_of
+from .manifest_row import SPLIT_NAMES, ManifestError, split_of
 from .pairing import ASK, Files, Pair, refuse, same_folder, stem
 
 Value = TypeVar("Value")

@@ -1,75 +1,42 @@
 """The manifest: pairs of image and voice, and the class of each."""
 
 import csv
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
 
-from ivr.errors import IvrError
-from ivr.features.atomic_files import FileKind, replaced_text
-from ivr.features.regular_files import UnreadableFileError
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from ivr.features.atomic_files import FileKind, replaced, replaced_text
 from ivr.pipeline.runtime.words import counted
 
-from .canonical_names import Spellings, canonical_key, find_spellings, visible
-from .spreadsheet import Table, TableError, may_have_columns, read_table
+from .canonical_names import Spellings, invisible_names, spellings_in
+from .manifest_columns import (
+    as_text,
+    check_columns,
+    columns_of,
+    first_rows,
+    further_columns,
+    read_columns,
+    refuse_conflicts,
+    refuse_repeated_voices,
+    rows_of,
+)
+from .manifest_row import COLUMNS
+from .manifest_row import SPLITS as SPLITS
+from .manifest_row import ManifestError as ManifestError
+from .manifest_row import ManifestRow as ManifestRow
+from .parquet_table import PARQUET
+from .spreadsheet import may_have_columns
 
-SPLITS = ("train", "val", "test")
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "restval": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "development": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Names of the splits in tables and lists, as keys, and what they mean."""
+REQUIRED = ("image", "voice", "label")
 ONE_SPELLING = ("label", "speaker", "group")
 """Columns in which two spellings of one name are refused or merged."""
-
-
-class ManifestError(IvrError):
-    """A manifest that cannot be used; the message says where and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestRow:
-    """One voice and the image it describes; either may be missing, not both.
-
-    Attributes:
-        image: path of the image below the image root, ``""`` for a voice without an image.
-        voice: path of the voice below the voice root, ``""`` for an image without a voice.
-        label: class name, ``""`` if unknown (the item can be encoded and searched only).
-        split: ``train``, ``val``, ``test`` or ``""`` (training draws it).
-        speaker: name of the speaker, ``""`` if unknown.
-        caption: the sentence spoken, ``""`` if unknown.
-        group: rows of one group stay on one side of a split (tiles of one scene), ``""`` for none.
-        more: name and value of each further column, which are kept as they are.
-    """
-
-    image: str
-    voice: str
-    label: str
-    split: str = ""
-    speaker: str = ""
-    caption: str = ""
-    group: str = ""
-    more: tuple[tuple[str, str], ...] = ()
-
-
-COLUMNS = tuple(field.name for field in fields(ManifestRow) if field.name != "more")
-REQUIRED = ("image", "voice", "label")
-# Control characters, backslashes and names that are not UTF-8 (surrogates stand for their bytes).
-NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-# pathlib takes most of the time of reading a manifest, so that it sees only such names.
-NOT_PLAIN = re.compile(r"//|(^|/)\.|/$")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_WRITTEN_AT_ONCE = 1 << 16  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,57 +62,137 @@ class Item:
     caption: str
 
 
-@dataclass(frozen=True, repr=False)
+ITEM_COLUMNS = tuple(field.name for field in fields(Item))
+
+
 class Manifest:
     """The checked rows of a manifest; its repr counts what they hold.
 
+    They are held as columns. Rows and items are Python objects, made when they are asked for: a
+    million of them take seconds and a gigabyte, so that large sets are read by their columns.
+
     Attributes:
-        rows: the rows in file order; no result depends on the order.
-        merged: spellings that were merged, so that ``rows`` have one of each name.
+        columns: the columns of :class:`ManifestRow` as text without nulls, then all others with
+            their types, in file order; no result depends on the order of the rows.
+        merged: spellings that were merged, so that ``columns`` have one of each name.
     """
 
-    rows: tuple[ManifestRow, ...]
-    merged: tuple[Spellings, ...] = ()
+    columns: pa.Table
+    merged: tuple[Spellings, ...]
 
-    def __post_init__(self) -> None:
-        """Check what can be checked without opening a file."""
-        if not self.rows:
+    def __init__(self, rows: Sequence[ManifestRow], merged: Sequence[Spellings] = ()) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ManifestError: no rows, one that cannot be used, one voice in two rows, or an image with
+                two labels, splits or groups.
+        """
+        columns = columns_of(rows)
+        check_columns(columns)
+        self._hold(columns, merged)
+
+    @classmethod
+    def of_columns(cls, columns: pa.Table, merged: Sequence[Spellings] = ()) -> "Manifest":
+        """Return the manifest with these columns.
+
+        Args:
+            columns: the columns of :class:`ManifestRow` as text without nulls, and others.
+            merged: spellings that were merged.
+
+        Raises:
+            ManifestError: see :class:`Manifest`.
+        """
+        check_columns(columns)
+        return cls._of_checked(columns, merged)
+
+    @classmethod
+    def _of_checked(cls, columns: pa.Table, merged: Sequence[Spellings]) -> "Manifest":
+        """Return the manifest with these columns, whose rows were checked one by one."""
+        manifest = cls.__new__(cls)
+        manifest._hold(columns, merged)
+        return manifest
+
+    def _hold(self, columns: pa.Table, merged: Sequence[Spellings]) -> None:
+        if not len(columns):
             raise ManifestError("the manifest has no rows")
-        for number, row in enumerate(self.rows, 1):
-            _check_row(row, f"row {number}")
-        _refuse_repeated_voices(self.rows)
-        _refuse_conflicts(self.rows)
+        self.columns, self.merged = columns, tuple(merged)
+        refuse_repeated_voices(columns)
+        refuse_conflicts(columns, *self._images)
+
+    @cached_property
+    def _images(self) -> tuple[np.ndarray, np.ndarray]:
+        return first_rows(self.columns["image"])
+
+    @cached_property
+    def rows(self) -> tuple[ManifestRow, ...]:
+        """The rows in file order; values of further columns are text."""
+        return rows_of(self.columns)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether ``other`` has the same columns and merged spellings."""
+        return (
+            isinstance(other, Manifest)
+            and self.columns.equals(other.columns)
+            and self.merged == other.merged
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         """Return the numbers of images, voices and classes, and of the images per split."""
-        images, voices = self.images(), self.voices()
-        counts = Counter(image.split for image in images)
-        splits = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
+        images, voices = self.image_columns(), self.voice_columns()
+        counts = dict(zip(*_value_counts(images["split"]), strict=True))
+        splits = ", ".join(f"{split} {counts[split]}" for split in SPLITS if split in counts)
+        labels = len(set(pc.unique(self.columns["label"]).to_pylist()) - {""})
         return (
             f"Manifest({counted(len(images), 'image')}, {counted(len(voices), 'voice')}, "
-            f"{counted(len(classes(images + voices)), 'class')}; "
+            f"{counted(labels, 'class')}; "
             f"images per split: {splits or 'none'})"
         )
 
     def images(self) -> tuple[Item, ...]:
         """Return every image once, in order of first appearance."""
-        first = {row.image: row for row in reversed(self.rows) if row.image}
-        names = dict.fromkeys(row.image for row in self.rows if row.image)
-        return tuple(_item(name, first[name], voice=False) for name in names)
+        return _items(self.image_columns())
 
     def voices(self) -> tuple[Item, ...]:
         """Return every voice, in order of appearance."""
-        return tuple(_item(row.voice, row, voice=True) for row in self.rows if row.voice)
+        return _items(self.voice_columns())
+
+    def image_columns(self) -> pa.Table:
+        """Return every image once, in order of first appearance, column by column.
+
+        The columns are those of :class:`Item`, then the further columns of the row in which the
+        image stands first.
+        """
+        rows = self.columns.take(pa.array(self._images[1]))
+        empty = pa.chunked_array([pa.repeat(pa.scalar(""), len(rows))])
+        return _item_columns(rows, rows["image"], speaker=empty, caption=empty)
+
+    def voice_columns(self) -> pa.Table:
+        """Return every voice, in order of appearance; the columns are as for images."""
+        rows = self.columns.filter(pc.not_equal(self.columns["voice"], ""))
+        return _item_columns(rows, rows["voice"], rows["speaker"], rows["caption"])
+
+    def image_names(self) -> list[str]:
+        """Return the names of :meth:`images`."""
+        names: list[str] = self.columns["image"].take(pa.array(self._images[1])).to_pylist()
+        return names
+
+    def voice_names(self) -> list[str]:
+        """Return the names of :meth:`voices`."""
+        voices = self.columns["voice"]
+        names: list[str] = voices.filter(pc.not_equal(voices, "")).to_pylist()
+        return names
 
 
 def read_manifest(
     path: str | Path, required: Sequence[str] = REQUIRED, *, accept_spellings: bool = False
 ) -> Manifest:
-    """Return the manifest in the CSV file ``path``.
+    """Return the manifest in the file ``path``.
 
     Args:
-        path: UTF-8 or UTF-16, with commas, semicolons or tabs; the columns of ``ManifestRow``, and
-            others, which are kept.
+        path: Parquet, or CSV in UTF-8 or UTF-16 with commas, semicolons or tabs, as the first bytes
+            of the file tell; the columns of :class:`ManifestRow`, and others, which are kept.
         required: columns that must be there; the others are taken as empty.
         accept_spellings: merge the spellings of one name, and list them as ``merged``.
 
@@ -154,40 +201,23 @@ def read_manifest(
             of one label, speaker or group.
     """
     try:
-        rows = read_rows(Path(path), required)
-        return of_one_spelling(rows, accept=accept_spellings)
+        return of_one_spelling(read_columns(Path(path), required), accept=accept_spellings)
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 
 
-def read_rows(path: Path, required: Sequence[str]) -> tuple[ManifestRow, ...]:
-    """Return the rows of the CSV file ``path``, whose names may have several spellings.
-
-    Raises:
-        ManifestError: as :func:`read_manifest`, without the name of the file.
-    """
-    try:
-        table = read_table(path, required)
-    except (UnreadableFileError, TableError) as error:
-        raise ManifestError(str(error)) from error
-    places = _known_columns(table.columns, required)
-    others = _other_columns(table)
-    return tuple(_row(cells, places, others, f"line {line}") for line, cells in table.rows)
-
-
-def of_one_spelling(rows: Sequence[ManifestRow], *, accept: bool) -> Manifest:
-    """Return the manifest of ``rows``, in which each label, speaker and group has one spelling.
+def of_one_spelling(columns: pa.Table, *, accept: bool) -> Manifest:
+    """Return the manifest of ``columns``, in which each label, speaker and group has one spelling.
 
     Args:
-        rows: rows whose names may have several spellings.
+        columns: columns of rows that were checked, whose names may have several spellings.
         accept: merge these spellings; otherwise they are an error.
 
     Raises:
-        ManifestError: two spellings of one name, or rows that cannot be used.
+        ManifestError: two spellings of one name, or rows that do not fit together.
     """
-    names = {column: Counter(getattr(row, column) for row in rows) for column in ONE_SPELLING}
     found = tuple(
-        spellings for column in ONE_SPELLING for spellings in find_spellings(column, names[column])
+        spellings for name in ONE_SPELLING for spellings in spellings_in(name, columns[name])
     )
     if found and not accept:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -195,23 +225,20 @@ def of_one_spelling(rows: Sequence[ManifestRow], *, accept: bool) -> Manifest:
             f"several spellings of one name: {found[0]}{more}; write each name in one way, "
             "or merge them with --accept-spellings of ivr prepare or ivr extract"
         )
-    kept = {
-        (one.column, name): one.kept for one in found for name, _ in one.counts if name != one.kept
-    }
-    # Invisible characters alone are no name.
-    kept |= {
-        (column, name): ""
-        for column in ONE_SPELLING
-        for name in names[column]
-        if name and not visible(name)
-    }
-    return Manifest(tuple(_respelled(row, kept) for row in rows) if kept else tuple(rows), found)
-
-
-@lru_cache(maxsize=1024)
-def split_of(name: str) -> str:
-    """Return ``train``, ``val`` or ``test`` for a name of that split, else ``""``."""
-    return SPLIT_NAMES.get(canonical_key(name), "")
+    for name in ONE_SPELLING:
+        kept = {
+            given: one.kept
+            for one in found
+            if one.column == name
+            for given, _ in one.counts
+            if given != one.kept
+        }
+        # Invisible characters alone are no name.
+        kept |= dict.fromkeys(invisible_names(columns[name]), "")
+        if kept:
+            place = columns.column_names.index(name)
+            columns = columns.set_column(place, name, _respelled(columns[name], kept))
+    return Manifest._of_checked(columns, found)
 
 
 def _is_manifest(head: bytes) -> bool:
@@ -224,22 +251,31 @@ MANIFEST = FileKind("a manifest", _is_manifest)
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write ``manifest`` to ``path``; optional columns without a value are left out.
 
+    Args:
+        path: written as Parquet, with the types of the further columns, if the name ends in
+            ``.parquet``, else as CSV.
+        manifest: what is written.
+
     Raises:
-        InTheWayError: ``path`` is something else than a manifest.
+        InTheWayError: ``path`` is something else than a manifest of that form.
     """
+    columns = manifest.columns
     used = [
         name
         for name in COLUMNS
-        if name in REQUIRED or any(getattr(row, name) for row in manifest.rows)
+        if name in REQUIRED or pc.any(pc.not_equal(columns[name], "")).as_py()
     ]
-    others = list(dict.fromkeys(name for row in manifest.rows for name, _ in row.more))
+    columns = columns.select(used + further_columns(columns))
+    if path.suffix.lower() == ".parquet":
+        with replaced(path, PARQUET) as target:
+            pyarrow.parquet.write_table(_with_nulls(columns, used), target)
+        return
     with replaced_text(path, MANIFEST) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(used + others)
-        for row in manifest.rows:
-            more = dict(row.more)
-            known = [getattr(row, name) for name in used]
-            writer.writerow(known + [more.get(name, "") for name in others])
+        writer.writerow(columns.column_names)
+        texts = pa.table({name: as_text(columns[name]) for name in columns.column_names})
+        for batch in texts.to_batches(_WRITTEN_AT_ONCE):
+            writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
 def classes(items: Iterable[Item]) -> tuple[str, ...]:
@@ -263,131 +299,46 @@ def resolve(root: Path, name: str) -> Path:
     return path
 
 
-def check_name(name: str, place: str) -> None:
-    """Refuse a name that is not a path below a root.
-
-    Args:
-        name: path in a manifest, ``""`` for none.
-        place: line or row of the manifest, for the message.
-
-    Raises:
-        ManifestError: an absolute path, ``..``, a backslash, a control character and the like.
-    """
-    if NOT_IN_A_NAME.search(name):
-        raise ManifestError(
-            f"{place}: {name!r} is not a path with forward slashes, in UTF-8, "
-            "without control characters"
-        )
-    if name != name.strip():
-        raise ManifestError(f"{place}: {name!r} begins or ends with a space; rename the file")
-    if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
-        raise ManifestError(
-            f"{place}: {name} must be a path below the root, without '..'; "
-            "give the folder with --root"
-        )
+def _items(columns: pa.Table) -> tuple[Item, ...]:
+    return tuple(map(Item, *(columns[name].to_pylist() for name in ITEM_COLUMNS)))
 
 
-def _known_columns(columns: Sequence[str], required: Sequence[str]) -> dict[str, int]:
-    """Return the place of each known column; the case of its name does not count."""
-    names = [canonical_key(column) for column in columns]
-    missing = [name for name in required if name not in names]
-    if missing:
-        raise ManifestError(
-            f"no column {', '.join(missing)}; needed are {', '.join(required)}, "
-            f"found {', '.join(columns) or 'none'}"
-        )
-    counts = Counter(name for name in names if name)
-    repeated = [name for name, count in counts.items() if count > 1]
-    if repeated:
-        raise ManifestError(f"column {', '.join(repeated)} stands twice")
-    return {name: names.index(name) for name in COLUMNS if name in names}
-
-
-def _other_columns(table: Table) -> dict[str, int]:
-    """Return the place of each column that is only kept."""
-    for place, column in enumerate(table.columns):
-        filled = (line for line, cells in table.rows if cells[place])
-        if not column and (line := next(filled, 0)):
-            raise ManifestError(f"line {line}: column {place + 1} holds a value and has no name")
-    return {
-        column: place
-        for place, column in enumerate(table.columns)
-        if column and canonical_key(column) not in COLUMNS
+def _item_columns(
+    rows: pa.Table, names: pa.ChunkedArray, speaker: pa.ChunkedArray, caption: pa.ChunkedArray
+) -> pa.Table:
+    """Return the columns of the items that stand in ``rows``."""
+    group = rows["group"]
+    for column in ("image", "voice"):
+        group = pc.if_else(pc.equal(group, ""), rows[column], group)
+    known = {
+        "name": names,
+        "image": rows["image"],
+        "label": rows["label"],
+        "split": rows["split"],
+        "group": group,
+        "speaker": speaker,
+        "caption": caption,
     }
+    return pa.table(known | {name: rows[name] for name in further_columns(rows)})
 
 
-def _row(
-    cells: Sequence[str], places: dict[str, int], others: dict[str, int], place: str
-) -> ManifestRow:
-    values = {name: cells[column] for name, column in places.items()}
-    for name in ("image", "voice"):
-        values[name] = _plain(values.get(name, ""))
-    values.setdefault("label", "")
-    given = values.get("split", "")
-    values["split"] = split_of(given) or given
-    row = ManifestRow(**values, more=tuple((name, cells[at]) for name, at in others.items()))
-    _check_row(row, place)
-    return row
+def _respelled(column: pa.ChunkedArray, kept: dict[str, str]) -> pa.ChunkedArray:
+    """Return ``column`` with the spelling that ``kept`` gives of each name."""
+    encoded = column.combine_chunks().dictionary_encode()
+    names = [kept.get(name, name) for name in encoded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(names, pa.string()).take(encoded.indices)])
 
 
-def _respelled(row: ManifestRow, kept: dict[tuple[str, str], str]) -> ManifestRow:
-    """Return ``row`` with the spelling of each name that ``kept`` gives for column and name."""
-    label, speaker, group = (
-        kept.get((column, name), name)
-        for column, name in zip(ONE_SPELLING, (row.label, row.speaker, row.group), strict=True)
-    )
-    return replace(row, label=label, speaker=speaker, group=group)
+def _value_counts(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
+    counts = pc.value_counts(column)
+    return counts.field("values").to_pylist(), counts.field("counts").to_pylist()
 
 
-def _plain(name: str) -> str:
-    """Return ``name`` without ``./`` and doubled slashes: one file has one name."""
-    return str(PurePosixPath(name)) if NOT_PLAIN.search(name) else name
-
-
-def _check_row(row: ManifestRow, place: str) -> None:
-    if not row.image and not row.voice:
-        raise ManifestError(f"{place}: neither an image nor a voice")
-    if row.split not in ("", *SPLITS):
-        raise ManifestError(
-            f"{place}: split must be {', '.join(SPLITS)} (or another name of these, such as "
-            f"validation), got {row.split!r}"
-        )
-    for column in ("label", "speaker", "group"):
-        if CONTROL.search(getattr(row, column)):
-            raise ManifestError(f"{place}: {column} {getattr(row, column)!r} is not one plain line")
-    for name in (row.image, row.voice):
-        check_name(name, place)
-
-
-def _refuse_repeated_voices(rows: Sequence[ManifestRow]) -> None:
-    keys = Counter((row.voice or row.image, bool(row.voice)) for row in rows)
-    (name, is_voice), count = keys.most_common(1)[0]
-    if is_voice and count > 1:
-        raise ManifestError(f"duplicate row: voice {name} stands in {count} rows")
-    repeated = [name for (name, is_voice), count in keys.items() if not is_voice and count > 1]
-    if repeated:
-        raise ManifestError(f"duplicate row: image {repeated[0]} stands twice without a voice")
-
-
-def _refuse_conflicts(rows: Sequence[ManifestRow]) -> None:
-    for column in ("label", "split", "group"):
-        seen: dict[str, str] = {}
-        for row in rows:
-            value = getattr(row, column)
-            if row.image and seen.setdefault(row.image, value) != value:
-                raise ManifestError(
-                    f"image {row.image} has two values of {column}: "
-                    f"{seen[row.image]!r} and {value!r}"
-                )
-
-
-def _item(name: str, row: ManifestRow, *, voice: bool) -> Item:
-    return Item(
-        name=name,
-        image=row.image,
-        label=row.label,
-        split=row.split,
-        group=row.group or row.image or row.voice,
-        speaker=row.speaker if voice else "",
-        caption=row.caption if voice else "",
-    )
+def _with_nulls(columns: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return ``columns`` with null for ``""`` in the columns ``names``."""
+    for place, name in enumerate(columns.column_names):
+        if name in names:
+            column = columns[name]
+            null = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+            columns = columns.set_column(place, name, null)
+    return columns

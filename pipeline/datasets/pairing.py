@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .manifest import Manifest, ManifestError, ManifestRow, check_name, read_rows, resolve
+from .manifest import Manifest, ManifestError, ManifestRow, resolve
+from .manifest_columns import read_columns
+from .manifest_row import check_name
 from .passed_over import files_below
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k", ".jpg", ".jpeg", ".png")
@@ -74,7 +76,7 @@ def find_files(images: Path, voices: Path | None, table: Path | None) -> Files:
 def _table(path: Path) -> tuple[ManifestRow, ...]:
     """Return the rows of a table; the manifest that they go into settles their spellings."""
     try:
-        return Manifest(read_rows(path, required=("image", "voice"))).rows
+        return Manifest.of_columns(read_columns(path, required=("image", "voice"))).rows
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from error
 

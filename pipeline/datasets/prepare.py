@@ -101,7 +101,7 @@ def prepare(
     path = Path(out)
     if not chosen.dry_run:
         _require_writable(path, chosen.force)
-    manifest = of_one_spelling(read_layout(layout, chosen).rows, accept=chosen.accept_spellings)
+    manifest = of_one_spelling(read_layout(layout, chosen).columns, accept=chosen.accept_spellings)
     if chosen.split != "none":
         manifest = _with_splits(manifest, splits_of_cut(chosen.split, chosen.seed))
     if not chosen.dry_run:
@@ -139,7 +139,7 @@ def _require_writable(path: Path, force: bool) -> None:
 def _with_splits(manifest: Manifest, config: SplitConfig) -> Manifest:
     splits = complete_splits(manifest, config)
     rows = tuple(replace(row, split=splits[row.image or row.voice]) for row in manifest.rows)
-    return replace(manifest, rows=rows)
+    return Manifest(rows, manifest.merged)
 
 
 def _write(path: Path, manifest: Manifest) -> None:

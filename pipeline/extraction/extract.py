@@ -152,8 +152,7 @@ def _both(
     of_voices: Maker[Made],
 ) -> tuple[Made | None, Made | None]:
     """Return what ``of_images`` and ``of_voices`` make of the names, None without names."""
-    images = [item.name for item in manifest.images()]
-    voices = [item.name for item in manifest.voices()]
+    images, voices = manifest.image_names(), manifest.voice_names()
     if config.shard:
         images, voices = list(config.shard.select(images)), list(config.shard.select(voices))
     image_root, voice_root = roots

@@ -46,6 +46,8 @@ def finished_rows(
         for table in tables
         if has_settings_of(table, target)
     ]
+    if not same:
+        return [], set()
     stamps: dict[str, int] = {}
     for table in same:
         stamps |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
@@ -93,7 +95,9 @@ def begun_batch_size(tables: Sequence[Table], whole: Path) -> int:
 
 def say_kept_changes(target: Target, finished: Collection[str]) -> None:
     """Name the changes that this call does not make although some of its voices lack them."""
-    kept = changes_of(finished) - changes_of(target.names)
+    kept = changes_of(finished) - changes_of(target.names) if finished else set()
+    if not kept:
+        return
     recorded = [name for name in target.names if not change_of(name)]
     lacking = {
         change

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +130,12 @@ def voice_target(names: Sequence[str], out: Path, root: Path, config: ExtractCon
         "streams": ["mfcc", "delta", "delta-delta"],
         **compared_settings(asdict(config.voice)),
     }
-    changes = ("", *canonical_changes(config.augment))
+    changes = canonical_changes(config.augment)
     return Target(
         VOICES,
         out / "voices.h5",
         root,
-        tuple(changed_name(name, change) for change in changes for name in names),
+        tuple(chain(names, (changed_name(name, change) for change in changes for name in names))),
         {"settings": settings, "made_with": _versions()},
         int(np.prod(shape)),
         _files(root, out / "voices.h5", config),

@@ -16,7 +16,8 @@ from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import resolved
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.canonical_names import as_spelled
-from ivr.pipeline.datasets.manifest import COLUMNS, classes
+from ivr.pipeline.datasets.manifest import classes
+from ivr.pipeline.datasets.manifest_row import COLUMNS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 from ivr.pipeline.extraction.kept_manifest import merged_spellings
 from ivr.pipeline.runtime.config_options import configured
