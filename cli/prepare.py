@@ -29,7 +29,12 @@ class HelpWithLayouts(Command):
 
 @command(cls=HelpWithLayouts)
 @click.argument("layout")
-@click.option("--out", type=FILE, required=True, help="Manifest to write (CSV).")
+@click.option(
+    "--out",
+    type=FILE,
+    required=True,
+    help="Manifest to write: CSV, or Parquet if its name ends in .parquet.",
+)
 @config_options(
     PrepareConfig,
     {

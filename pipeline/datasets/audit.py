@@ -50,7 +50,7 @@ def check(
     has one, and otherwise the split that training draws from the same shares and seed.
 
     Args:
-        manifest: the CSV file.
+        manifest: the manifest, CSV or Parquet.
         config: choices of the audit; None for the defaults.
         root: folder of images and voices; None for the folder of the manifest.
         image_root: folder of the images; None for ``root``.

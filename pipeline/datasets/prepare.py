@@ -86,7 +86,7 @@ def prepare(
     Args:
         layout: name of a layout of :mod:`ivr.pipeline.datasets.layouts`, of an entry point of the
             group ``ivr.layouts``, or ``module:function``.
-        out: the manifest to write (CSV).
+        out: the manifest to write: CSV, or Parquet if its name ends in ``.parquet``.
         config: where the files are, and the split to draw.
         options: fields of :class:`PrepareConfig` (``images``, ``voices``, ``split`` ...), which
             override ``config``; without ``config``, ``images`` is needed.
