@@ -13,9 +13,9 @@ from ivr.pipeline.datasets.manifest import (
     Manifest,
     ManifestError,
     ManifestRow,
-    check_name,
     read_manifest,
 )
+from ivr.pipeline.datasets.manifest_row import check_name
 from ivr.pipeline.datasets.pairing import IMAGE_SUFFIXES
 from ivr.pipeline.datasets.passed_over import files_below
 
