@@ -34,6 +34,7 @@ GROUPS = {
         "evaluate": "Rank by distance and print the metrics of a run.",
         "compare": "Train and evaluate many methods, into one table.",
         "search": "Find the images nearest to a voice, or the voices nearest to an image.",
+        "locate": "Find places in a huge scene by voice or image, with a heat map.",
     },
     "Other": {
         "verify": "Compare files with their checksums.",

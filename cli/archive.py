@@ -92,7 +92,10 @@ def add(
     model: Path | None,
     options: dict[str, Any],
 ) -> None:
-    """Add the files of SOURCE, a manifest or a folder of images, that are new or changed.
+    """Add the files of SOURCE, a manifest, a folder of images or a scene, that are new or changed.
+
+    A scene is a TIFF or JPEG 2000 of any size: its windows become rows, named FILE#X,Y,WIDTH,HEIGHT
+    after their pixels; windows without data are counted and left out.
 
     Each file is read once, encoded and written. A damaged file is named and skipped (exit status
     3). What was written is kept whatever happens: the same call again adds the rest.
@@ -102,6 +105,7 @@ def add(
       ivr archive add tiles images/
       ivr archive add tiles manifest.csv --root /data/tiles --prefix 2026-05/
       ivr archive add tiles manifest.csv --shard 2/8
+      ivr archive add tiles scene.tif --tile 256 --overlap 0.5
     """
     import ivr
     from ivr.pipeline.runtime.progress import warn

@@ -21,6 +21,8 @@ from ivr.errors import IvrError
 
 HEAD = 4096
 """Bytes at the start of a file that tell its kind."""
+HEAT_MAP_SOFTWARE = "ivr locate"
+"""What a heat map says of its origin, so that no other TIFF is replaced."""
 PARTIAL = re.compile(r"\.(.+\.)?([0-9]+|[0-9a-f]{16}|[0-9a-f]{32})\.partial")
 """Names of files that are being written, by this version and by earlier ones."""
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,12 +54,14 @@ def is_text(head: bytes) -> bool:
     return b"\0" not in head
 
 
+HEAT_MAP = FileKind(
+    "a heat map of ivr", lambda head: head[:2] == b"II" and HEAT_MAP_SOFTWARE.encode() in head
+)
 HDF5 = FileKind("an HDF5 file of ivr", lambda head: head[512:520] == b"\x89HDF\r\n\x1a\n")
 JPEG = FileKind("a JPEG picture", lambda head: head.startswith(b"\xff\xd8\xff"))
 PNG = FileKind("a PNG picture", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"))
 SAFETENSORS = FileKind("a safetensors file", lambda head: head[8:9] == b"{" and b"\0" in head[:8])
 TEXT = FileKind("a text file", is_text)
-TIFF = FileKind("a TIFF picture", lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
 WAV = FileKind("a WAV recording", lambda head: head.startswith(b"RIFF"))
 
 

@@ -72,35 +72,80 @@ def degrees_of(
     Returns:
         None for a window whose place is not known, or has no degrees.
     """
-    if crs is None or affine is None or not len(windows):
-        return [None] * len(windows)
-    columns, rows = _edges(np.asarray(windows, np.float64))
+    edges = _edges(np.asarray(windows, np.float64).reshape(-1, 4), EDGE_POINTS)
+    return [None if edge is None else _around(*edge) for edge in _in_degrees(crs, affine, *edges)]
+
+
+def outlines_of(
+    crs: CRS | None, affine: Sequence[float] | None, windows: Sequence[Sequence[int]]
+) -> list[list[list[float]] | None]:
+    """Return longitude and latitude of the corners of windows, anticlockwise and closed.
+
+    The arguments are those of :func:`degrees_of`.
+
+    Returns:
+        Per window five points, of which the last is the first; None where its place is not known
+        or where it crosses the 180th meridian.
+    """
+    corners = _edges(np.asarray(windows, np.float64).reshape(-1, 4), 1)
+    return [
+        None if edge is None else _outline(*edge) for edge in _in_degrees(crs, affine, *corners)
+    ]
+
+
+def _outline(longitudes: np.ndarray, latitudes: np.ndarray) -> list[list[float]] | None:
+    turns = 360 * np.floor((longitudes.min() + 180) / 360)
+    longitudes = longitudes - turns  # from -180 on
+    if np.ptp(longitudes) > 180 or longitudes.max() > 180:
+        return None
+    points = [[float(x), float(y)] for x, y in zip(longitudes, latitudes, strict=True)]
+    following = [*points[1:], points[0]]
+    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(points, following, strict=True))
+    ordered = points if area > 0 else points[::-1]
+    return [*ordered, ordered[0]]
+
+
+def _in_degrees(
+    crs: CRS | None, affine: Sequence[float] | None, columns: np.ndarray, rows: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Return longitudes and latitudes of points [n, points] in pixels, row by row.
+
+    Returns:
+        None for a row of which a point is not known or has no degrees.
+    """
+    if crs is None or affine is None or not len(columns):
+        return [None] * len(columns)
     a, b, c, d, e, f = affine
     x, y = a * columns + b * rows + c, d * columns + e * rows + f
     try:
         found = transform(crs, _WGS84, x.ravel(), y.ravel())
     except (RasterioError, CPLE_BaseError):  # a local system, or a point beside the globe
-        if len(windows) == 1:
+        if len(columns) == 1:
             return [None]
-        return [degrees_of(crs, affine, [window])[0] for window in windows]
+        parts = (
+            _in_degrees(crs, affine, *one)
+            for one in zip(columns[:, None], rows[:, None], strict=True)
+        )
+        return [one for part in parts for one in part]
     longitudes, latitudes = (np.asarray(values).reshape(x.shape) for values in found[:2])
-    return [_around(*edge) for edge in zip(longitudes, latitudes, strict=True)]
+    known = np.isfinite(longitudes).all(1) & np.isfinite(latitudes).all(1)
+    return [
+        (longitudes[row], latitudes[row]) if known[row] else None for row in range(len(columns))
+    ]
 
 
-def _edges(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns and rows [n, points] of points along the edges of ``windows`` [n, 4]."""
-    along = np.arange(EDGE_POINTS) / EDGE_POINTS
-    zero, one = np.zeros(EDGE_POINTS), np.ones(EDGE_POINTS)
+def _edges(windows: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns and rows [n, 4 points] of points along the edges of ``windows`` [n, 4]."""
+    along = np.arange(points) / points
+    zero, one = np.zeros(points), np.ones(points)
     across = np.concatenate([along, one, 1 - along, zero])
     down = np.concatenate([zero, along, one, 1 - along])
     left, top, width, height = windows.T[..., None]
     return left + width * across, top + height * down
 
 
-def _around(longitudes: np.ndarray, latitudes: np.ndarray) -> list[float] | None:
+def _around(longitudes: np.ndarray, latitudes: np.ndarray) -> list[float]:
     """Return the degrees around a closed line of points."""
-    if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
-        return None
     south, north = float(latitudes.min()), float(latitudes.max())
     closed = np.unwrap(np.append(longitudes, longitudes[0]), period=360)
     if abs(closed[-1] - closed[0]) > 180:  # once around the globe: around a pole

@@ -1,7 +1,7 @@
 """Where and when a raster was taken: bounds, coordinate system, size of a pixel, time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -61,6 +61,14 @@ class RasterPlace:
         across = [a * column + b * row + c for column, row in corners]
         down = [d * column + e * row + f for column, row in corners]
         return min(across), min(down), max(across), max(down)
+
+    def part(self, x: int, y: int, width: int, height: int, degrees: Box | None) -> "RasterPlace":
+        """Return the place of a window, given in pixels, whose bounds in degrees are known."""
+        affine = self.transform
+        if affine is not None:
+            a, b, c, d, e, f = affine
+            affine = (a, b, a * x + b * y + c, d, e, d * x + e * y + f)
+        return replace(self, width=width, height=height, transform=affine, degrees=degrees)
 
 
 def raster_place(data: bytes) -> RasterPlace | None:

@@ -16,9 +16,9 @@ from rasterio.windows import Window
 from .image_bands import PixelConfig
 from .image_kinds import image_kind
 from .media import MediaError
-from .raster_bands import Values, bands_of, painter_of, stretch_of
+from .raster_bands import Painter, Stretch, Values, bands_of, painter_of, stretch_of
 from .raster_file import gdal_errors, opened_raster
-from .raster_georeference import degrees_of, georeference
+from .raster_georeference import degrees_of, georeference, outlines_of
 from .tiff_pages import Page, file_at, scene_pages
 
 CHUNK_BYTES = 32 << 20
@@ -56,22 +56,31 @@ class SceneFile:
         self._band_rows = self._rows_of_a_band()
         self._band = np.empty((0, 0, 0), np.uint8)
         self._band_top = -1
+        self._stretch: Stretch | None = None
+        self._paint: Painter | None = None
 
     def close(self) -> None:
         """Close the file."""
         self._stack.close()
 
-    def describe(self) -> dict[str, Any]:
-        """Return the place of the scene, and the stretch, which may take passes over all pixels.
+    def place(self) -> dict[str, Any]:
+        """Return where and when the scene was taken, see :func:`georeference`."""
+        return self._place
 
-        Returns:
-            ``place``, and ``stretch``: offset and gain, None for a palette.
+    def stretch(self) -> Stretch | None:
+        """Return offset and gain that make 0 to 255 of the values; None for a palette.
+
+        Values deeper than 8 bits are read for it, in one to four passes, at the first call.
+
+        Raises:
+            MediaError: there is no valid pixel, or the stretch does not take these values.
         """
-        with gdal_errors(self._raster.driver):
-            stretch = stretch_of(self._bands, self._config, self._pieces)
-        self._raster.check()
-        self._paint = painter_of(self._bands, self._config, stretch)
-        return {"place": self._place, "stretch": stretch}
+        if self._paint is None:
+            with gdal_errors(self._raster.driver):
+                self._stretch = stretch_of(self._bands, self._config, self._pieces)
+            self._raster.check()
+            self._paint = painter_of(self._bands, self._config, self._stretch)
+        return self._stretch
 
     def rows(self, top: int) -> np.ndarray:
         """Return some rows from ``top``, uint8 [planes + 1, rows, width].
@@ -99,9 +108,15 @@ class SceneFile:
 
     def degrees(self, windows: Sequence[Sequence[int]]) -> list[list[float] | None]:
         """Return west, south, east and north of ``windows``, see :func:`degrees_of`."""
+        return degrees_of(self._crs(), self._place["transform"], windows)
+
+    def outlines(self, windows: Sequence[Sequence[int]]) -> list[list[list[float]] | None]:
+        """Return the corners of ``windows`` in degrees, see :func:`outlines_of`."""
+        return outlines_of(self._crs(), self._place["transform"], windows)
+
+    def _crs(self) -> CRS | None:
         crs = self._place["crs"]
-        system = CRS.from_string(crs) if crs else None
-        return degrees_of(system, self._place["transform"], windows)
+        return CRS.from_string(crs) if crs else None
 
     def _pieces(self) -> Iterator[tuple[Window, Values]]:
         for window in self._bands.pieces(0, self._bands.shape[0]):
@@ -109,6 +124,8 @@ class SceneFile:
             yield window, self._bands.read(window)
 
     def _painted(self, window: Window, shape: tuple[int, int] | None = None) -> Values:
+        self.stretch()
+        assert self._paint is not None
         self._tick()
         with gdal_errors(self._raster.driver):
             painted = self._paint(*self._bands.read(window, shape))

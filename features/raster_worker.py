@@ -92,7 +92,7 @@ def _scene(data: bytes, file: int, config: dict[str, Any]) -> dict[str, Any]:
     while _scenes:
         _scenes.pop().close()
     _scenes.append(SceneFile(file, PixelConfig(**config), _restart_clock))
-    return _scenes[0].describe()
+    return _scenes[0].place()
 
 
 def _of_scene(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,9 +113,11 @@ CALLS: dict[str, Callable[..., Any]] = {
     "place": _place,
     "geotiff": geotiff,
     "scene": _scene,
+    "stretch": _of_scene(SceneFile.stretch),
     "rows": _of_scene(SceneFile.rows),
     "preview": _of_scene(SceneFile.preview),
     "degrees": _of_scene(SceneFile.degrees),
+    "outlines": _of_scene(SceneFile.outlines),
 }
 """What is done for each call; the first argument is the bytes that followed the request."""
 

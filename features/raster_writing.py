@@ -9,6 +9,8 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
+from .atomic_files import HEAT_MAP_SOFTWARE
+
 
 def geotiff(
     data: bytes,
@@ -42,12 +44,14 @@ def geotiff(
         "compress": "deflate",
         "predictor": 3,
         "interleave": "band",
+        "blockysize": height,  # few strips: what follows their list stands near the start
         "bigtiff": "if_safer",
     }
     with rasterio.Env(), warnings.catch_warnings(), MemoryFile() as file:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with file.open(**profile) as dataset:
-            dataset.write(values)
+            # Before the pixels, so that all this stands before them.
+            dataset.update_tags(TIFFTAG_SOFTWARE=HEAT_MAP_SOFTWARE, **tags)
             dataset.descriptions = tuple(descriptions)
-            dataset.update_tags(**tags)
+            dataset.write(values)
         return np.frombuffer(file.read(), np.uint8)

@@ -21,6 +21,12 @@ from .raster_place import Box, RasterPlace, place_from_json
 from .raster_process import RasterReader
 from .regular_files import UnreadableFileError, content_state, open_regular
 
+Window = tuple[int, int, int, int]
+"""First column, first row, width and height, pixels of a scene."""
+Outline = list[list[float]]
+"""Points of a closed line: longitude and latitude, degrees."""
+_BLOCK = 1 << 20
+
 
 @dataclass(frozen=True)
 class WindowGrid:
@@ -63,15 +69,14 @@ class WindowGrid:
 
 
 @dataclass(frozen=True)
-class SceneWindow:
-    """One window of a scene.
+class WindowPlace:
+    """Where a window lies.
 
     Attributes:
         x: first column, pixels of the scene.
         y: first row.
         width: pixels.
         height: pixels.
-        pixels: uint8 [3, height, width]; 0 where there is no data.
         bounds: least x and y, largest x and y in the system of the scene; None if unknown.
         degrees: west, south, east and north in degrees of WGS 84; None if unknown.
     """
@@ -80,9 +85,21 @@ class SceneWindow:
     y: int
     width: int
     height: int
-    pixels: np.ndarray
     bounds: Box | None
     degrees: Box | None
+
+
+@dataclass(frozen=True)
+class SceneWindow:
+    """One window of a scene.
+
+    Attributes:
+        place: where it lies.
+        pixels: uint8 [3, height, width]; 0 where there is no data.
+    """
+
+    place: WindowPlace
+    pixels: np.ndarray
 
 
 class Scene:
@@ -90,7 +107,6 @@ class Scene:
 
     Attributes:
         place: size, bounds, coordinate system and time.
-        stretch: offset and gain that made 0 to 255 of its values, None for a palette.
         empty: number of windows without data that :meth:`windows` has left out so far.
     """
 
@@ -98,11 +114,27 @@ class Scene:
         """Take over an open file and a reader that has its handle; see :func:`open_scene`."""
         self._handle, self._reader, self._state = handle, reader, content_state(handle)
         reader.ask("scene", {"file": handle, "config": asdict(pixels)})
-        about = self._reply()
-        self.place: RasterPlace = place_from_json(about["place"])
-        found = about["stretch"]
-        self.stretch: tuple[float, float] | None = None if found is None else (found[0], found[1])
+        self.place: RasterPlace = place_from_json(self._reply())
         self.empty = 0
+
+    @property
+    def stretch(self) -> tuple[float, float] | None:
+        """Offset and gain that make 0 to 255 of all its values; None for a palette.
+
+        Values deeper than 8 bits are read for it before the first window: once (16 bits), twice
+        (32 bits) or four times (64 bits).
+        """
+        self._reader.ask("stretch", {})
+        found = self._reply()
+        return None if found is None else (found[0], found[1])
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the bytes of the file, block by block."""
+        place = 0
+        while block := os.pread(self._handle, _BLOCK, place):
+            yield block
+            place += len(block)
+        self.require_unchanged()
 
     def grid(self, tile: int, overlap: float) -> WindowGrid:
         """Return where windows of ``tile`` pixels lie.
@@ -116,27 +148,56 @@ class Scene:
         stride = max(1, round(tile * (1 - overlap)))
         return WindowGrid(self.place.width, self.place.height, tile, stride)
 
-    def windows(self, grid: WindowGrid, first_row: int = 0) -> Iterator[SceneWindow]:
-        """Yield the windows of ``grid`` that have data, row by row.
-
-        Args:
-            grid: from :meth:`grid`.
-            first_row: first row of windows, from 0.
+    def windows(self, grid: WindowGrid) -> Iterator[SceneWindow]:
+        """Yield the windows of ``grid`` that have data, row by row; count the others.
 
         Raises:
             MediaError: the file is damaged, or changed while it was read.
         """
         self.empty = 0
+        for window in self.every_window(grid, range(len(grid.rows))):
+            if window is None:
+                self.empty += 1
+            else:
+                yield window
+
+    def every_window(self, grid: WindowGrid, rows: Sequence[int]) -> Iterator[SceneWindow | None]:
+        """Yield each window of some rows of windows; None for one without data.
+
+        Args:
+            grid: from :meth:`grid`.
+            rows: places among the rows of ``grid``, ascending.
+
+        Raises:
+            MediaError: the file is damaged, or changed while it was read.
+        """
         width, height = grid.size
-        for y, band, degrees in self._bands_of_rows(grid, grid.rows[first_row:]):
+        for y, band, degrees in self._bands_of_rows(grid, [grid.rows[row] for row in rows]):
             for x, box in zip(grid.columns, degrees, strict=True):
                 part = band[:, :, x : x + width]
                 if not part[-1].any():
-                    self.empty += 1
+                    yield None
                     continue
                 pixels = part[:3] if len(part) == 4 else np.repeat(part[:1], 3, 0)
                 bounds = self.place.bounds_of(x, y, width, height)
-                yield SceneWindow(x, y, width, height, pixels.copy(), bounds, box)
+                yield SceneWindow(WindowPlace(x, y, width, height, bounds, box), pixels.copy())
+
+    def degrees(self, windows: Sequence[Window]) -> list[Box | None]:
+        """Return west, south, east and north of windows in degrees of WGS 84; None if unknown."""
+        if self.place.crs is None or not windows:
+            return [None] * len(windows)
+        self._reader.ask("degrees", {"windows": [list(window) for window in windows]})
+        return [None if box is None else tuple(box) for box in self._reply()]
+
+    def outlines(self, windows: Sequence[Window]) -> list[Outline | None]:
+        """Return the corners of windows in degrees, longitude first, anticlockwise and closed.
+
+        Returns:
+            None where they are not known, or where a window crosses the 180th meridian.
+        """
+        self._reader.ask("outlines", {"windows": [list(window) for window in windows]})
+        found: list[Outline | None] = self._reply()
+        return found
 
     def preview(self, step: int) -> np.ndarray:
         """Return every ``step``-th row and column, uint8 [3, rows, columns].
@@ -157,35 +218,33 @@ class Scene:
         """
         height, waiting = grid.size[1], list(rows)
         held: np.ndarray | None = None
-        top = filled = rows[0] if rows else 0  # rows of the scene that are held: top to filled
+        top = filled = 0  # rows of the scene that are held: top to filled
         degrees = dict[int, list[Box | None]]()
-        asked = False
+        asked: int | None = None  # first row of the request whose reply was not taken
         try:
-            for y in rows:
+            for y, following in zip(rows, (*rows[1:], None), strict=False):
                 while filled < y + height:
-                    if not asked:
-                        self._reader.ask("rows", {"top": filled})
-                    more, asked = self._reply(), False
-                    held = more if held is None else np.concatenate([held[:, y - top :], more], 1)
-                    top, filled = y, filled + more.shape[1]
+                    if asked is None:
+                        asked = max(filled, y)
+                        self._reader.ask("rows", {"top": asked})
+                    more = self._reply()
+                    if held is None or asked > filled:  # rows between are in no window
+                        held, top = more, asked
+                    else:
+                        held, top = np.concatenate([held[:, y - top :], more], 1), y
+                    filled, asked = asked + more.shape[1], None
                     while waiting and waiting[0] + height <= filled:
                         whole = waiting.pop(0)
-                        degrees[whole] = self._degrees(grid, whole)
-                if not asked and filled < rows[-1] + height:
-                    self._reader.ask("rows", {"top": filled})  # read while these rows are used
-                    asked = True
+                        boxes = self.degrees([(x, whole, *grid.size) for x in grid.columns])
+                        degrees[whole] = boxes
+                if asked is None and following is not None and filled < following + height:
+                    asked = max(filled, following)  # read while the windows of y are used
+                    self._reader.ask("rows", {"top": asked})
                 assert held is not None
                 yield y, held[:, y - top : y - top + height], degrees.pop(y)
         finally:
-            if asked:  # it is in the middle of a reply
+            if asked is not None:  # it is in the middle of a reply
                 self._reader.close()
-
-    def _degrees(self, grid: WindowGrid, y: int) -> list[Box | None]:
-        if self.place.crs is None:
-            return [None] * len(grid.columns)
-        windows = [[x, y, *grid.size] for x in grid.columns]
-        self._reader.ask("degrees", {"windows": windows})
-        return [None if box is None else tuple(box) for box in self._reply()]
 
     def _reply(self) -> Any:
         try:
@@ -210,8 +269,7 @@ class Scene:
 def open_scene(path: Path, pixels: PixelConfig | None = None) -> Iterator[Scene]:
     """Yield the scene in ``path``, a TIFF or JPEG 2000 of any size.
 
-    Nothing of it is held but what is being read. Values deeper than 8 bits are read once (16 bits),
-    twice (32 bits) or four times (64 bits) before, for the exact stretch of the whole scene.
+    Nothing of it is held but what is being read.
 
     Args:
         path: the file; others beside it are not looked at.

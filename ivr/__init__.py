@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.archive.compact import archive_compact
     from ivr.pipeline.archive.create import archive_create
     from ivr.pipeline.archive.info import archive_info
+    from ivr.pipeline.archive.locate import locate
+    from ivr.pipeline.archive.locate_config import LocateConfig
     from ivr.pipeline.archive.remove import archive_remove
     from ivr.pipeline.archive.search import search
     from ivr.pipeline.archive.update import archive_update
@@ -69,6 +71,7 @@ __all__ = [
     "ExtractConfig",
     "ImageConfig",
     "IvrError",
+    "LocateConfig",
     "Model",
     "NetworkConfig",
     "PrepareConfig",
@@ -95,6 +98,7 @@ __all__ = [
     "extract",
     "fit",
     "load",
+    "locate",
     "merge",
     "metrics",
     "open_archive",
@@ -116,6 +120,7 @@ _PLACES = {
     "DoctorConfig": "ivr.pipeline.doctor.doctor_config:DoctorConfig",
     "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
     "ImageConfig": "ivr.features.image_config:ImageConfig",
+    "LocateConfig": "ivr.pipeline.archive.locate_config:LocateConfig",
     "Model": "ivr.pipeline.runs.model:Model",
     "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",
     "PrepareConfig": "ivr.pipeline.datasets.prepare_config:PrepareConfig",
@@ -141,6 +146,7 @@ _PLACES = {
     "extract": "ivr.pipeline.extraction.extract:extract",
     "fit": "ivr.pipeline.runs.model:fit",
     "load": "ivr.pipeline.runs.model:load",
+    "locate": "ivr.pipeline.archive.locate:locate",
     "merge": "ivr.pipeline.extraction.merge:merge",
     "metrics": "ivr.hashing.array_metrics",
     "open_archive": "ivr.pipeline.archive.archive:open_archive",

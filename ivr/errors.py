@@ -29,6 +29,7 @@ class IvrError(ValueError):
             HealthError          ivr.hashing.health
             InTheWayError        ivr.features.atomic_files
             JobArrayError        ivr.pipeline.extraction.job_array
+            LocateError          ivr.pipeline.archive.locate
             ManifestError        ivr.pipeline.datasets.manifest_row
                 LayoutError      ivr.pipeline.datasets.layouts
                 PairingError     ivr.pipeline.datasets.pairing

@@ -60,6 +60,6 @@ def use(monkeypatch: pytest.MonkeyPatch, maker: FakeCodeMaker | None = None) -> 
     def open_model(folder: str | Path, **_: Any) -> FakeCodeMaker:
         return made
 
-    for module in ("archive_model", "create"):
+    for module in ("archive_model", "create", "locate"):
         monkeypatch.setattr(f"ivr.pipeline.archive.{module}.open_model", open_model)
     return made

@@ -83,7 +83,10 @@ def test_windows_are_parts_of_the_whole_picture_and_cover_it(seed: int, tmp_path
         windows = list(scene.windows(grid))
     assert scene.empty + len(windows) == grid.count
     for window in windows:
-        part = (slice(window.y, window.y + window.height), slice(window.x, window.x + window.width))
+        part = (
+            slice(window.place.y, window.place.y + window.place.height),
+            slice(window.place.x, window.place.x + window.place.width),
+        )
         np.testing.assert_array_equal(window.pixels, whole[:, *part])
         covered[part] = True
     assert (covered | (whole.max(0) == 0)).all()
@@ -102,7 +105,7 @@ def test_rows_are_the_same_however_many_are_read_at_once(
             (window,) = scene.windows(scene.grid(70, 0))
             np.testing.assert_array_equal(window.pixels, values[:, :, :50])
             for window in scene.windows(scene.grid(20, 0.5)):
-                part = values[:, window.y :, window.x :][:, :20, :20]
+                part = values[:, window.place.y :, window.place.x :][:, :20, :20]
                 np.testing.assert_array_equal(window.pixels, part)
 
 
@@ -135,7 +138,7 @@ class ReaderHere:
         if call == "scene":
             config = PixelConfig(**arguments["config"])
             self.scene = SceneFile(arguments["file"], config, lambda: None)
-            self.found = self.scene.describe()
+            self.found = self.scene.place()
         else:
             self.found = getattr(self.scene, call)(**arguments)
 
@@ -167,7 +170,9 @@ def test_jpeg_2000_gives_windows_of_its_whole_picture(
     whole = read_image(tmp_path / "scene")
     with open_scene(tmp_path / "scene") as scene:
         for window in scene.windows(scene.grid(16, 0.5)):
-            part = whole[:, window.y :, window.x :][:, : window.height, : window.width]
+            part = whole[:, window.place.y :, window.place.x :][
+                :, : window.place.height, : window.place.width
+            ]
             np.testing.assert_array_equal(window.pixels, part)
 
 
@@ -201,16 +206,23 @@ def test_a_grid_that_covers_nothing_is_refused(tile: int, overlap: float, tmp_pa
         scene.grid(tile, overlap)
 
 
-def test_windows_begin_at_any_row_of_the_grid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [4 * 20 * 7, 1 << 20])
+@pytest.mark.parametrize("rows", [[0], [5, 6], [0, 3, 4, 11], [2, 11], []])
+def test_some_rows_of_windows_are_read_alone(
+    rows: list[int], chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raster_scene, "CHUNK_BYTES", chunk)
     values = values_of("u1", (1, 64, 20), np.random.default_rng(0))
-    path = written(tmp_path / "scene", values, rowsperstrip=8)
+    path = written(tmp_path / "scene", values, rowsperstrip=3)
     with scene_here(path) as scene:
         grid = scene.grid(10, 0.5)
-        all_windows = list(scene.windows(grid))
-        later = list(scene.windows(grid, first_row=5))
-        assert list(scene.windows(grid, first_row=len(grid.rows))) == []
-    assert [(w.x, w.y) for w in later] == [(w.x, w.y) for w in all_windows if w.y >= 25]
-    np.testing.assert_array_equal(later[-1].pixels, all_windows[-1].pixels)
+        every = list(scene.windows(grid))
+        some = list(scene.every_window(grid, rows))
+    wanted = [w for w in every if w.place.y in [grid.rows[row] for row in rows]]
+    assert [w and w.place for w in some] == [w.place for w in wanted]
+    for found, expected in zip(some, wanted, strict=True):
+        assert found is not None
+        np.testing.assert_array_equal(found.pixels, expected.pixels)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:4326"])
@@ -224,18 +236,20 @@ def test_windows_have_the_bounds_of_their_pixels(crs: str, tmp_path: Path) -> No
         file.write(np.ones((1, 40, 50), np.uint8))
     with scene_here(tmp_path / "scene") as scene, rasterio.open(tmp_path / "scene") as file:
         for window in scene.windows(scene.grid(16, 0.5)):
-            part = rasterio.windows.Window(window.x, window.y, window.width, window.height)
+            part = rasterio.windows.Window(
+                window.place.x, window.place.y, window.place.width, window.place.height
+            )
             bounds = rasterio.windows.bounds(part, file.transform)
-            assert window.bounds == pytest.approx(bounds, rel=1e-12)
+            assert window.place.bounds == pytest.approx(bounds, rel=1e-12)
             degrees = transform_bounds(crs, "EPSG:4326", *bounds)
-            assert window.degrees == pytest.approx(degrees, abs=1e-6)
+            assert window.place.degrees == pytest.approx(degrees, abs=1e-6)
 
 
 def test_a_scene_without_coordinates_has_windows_without_bounds(tmp_path: Path) -> None:
     path = written(tmp_path / "scene", np.ones((1, 8, 8), np.uint8))
     with scene_here(path) as scene:
         (window,) = scene.windows(scene.grid(8, 0))
-    assert (window.bounds, window.degrees, scene.place.crs) == (None, None, None)
+    assert (window.place.bounds, window.place.degrees, scene.place.crs) == (None, None, None)
 
 
 # --- no data, stretch, preview ------------------------------------------------------------------
@@ -249,7 +263,7 @@ def test_windows_without_data_are_counted_and_partly_empty_ones_are_black_there(
     path = written(tmp_path / "scene", values, extratags=[(NO_DATA, 2, 0, "0", True)])
     whole = read_image(path)
     with scene_here(path) as scene:
-        windows = {(w.x, w.y): w for w in scene.windows(scene.grid(10, 0))}
+        windows = {(w.place.x, w.place.y): w for w in scene.windows(scene.grid(10, 0))}
         assert scene.empty == 16 - 9
     assert set(windows) == {(x, y) for x in (0, 10, 20) for y in (0, 10, 20)}
     np.testing.assert_array_equal(windows[0, 0].pixels, whole[:, :10, :10])
@@ -279,9 +293,9 @@ def test_the_stretch_is_that_of_the_whole_scene_and_is_recorded(tmp_path: Path) 
         assert scene.stretch == (50, 0.1)
     with (
         pytest.raises(MediaError, match="values from 100 to 1100, which --stretch none"),
-        scene_here(path, PixelConfig(stretch="none")),
+        scene_here(path, PixelConfig(stretch="none")) as scene,
     ):
-        pass
+        next(scene.windows(scene.grid(10, 0)))
 
 
 def test_colours_of_a_palette_are_kept(tmp_path: Path) -> None:
@@ -336,7 +350,7 @@ def test_a_damaged_scene_is_refused_when_its_part_is_reached(
     found = []
     with pytest.raises(MediaError, match=r"^damaged, cut short"), scene_here(path) as scene:
         for window in scene.windows(scene.grid(40, 0)):
-            found.append(window.y)
+            found.append(window.place.y)
     assert found == [0, 40, 80, 120, 160, 200, 240][: len(found)]
     assert len(found) >= 6
 
@@ -385,5 +399,5 @@ def test_files_beside_a_scene_change_nothing(tmp_path: Path) -> None:
     with open_scene(path) as scene:
         (window,) = scene.windows(scene.grid(10, 0))
     np.testing.assert_array_equal(window.pixels[0].ravel(), np.arange(100))
-    assert window.bounds is None
+    assert window.place.bounds is None
     assert sorted(os.listdir(tmp_path)) == ["a.tfw", "a.tif", "a.tif.aux.xml", "a.tif.msk"]

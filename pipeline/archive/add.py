@@ -19,11 +19,12 @@ from ivr.pipeline.extraction.worker_tasks import SkippedFile
 from ivr.pipeline.packing.code_maker import CodeMaker
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import progress, warn
-from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.stop import Stop
 from ivr.pipeline.runtime.words import counted
 
 from .add_config import AddConfig
+from .add_result import AddResult
+from .add_scene import add_scene, is_scene
 from .archive import Archive, open_archive
 from .archive_model import open_code_maker
 from .coded_files import CodedFile, coded_files
@@ -31,48 +32,6 @@ from .item_rows import item_rows
 from .known_items import KnownItem, known_items, remove_repeated
 from .lance_library import ArchiveError, is_local
 from .sources import Roots, SourceItems, read_source
-
-
-@dataclass(frozen=True, repr=False)
-class AddResult(Result):
-    """Outcome of an addition.
-
-    Attributes:
-        archive: the archive.
-        version: its version afterwards.
-        added: number of new rows.
-        replaced: number of rows whose files have another content now.
-        unchanged: number of items that the archive had already.
-        skipped: names of files that could not be used.
-        left: number of items that were not looked at, since the call was stopped.
-    """
-
-    archive: str
-    version: int
-    added: int
-    replaced: int
-    unchanged: int
-    skipped: tuple[str, ...]
-    left: int
-
-    def __repr__(self) -> str:
-        """Return the outcome in one line."""
-        parts = [
-            f"{self.archive}: version {self.version}",
-            f"{counted(self.added, 'row')} added",
-            f"{self.replaced} replaced",
-            f"{self.unchanged} unchanged",
-        ]
-        if self.skipped:
-            parts.append(f"{counted(len(self.skipped), 'file')} skipped")
-        if self.left:
-            parts.append(f"{self.left} left")
-        return ", ".join(parts)
-
-    @property
-    def finished(self) -> bool:
-        """Whether no item is left to look at."""
-        return not self.left
 
 
 @dataclass
@@ -112,7 +71,8 @@ def archive_add(
 
     Args:
         archive: an archive.
-        source: a manifest, or a folder whose images are added with all folders below it.
+        source: a manifest; a folder, whose images are added with all folders below it; or a scene,
+            a TIFF or JPEG 2000 of any size, whose windows are added.
         config: how files are added; the defaults if None.
         model: a packed model or a run, by default the one that the archive was created with.
         image_root: folder that image names of a manifest are relative to, ``root`` if None.
@@ -134,6 +94,8 @@ def archive_add(
     held = open_archive(archive)
     if config.trust_mtime and not is_local(held.place):
         raise ArchiveError(f"{held.place}: --trust-mtime is for archives in a folder")
+    if is_scene(Path(source)):
+        return add_scene(held, Path(source), config, model, root or image_root)
     both = Path(root).absolute() if root is not None else None
     roots = Roots(
         both if image_root is None else Path(image_root).absolute(),

@@ -1,11 +1,14 @@
 """How files are added to an archive and the work is divided; imports no torch."""
 
+from dataclasses import field
 from typing import Annotated
 
 from pydantic import BeforeValidator, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from ivr.config import config
 from ivr.pipeline.extraction.job_array import JobArrayTask, parse_task
+
+from .window_config import WindowConfig
 
 
 def _task(value: object) -> object:
@@ -18,6 +21,7 @@ class AddConfig:
     """How files are added to an archive and the work is divided.
 
     Attributes:
+        windows: Which windows of a scene are encoded; a manifest and a folder have none.
         prefix: Text that is put before each name, e.g. ``2026-05/``, so that files of several
             sources whose names are the same do not replace each other.
         moved: Let files of this source replace items of the same names that came from another
@@ -42,6 +46,7 @@ class AddConfig:
         block_seconds: Number of seconds after which the finished rows are written at the latest.
     """
 
+    windows: WindowConfig = field(default_factory=WindowConfig)
     prefix: str = ""
     moved: bool = False
     batch_size: NonNegativeInt = 0

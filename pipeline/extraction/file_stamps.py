@@ -50,6 +50,14 @@ def stamp_of(data: bytes) -> int:
     return xxhash.xxh3_64_intdigest(data)
 
 
+def stamp_of_blocks(blocks: Iterable[bytes]) -> int:
+    """Return the stamp of a file whose content comes block by block, see :func:`stamp_of`."""
+    digest = xxhash.xxh3_64()
+    for block in blocks:
+        digest.update(block)
+    return digest.intdigest()
+
+
 def file_state(path: Path) -> FileState | None:
     """Return the state of ``path`` before it is read, None if it says nothing of what is read.
 
@@ -142,15 +150,12 @@ class FileStamps:
             known = self._trusted.get(file)
             if known and known[0] == state:
                 return known[1]
-            digest = xxhash.xxh3_64()
             with opened_regular(path) as opened:
-                while block := opened.read(_BLOCK):
-                    digest.update(block)
+                stamp = stamp_of_blocks(iter(lambda: opened.read(_BLOCK), b""))
         except ChangedFileError:
             return _CHANGED
         except (UnreadableFileError, ManifestError):
             return None
-        stamp = digest.intdigest()
         self._see(file, stamp, state)
         return stamp
 

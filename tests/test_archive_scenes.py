@@ -1,0 +1,152 @@
+"""Windows of a scene as rows of an archive: only what is new or changed, and found again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from fake_code_maker import FakeCodeMaker, use
+from PIL import Image
+from rasterio.transform import from_origin
+
+import ivr
+from ivr.features.media import MediaError
+from ivr.pipeline.archive.archive import open_archive
+from ivr.pipeline.archive.lance_library import ArchiveError
+
+
+@pytest.fixture
+def maker(monkeypatch: pytest.MonkeyPatch) -> FakeCodeMaker:
+    return use(monkeypatch)
+
+
+@pytest.fixture
+def place(tmp_path: Path, maker: FakeCodeMaker) -> Path:
+    """An archive without items."""
+    ivr.archive_create(tmp_path / "archive", tmp_path)
+    return tmp_path / "archive"
+
+
+def scene(path: Path, pixels: np.ndarray) -> Path:
+    """Write pixels [height, width], grey, 0 for no data."""
+    height, width = pixels.shape
+    profile = {"driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": "uint8",
+               "nodata": 0, "crs": "EPSG:32632",
+               "transform": from_origin(500_000, 5_500_000, 10, 10)}  # fmt: skip
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(pixels.astype(np.uint8), 1)
+        file.update_tags(TIFFTAG_DATETIME="2026:05:01 10:30:00")
+    return path
+
+
+def stripes() -> np.ndarray:
+    """A scene of 40 x 32 pixels: columns 0 to 7 without data, then 10, 20, 30 and 40."""
+    return np.repeat(np.arange(0, 50, 10), 8)[None].repeat(32, 0)
+
+
+def rows_of(place: Path) -> dict[str, dict[str, Any]]:
+    archive = open_archive(place)
+    found = archive.rows(archive.codes("image")[1]).to_pylist()
+    return {row["name"]: row for row in found}
+
+
+def test_windows_become_rows_with_their_pixels_and_bounds(place: Path, tmp_path: Path) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    result = ivr.archive_add(place, path, tile=8, overlap=0.5, prefix="2026/")
+    rows = rows_of(place)
+    assert (result.added, result.replaced, result.unchanged) == (8 * 7, 0, 0)
+    assert (result.empty, result.left, len(rows)) == (7, 0, 8 * 7)
+    assert repr(result).endswith("56 rows added, 0 replaced, 0 unchanged, 7 windows without data")
+    row = rows["2026/a.tif#16,4,8,8"]
+    assert [row[f"window_{name}"] for name in ("x", "y", "width", "height")] == [16, 4, 8, 8]
+    bounds = [row[name] for name in ("min_x", "min_y", "max_x", "max_y")]
+    assert bounds == [500_160, 5_499_880, 500_240, 5_499_960]
+    assert (row["file"], row["root"], row["crs"]) == ("a.tif", str(tmp_path), "EPSG:32632")
+    assert (row["pixel_size"], row["time"].year) == (10, 2026)
+    assert 9 < row["west"] < row["east"] < 9.01
+    assert 49 < row["south"] < row["north"] < 50
+    assert row["code"] == [20, 20]
+    assert rows["2026/a.tif#4,0,8,8"]["code"][0] < 10  # half of it holds no data
+
+
+def test_only_windows_that_are_new_or_changed_are_encoded(
+    place: Path, tmp_path: Path, maker: FakeCodeMaker
+) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    ivr.archive_add(place, path, tile=8, overlap=0)
+    maker.batches.clear()
+    again = ivr.archive_add(place, path, tile=8, overlap=0)
+    assert (again.added, again.replaced, again.unchanged, again.empty) == (0, 0, 16, 4)
+    assert sum(maker.batches) == 0
+    more = ivr.archive_add(place, path, tile=16, overlap=0)
+    assert (more.added, more.unchanged) == (6, 0)
+    changed = stripes()
+    changed[:, 32:] = 0
+    changed[:, :8] = 90
+    scene(path, changed)
+    result = ivr.archive_add(place, path, tile=8, overlap=0)
+    assert (result.added, result.replaced, result.unchanged, result.empty) == (4, 12, 0, 4)
+    rows = rows_of(place)
+    assert {row["window_x"] for row in rows.values()} == {0, 8, 16, 24}
+    assert {row["window_width"] for row in rows.values()} == {8}
+
+
+def test_a_stopped_addition_keeps_its_rows_and_continues(
+    place: Path, tmp_path: Path, maker: FakeCodeMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ivr.pipeline.archive.scene_codes.BATCH", 6)
+    path = scene(tmp_path / "a.tif", stripes())
+    first = ivr.archive_add(place, path, tile=8, overlap=0, time_limit=1e-9)
+    assert (first.added, first.finished) == (6, False)
+    second = ivr.archive_add(place, path, tile=8, overlap=0)
+    assert (second.added, second.unchanged, second.finished) == (10, 6, True)
+    assert len(rows_of(place)) == 16
+
+
+def test_tasks_of_a_job_array_add_different_rows_of_windows(place: Path, tmp_path: Path) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    for shard in ("1/3", "2/3", "3/3"):
+        assert ivr.archive_add(place, path, tile=8, overlap=0, shard=shard).left == 0
+    assert len(rows_of(place)) == 16
+    assert ivr.archive_add(place, path, tile=8, overlap=0).added == 0
+
+
+def test_a_search_in_an_archived_scene_encodes_its_query_alone(
+    place: Path, tmp_path: Path, maker: FakeCodeMaker
+) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    ivr.archive_add(place, path, tile=8, overlap=0.5)
+    Image.new("RGB", (8, 8), (30, 30, 30)).save(tmp_path / "query.png")
+    maker.batches.clear()
+    windows = {"tile": 8, "overlap": 0.5}
+    found = ivr.locate(path, image=tmp_path / "query.png", archive=place, **windows)
+    assert (found.windows, found.empty, found.encoded) == (56, 7, 0)
+    assert maker.batches == [1]
+    alone = ivr.locate(path, image=tmp_path / "query.png", model=tmp_path, **windows)
+    assert alone.queries == found.queries
+    assert (alone.queries[0].places[0].x, alone.queries[0].places[0].distance) == (24, 0)
+    other = scene(tmp_path / "b.tif", stripes() + (stripes() == 40))
+    assert ivr.locate(other, image=tmp_path / "query.png", archive=place, **windows).encoded == 56
+
+
+def test_scenes_of_one_name_from_two_folders_do_not_replace_each_other(
+    place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    ivr.archive_add(place, scene(tmp_path / "a.tif", stripes()), tile=8)
+    twin = scene(tmp_path / "other" / "a.tif", stripes() // 2)
+    with pytest.raises(ArchiveError, match=r"a.tif#\d+,\d+,8,8 is in .* give --prefix to keep"):
+        ivr.archive_add(place, twin, tile=8)
+    assert ivr.archive_add(place, twin, tile=8, root=tmp_path).added == 56
+    with pytest.raises(ArchiveError, match="is not below the root"):
+        ivr.archive_add(place, twin, root=tmp_path / "archive")
+
+
+def test_a_damaged_scene_is_one_line(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(50))
+    with pytest.raises(MediaError, match=r"a.tif: damaged: it has no page"):
+        ivr.archive_add(place, tmp_path / "a.tif")
+    path = scene(tmp_path / "a.tif", stripes())
+    with pytest.raises(ArchiveError, match="leave out --scheduler-address"):
+        ivr.archive_add(place, path, scheduler_address="tcp://nowhere:1")
