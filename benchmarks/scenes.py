@@ -36,10 +36,9 @@ from pathlib import Path
 from ivr.features.scene_windows import open_scene
 with open_scene(Path(sys.argv[1])) as scene:
     windows = sum(1 for _ in scene.windows(scene.grid(256, 0.5)))
-    child = next(line for line in open(f"/proc/{scene._reader.process.pid}/status")
-                 if line.startswith("VmHWM"))
-own = resource.getrusage(resource.RUSAGE_SELF)
-print(windows, own.ru_maxrss // 1024, int(child.split()[1]) // 1024)
+most = [resource.getrusage(who).ru_maxrss >> 10
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(windows, *most)
 """
 
 
