@@ -26,6 +26,7 @@ GROUPS = {
     "Hashing": {
         "train-hash": "Train image and voice hash functions on feature files.",
         "encode": "Turn features into packed codes with a trained run.",
+        "pack": "Write a trained run as a folder that answers queries without torch.",
     },
     "Archives": {
         "archive": "Keep codes with their metadata: add, remove, update, compact.",

@@ -70,10 +70,14 @@ class Encoder(nn.Module):
                 f"{self.name} takes uint8 images [n, 3, {self.size}, {self.size}], "
                 f"got {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
             )
-        scaled = (images.float() - self.mean) / self.std
         lower = self.dtype != torch.float32
         with exact_float32(), torch.autocast(images.device.type, self.dtype, enabled=lower):
-            vectors = [self.net(self._viewed(scaled, *view)).float() for view in self.views]
+            return self.vectors(images)
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """Return what :meth:`forward` returns, in the precision that the caller has set."""
+        scaled = (images.float() - self.mean) / self.std
+        vectors = [self.net(self._viewed(scaled, *view)).float() for view in self.views]
         return vectors[0] if len(vectors) == 1 else torch.stack(vectors).mean(0)
 
     def _viewed(self, images: Tensor, turns: int, mirrored: bool) -> Tensor:

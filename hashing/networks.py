@@ -126,7 +126,8 @@ class VoiceRefinement(nn.Module):
         count = frames
         if self.training:
             voices, count = self._changed(voices, count)
-        voices = voices[..., : int(count.max())]
+        if not torch.compiler.is_exporting():  # an exported network has one length
+            voices = voices[..., : int(count.max())]
         mask = frame_mask(count, voices.shape[-1])
         hidden = self.standardise(voices) * mask[:, None, None, :]
         if self.training:

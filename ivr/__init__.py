@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.extraction.extract_config import ExtractConfig
     from ivr.pipeline.extraction.feature_dataset import open_features
     from ivr.pipeline.extraction.merge import merge
+    from ivr.pipeline.packing.pack import pack
+    from ivr.pipeline.packing.pack_config import PackConfig
     from ivr.pipeline.runs.encode import encode
     from ivr.pipeline.runs.model import Model, fit, load
     from ivr.pipeline.runs.run_config import RunConfig
@@ -74,6 +76,7 @@ __all__ = [
     "LocateConfig",
     "Model",
     "NetworkConfig",
+    "PackConfig",
     "PrepareConfig",
     "ProbeConfig",
     "Protocol",
@@ -103,6 +106,7 @@ __all__ = [
     "metrics",
     "open_archive",
     "open_features",
+    "pack",
     "prepare",
     "probe",
     "rank",
@@ -123,6 +127,7 @@ _PLACES = {
     "LocateConfig": "ivr.pipeline.archive.locate_config:LocateConfig",
     "Model": "ivr.pipeline.runs.model:Model",
     "NetworkConfig": "ivr.hashing.network_config:NetworkConfig",
+    "PackConfig": "ivr.pipeline.packing.pack_config:PackConfig",
     "PrepareConfig": "ivr.pipeline.datasets.prepare_config:PrepareConfig",
     "ProbeConfig": "ivr.pipeline.evaluation.probe_config:ProbeConfig",
     "Protocol": "ivr.pipeline.evaluation.protocol:Protocol",
@@ -151,6 +156,7 @@ _PLACES = {
     "metrics": "ivr.hashing.array_metrics",
     "open_archive": "ivr.pipeline.archive.archive:open_archive",
     "open_features": "ivr.pipeline.extraction.feature_dataset:open_features",
+    "pack": "ivr.pipeline.packing.pack:pack",
     "prepare": "ivr.pipeline.datasets.prepare:prepare",
     "probe": "ivr.pipeline.evaluation.probe:probe",
     "rank": "ivr.hashing.array_ranking:rank",

@@ -22,6 +22,7 @@ from PIL import Image
 from torch import nn
 
 from ivr.cli import main
+from ivr.features import encoders
 from ivr.features.blueprint import Blueprint
 from ivr.features.image import Encoder
 from ivr.features.image_config import ImageConfig
@@ -224,3 +225,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> "World":
     from tiny_world import made_world
 
     return made_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def packed(world: "World", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of the tiny world as a packed model; tests read it only (or copy it)."""
+    from tiny_world import tiny_blueprint
+
+    folder = tmp_path_factory.mktemp("packed") / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(encoders.ENCODERS, "tiny", tiny_blueprint)
+        succeeded(ivr("pack", world.run, "--out", folder, "--licence", "Apache-2.0"))
+    return folder

@@ -24,6 +24,8 @@ from ivr.pipeline.runtime.json_files import ContentError, load_json
 
 DESCRIPTION = "model.json"
 VOICE_END, IMAGE_END, ENCODER = "voice.onnx", "image.onnx", "encoder.onnx"
+WEIGHTS = ".data"
+"""End of the name of the file that holds the weights of a large network."""
 CARD, REQUIREMENTS = "README.md", "requirements.txt"
 FORMAT = 1
 """Version of the format; a later one is refused."""
@@ -77,6 +79,19 @@ def read_description(folder: Path) -> Description:
         raise PackError(f"{path}: {error}") from error
     except ContentError as error:
         raise PackError(f"{path}: not the description of a model ({error})") from error
+
+
+def files_of(folder: Path, network: str) -> list[Path]:
+    """Return the files of ``network`` in ``folder``: it, and its weights if these stand apart.
+
+    Raises:
+        PackError: the list of digests is damaged.
+    """
+    try:
+        known = read_digests(folder)
+    except DigestsError as error:
+        raise PackError(str(error)) from error
+    return [folder / network, *(folder / name for name in known if name == f"{network}{WEIGHTS}")]
 
 
 def require_whole(path: Path) -> None:

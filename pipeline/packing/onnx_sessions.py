@@ -1,4 +1,4 @@
-"""Networks in ONNX files, run by onnxruntime: the one module that imports it."""
+"""Networks in ONNX files, run by onnxruntime: imports no torch."""
 
 import re
 from dataclasses import dataclass

@@ -21,6 +21,7 @@ from .model_folder import (
     IMAGE_END,
     VOICE_END,
     PackError,
+    files_of,
     read_description,
     require_whole,
 )
@@ -123,8 +124,8 @@ class PackedModel:
                         "and PNG with alpha are read otherwise now: extract, train and pack again "
                         "for these"
                     )
-                for path in sorted(self.source.glob(f"{name}*")):
-                    require_whole(path)
+                for file in files_of(self.source, name):
+                    require_whole(file)
                 self._networks[name] = load_network(
                     self.source / name, self._provider, self._threads
                 )
