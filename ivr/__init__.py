@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ivr.pipeline.archive.archive import open_archive
     from ivr.pipeline.archive.compact import archive_compact
     from ivr.pipeline.archive.create import archive_create
+    from ivr.pipeline.archive.index import archive_index
     from ivr.pipeline.archive.info import archive_info
     from ivr.pipeline.archive.locate import locate
     from ivr.pipeline.archive.locate_config import LocateConfig
@@ -88,6 +89,7 @@ __all__ = [
     "archive_add",
     "archive_compact",
     "archive_create",
+    "archive_index",
     "archive_info",
     "archive_remove",
     "archive_update",
@@ -138,6 +140,7 @@ _PLACES = {
     "archive_add": "ivr.pipeline.archive.add:archive_add",
     "archive_compact": "ivr.pipeline.archive.compact:archive_compact",
     "archive_create": "ivr.pipeline.archive.create:archive_create",
+    "archive_index": "ivr.pipeline.archive.index:archive_index",
     "archive_info": "ivr.pipeline.archive.info:archive_info",
     "archive_remove": "ivr.pipeline.archive.remove:archive_remove",
     "archive_update": "ivr.pipeline.archive.update:archive_update",

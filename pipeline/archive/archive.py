@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ivr.hashing.ranking import top_k
 
@@ -31,6 +32,12 @@ from .where import Bounds, joined, with_times
 
 ROW_ID = "_rowid"
 BATCH_ROWS = 1 << 16
+INDEX = "code_idx"
+"""Name of the index over the codes."""
+PROBES = 32
+"""Number of lists of the index that a query reads."""
+FEW = 4096
+"""Number of codes that a search by index compares for its confidence."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class Archive:
             self.settings: ArchiveSettings = from_metadata(self.table.schema.metadata, place)
         self.commits = 0
         self._codes: dict[str, _Codes] = {}
+        self._samples: dict[str, np.ndarray] = {}
 
     @property
     def version(self) -> int:
@@ -97,6 +105,7 @@ class Archive:
             self.table.checkout(latest)
         if latest != before:
             self._codes.clear()
+            self._samples.clear()
         return latest != before
 
     def count(self, where: str | None = None, bbox: Bounds | None = None) -> int:
@@ -323,20 +332,15 @@ class Archive:
     def _by_all_codes(
         self, code: np.ndarray, modality: str, count: int, condition: str | None
     ) -> Nearest:
-        if condition and modality not in self._codes:
-            # One search only: codes of other rows are not read.
-            held = self._read_codes(f"modality = {quoted(modality)} AND ({condition})")
-            codes, row_ids = held.codes, held.row_ids
-        else:
-            codes, row_ids = self.codes(modality)
-            if condition:
-                chosen = self._places(modality, condition, row_ids)
-                codes, row_ids = codes[chosen], row_ids[chosen]
+        codes, row_ids = self.codes(modality)
+        if condition:
+            chosen = self._places(modality, condition, row_ids)
+            codes, row_ids = codes[chosen], row_ids[chosen]
         if not len(codes):
             return Nearest(np.empty(0, np.uint64), np.empty(0, np.uint16), None)
         places, distances = top_k(code[None], codes, count)
-        first = int(distances[0, 0])
-        return Nearest(row_ids[places[0]], distances[0], confidence(code, codes, first))
+        clear = confidence(code, self._codes[modality].codes, int(distances[0, 0]))
+        return Nearest(row_ids[places[0]], distances[0], clear)
 
     def _places(self, modality: str, condition: str, row_ids: np.ndarray) -> np.ndarray:
         """Return the places of the rows that fulfil ``condition`` among ``row_ids``."""
@@ -351,7 +355,32 @@ class Archive:
     def _by_index(
         self, code: np.ndarray, modality: str, count: int, condition: str | None
     ) -> Nearest:
-        raise ArchiveError(f"{self.place}: has no index; make one with ivr archive index")
+        with lance_errors(self.place):
+            if INDEX not in {one.name for one in self.table.list_indices()}:
+                raise ArchiveError(f"{self.place}: has no index; make one with ivr archive index")
+            query = self.table.search(code).distance_type("hamming").nprobes(PROBES).limit(count)
+            both = joined(f"modality = {quoted(modality)}", condition)
+            found = query.where(both, prefilter=True).select([ROW_ID, "_distance"]).to_arrow()
+        row_ids = found[ROW_ID].to_numpy()
+        distances = found["_distance"].to_numpy().astype(np.uint16)
+        order = np.lexsort((row_ids, distances))
+        clear = None
+        if len(order):
+            clear = confidence(code, self._some_codes(modality), int(distances[order[0]]))
+        return Nearest(row_ids[order], distances[order], clear)
+
+    def _some_codes(self, modality: str) -> np.ndarray:
+        """Return codes of one modality from places all over the table, packed [n, bits / 8]."""
+        if modality in self._codes:
+            return self._codes[modality].codes
+        if modality not in self._samples:
+            size = self.table.count_rows()
+            places = np.unique(np.linspace(0, size - 1, min(size, FEW)).astype(int)).tolist()
+            rows = self.table.take_offsets(places).select(["modality", "code"]).to_arrow()
+            kept = rows.filter(pc.equal(rows["modality"], modality))["code"].combine_chunks()
+            flat = kept.flatten().to_numpy()
+            self._samples[modality] = flat.reshape(-1, self.settings.bits // 8)
+        return self._samples[modality]
 
 
 def open_archive(place: str | Path) -> Archive:

@@ -6,8 +6,14 @@ import numpy as np
 
 from ivr.hashing.ranking import hamming_distance
 
-SAMPLE = 1 << 16
+SAMPLE = 1 << 14
 """Largest number of codes that a query is compared with for its confidence."""
+UNCLEAR = 0.4
+"""Confidence below which a query is probably about nothing that the archive knows.
+
+Measured (docs/benchmarks.md): noise, tones and silence stay below it, nearly all sentences about
+known classes are above it.
+"""
 
 
 @dataclass(frozen=True)
@@ -15,14 +21,28 @@ class Confidence:
     """How clearly the first hit stands out.
 
     Attributes:
-        value: from 0 to 1.
+        value: 1 - first / median, from 0 (no nearer than half of the archive) to 1 (equal codes).
         first: distance of the first hit, bits.
-        median: median distance of the query to the codes of the archive, bits.
+        median: median distance of the query to the codes of the archive, bits; of a share of them
+            that is spread over the archive where it is large.
     """
 
     value: float
     first: int
     median: float
+
+    @property
+    def unclear(self) -> bool:
+        """Whether the query is probably about nothing that the archive knows."""
+        return self.value < UNCLEAR
+
+    def __repr__(self) -> str:
+        """Return the confidence in one line."""
+        line = (
+            f"confidence {self.value:.2f}: first hit at {self.first} bits, half of the archive "
+            f"within {self.median:g}"
+        )
+        return f"{line}; probably about nothing that the archive knows" if self.unclear else line
 
 
 def confidence(code: np.ndarray, codes: np.ndarray, first: int) -> Confidence:
@@ -30,11 +50,11 @@ def confidence(code: np.ndarray, codes: np.ndarray, first: int) -> Confidence:
 
     Args:
         code: packed code of the query [bits / 8], uint8.
-        codes: packed codes of the archive [n, bits / 8], uint8.
-        first: distance of the nearest of them, bits.
+        codes: packed codes of the archive [n, bits / 8], uint8, at least one.
+        first: distance of the nearest hit, bits.
     """
     step = -(-len(codes) // SAMPLE)
-    distances = hamming_distance(code[None], codes[::step])[0]
+    distances = hamming_distance(code[None], np.ascontiguousarray(codes[::step]))[0]
     median = float(np.median(distances))
-    value = max(0.0, (median - first) / median) if median else 0.0
+    value = max(0.0, 1 - first / median) if median else 0.0
     return Confidence(value, first, median)

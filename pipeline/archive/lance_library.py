@@ -141,6 +141,19 @@ def open_items(place: str) -> Any:
         raise ArchiveError(f"{place}: {one_line(error)}") from error
 
 
+def index_configs(lists: int, sample_rate: int) -> tuple[Any, Any]:
+    """Return the settings of an index over modalities, and of one over codes.
+
+    Args:
+        lists: number of lists that the codes are divided into.
+        sample_rate: number of codes per list that the centres are computed from.
+    """
+    lancedb()
+    from lancedb.index import Bitmap, IvfFlat
+
+    return Bitmap(), IvfFlat(distance_type="hamming", num_partitions=lists, sample_rate=sample_rate)
+
+
 @contextmanager
 def lance_errors(place: str) -> Iterator[None]:
     """Turn errors of the library inside the block into :class:`ArchiveError`."""

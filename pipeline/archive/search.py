@@ -158,7 +158,7 @@ def nearest_items(
 ) -> ArchiveSearchResult:
     """Return the items of ``archive`` nearest to ``query``, with their columns.
 
-    Of two rows with one name, which two writers can leave, the one that was added last counts.
+    Of two hits with one name, which two writers can leave for a moment, the later row is shown.
 
     Args:
         archive: an archive.

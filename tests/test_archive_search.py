@@ -1,0 +1,193 @@
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from archive_rows import empty_archive, item_rows
+from conftest import assert_one_line
+from conftest import ivr as called
+from fake_code_maker import FakeCodeMaker, use
+from PIL import Image
+
+import ivr
+from ivr.pipeline.archive.archive import Archive
+from ivr.pipeline.archive.distances import confidence
+from ivr.pipeline.archive.lance_library import ArchiveError
+from ivr.pipeline.archive.search import ArchiveSearchResult, geojson_of
+
+TIME = pa.timestamp("us", "UTC")
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """Three images and two voices of a made-up model."""
+    use(monkeypatch, FakeCodeMaker("made up"))
+    (tmp_path / "archive" / "model").mkdir(parents=True)
+    held = empty_archive(tmp_path / "archive")
+    held.append(
+        item_rows(
+            ["b.tif", "a.tif", "far.tif"],
+            [[10, 0], [10, 0], [245, 255]],
+            label=["pond", None, "forest"],
+            time=pa.array([datetime(2026, 5, 1, tzinfo=UTC), None, None], TIME),
+            west=[179.0, 9.0, None],
+            east=[-179.0, 9.5, None],
+            south=[-1.0, 49.0, None],
+            north=[1.0, 50.0, None],
+            clouds=[0.5, None, None],
+        )
+    )
+    held.append(item_rows(["v.wav", "w.wav"], [[10, 1], [0, 0]], "voice", caption=["a pond", None]))
+    return held
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An image whose code is (10, 0)."""
+    Image.fromarray(np.full((8, 8, 3), (10, 0, 0), np.uint8)).save(tmp_path / "query.png")
+    return tmp_path / "query.png"
+
+
+def asked(archive: Archive, image: Path, **options: Any) -> ArchiveSearchResult:
+    found = ivr.search(archive.place, image=image, **options)
+    assert isinstance(found, ArchiveSearchResult)
+    return found
+
+
+def test_an_image_finds_voices_by_default_and_images_when_asked(
+    archive: Archive, image: Path
+) -> None:
+    voices = asked(archive, image)
+    assert [(hit.name, hit.distance, hit.caption) for hit in voices.hits] == [
+        ("v.wav", 1, "a pond"),
+        ("w.wav", 2, ""),
+    ]
+    images = asked(archive, image, find="images", count=2)
+    assert [(hit.name, hit.distance, hit.label) for hit in images.hits] == [
+        ("b.tif", 0, "pond"),
+        ("a.tif", 0, ""),
+    ]
+    assert images.version == archive.version
+    assert images.hits[0].columns["clouds"] == 0.5
+    assert images.hits[0].columns["time"] == "2026-05-01T00:00:00+00:00"
+    assert "clouds" not in images.hits[1].columns
+
+
+def test_conditions_and_the_largest_distance_limit_the_hits(archive: Archive, image: Path) -> None:
+    def names(**options: Any) -> list[str]:
+        return [hit.name for hit in asked(archive, image, find="images", **options).hits]
+
+    assert names(where="time > '2026-01-01'") == ["b.tif"]
+    assert names(bbox="9.2,49.5,9.3,49.6") == ["a.tif"]
+    assert names(within=3) == ["b.tif", "a.tif"]
+    assert names(where="label = 'sea'") == []
+    assert "no item" in repr(asked(archive, image, find="images", where="label = 'sea'"))
+
+
+def test_an_item_with_two_rows_is_shown_once_by_the_later_one(
+    archive: Archive, image: Path
+) -> None:
+    archive.append(item_rows(["b.tif", "c.tif"], [[10, 0], [10, 1]], label=["sea", None]))
+    hits = asked(archive, image, find="images", count=3).hits
+    assert [(hit.name, hit.label) for hit in hits] == [
+        ("a.tif", ""),
+        ("b.tif", "sea"),
+        ("c.tif", ""),
+    ]
+
+
+def test_the_confidence_compares_the_first_hit_with_the_whole_archive(
+    archive: Archive, image: Path
+) -> None:
+    found = asked(archive, image, find="images").confidence
+    assert found is not None
+    # Distances 0, 0 and 16: the median is 0.
+    assert (found.first, found.median, found.value) == (0, 0, 0.0)
+    codes = np.array([[0, 1], [0, 15], [0, 255], [15, 255]], np.uint8)
+    found = confidence(np.zeros(2, np.uint8), codes, 1)
+    # Distances 1, 4, 8 and 12: the median is 6.
+    assert (found.first, found.median) == (1, 6)
+    assert found.value == pytest.approx(5 / 6)
+    assert not found.unclear
+    assert "probably about nothing" in repr(confidence(np.zeros(2, np.uint8), codes, 4))
+    held = asked(archive, image, find="images", where="label = 'forest'").confidence
+    assert held is not None and held.median == 0
+
+
+def test_geojson_has_the_boxes_and_two_polygons_across_the_180th_meridian(
+    archive: Archive, image: Path
+) -> None:
+    found = geojson_of(asked(archive, image, find="images"))
+    crossing, plain, nowhere = (feature["geometry"] for feature in found["features"])
+    assert plain["coordinates"] == [
+        [[9.0, 49.0], [9.5, 49.0], [9.5, 50.0], [9.0, 50.0], [9.0, 49.0]]
+    ]
+    assert crossing["type"] == "MultiPolygon"
+    assert [part[0][0] for part in crossing["coordinates"]] == [[179.0, -1.0], [-180.0, -1.0]]
+    assert nowhere is None
+    assert found["features"][0]["properties"]["rank"] == 1
+
+
+def test_the_command_prints_lines_json_and_geojson(archive: Archive, image: Path) -> None:
+    lines = called("search", archive.place, "--image", image, "--find", "images").stdout
+    assert lines.splitlines()[0] == "   1     0 bits  b.tif  pond"
+    assert lines.splitlines()[-1].startswith("confidence 0.00: first hit at 0 bits")
+    answer = json.loads(called("search", archive.place, "--image", image, "--json").stdout)
+    assert answer["hits"][0]["name"] == "v.wav"
+    assert answer["confidence"]["first"] == 1
+    assert answer["version"] == archive.version
+    places = json.loads(
+        called(
+            "search", archive.place, "--image", image, "--find", "images", "--geojson"
+        ).stdout
+    )  # fmt: skip
+    assert places["type"] == "FeatureCollection"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--where", "bogus = 1"), "No field named bogus"),
+        (("--bbox", "1,2,3"), "four numbers WEST,SOUTH,EAST,NORTH"),
+        (("--index",), "has no index; make one with ivr archive index"),
+        (("--codes", "codes.h5"), "codes belongs to a run, which this is not"),
+        (("--model", "elsewhere", "--where", "label ="), "sql parser error"),
+    ],
+)
+def test_what_an_archive_cannot_answer_is_one_line(
+    archive: Archive, image: Path, options: tuple[str, ...], words: str
+) -> None:
+    assert_one_line(called("search", archive.place, "--image", image, *options), words)
+
+
+def test_options_of_archives_are_refused_for_runs(tmp_path: Path, image: Path) -> None:
+    result = called("search", tmp_path, "--image", image, "--where", "label = 'x'")
+    assert_one_line(result, "where belongs to an archive, which this is not")
+
+
+def test_an_index_finds_what_exact_search_finds(tmp_path: Path) -> None:
+    held = empty_archive(tmp_path / "large")
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (1200, 2), dtype=np.uint8)
+    names = [f"{number}.tif" for number in range(len(codes))]
+    held.append(item_rows(names, codes.tolist(), label=["pond", "forest"] * 600))
+    held.append(item_rows(["v.wav"], [[0, 0]], "voice"))
+    result = ivr.archive_index(held.place, lists=4, queries=5)
+    # Fewer lists than a query reads: nothing can be missed.
+    assert result.recall == {"image": 1.0, "voice": 1.0}
+    held.refresh()
+    held.append(item_rows(["later.tif"], [[0, 0]], label=["pond"]))
+    code = np.zeros(2, np.uint8)
+    for where in (None, "label = 'pond'"):
+        exact, near = (
+            held.search(code, modality="image", count=5, where=where, index=index)
+            for index in (False, True)
+        )
+        assert near.distances.tolist() == exact.distances.tolist()
+    (later,) = held.rows(held.codes("image")[1][-1:], ["name"])["name"].to_pylist()
+    assert later == "later.tif"
+    with pytest.raises(ArchiveError, match="an index is of use from 1000 rows on"):
+        ivr.archive_index(empty_archive(tmp_path / "small").place)
