@@ -8,11 +8,11 @@ from ivr.hashing.ranking import hamming_distance
 
 SAMPLE = 1 << 14
 """Largest number of codes that a query is compared with for its confidence."""
-UNCLEAR = 0.4
+UNCLEAR = 0.5
 """Confidence below which a query is probably about nothing that the archive knows.
 
-Measured (docs/benchmarks.md): noise, tones and silence stay below it, nearly all sentences about
-known classes are above it.
+Measured in docs/benchmarks.md: nine of ten sentences about known classes are above it. Noise and
+silence are below it for most methods.
 """
 
 
