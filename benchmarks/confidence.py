@@ -68,7 +68,7 @@ def spoken_sentences(rate: int) -> list[np.ndarray]:
     from ivr.pipeline.demo.speech import SPEAKERS, speak
 
     voices = [speak(sentence, speaker) for sentence in SENTENCES for speaker in SPEAKERS[:4]]
-    return [soxr.resample(voice.samples, voice.sample_rate, rate) for voice in voices]
+    return [soxr.resample(v.samples / 32768, v.sample_rate, rate) for v in voices]
 
 
 def main(arguments: argparse.Namespace) -> None:

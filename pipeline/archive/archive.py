@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ivr.hashing.ranking import top_k
 
-from .distances import Confidence, confidence
+from .distances import SAMPLE, Confidence, confidence, spread_sample
 from .item_columns import KEY, MODALITIES
 from .lance_library import (
     ArchiveError,
@@ -36,8 +36,6 @@ INDEX = "code_idx"
 """Name of the index over the codes."""
 PROBES = 32
 """Number of lists of the index that a query reads."""
-FEW = 4096
-"""Number of codes that a search by index compares for its confidence."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,11 @@ class Nearest:
 
 @dataclass(frozen=True)
 class _Codes:
-    """The codes of one modality of one version, and their row ids in ascending order."""
+    """The codes of one modality of one version, their row ids in ascending order, and a sample."""
 
     codes: np.ndarray
     row_ids: np.ndarray
+    sample: np.ndarray
 
 
 class Archive:
@@ -327,7 +326,7 @@ class Archive:
         if (row_ids[1:] < row_ids[:-1]).any():
             order = np.argsort(row_ids)
             codes, row_ids = codes[order], row_ids[order]
-        return _Codes(codes, row_ids)
+        return _Codes(codes, row_ids, spread_sample(codes))
 
     def _by_all_codes(
         self, code: np.ndarray, modality: str, count: int, condition: str | None
@@ -339,7 +338,7 @@ class Archive:
         if not len(codes):
             return Nearest(np.empty(0, np.uint64), np.empty(0, np.uint16), None)
         places, distances = top_k(code[None], codes, count)
-        clear = confidence(code, self._codes[modality].codes, int(distances[0, 0]))
+        clear = confidence(code, self._codes[modality].sample, int(distances[0, 0]))
         return Nearest(row_ids[places[0]], distances[0], clear)
 
     def _places(self, modality: str, condition: str, row_ids: np.ndarray) -> np.ndarray:
@@ -372,10 +371,12 @@ class Archive:
     def _some_codes(self, modality: str) -> np.ndarray:
         """Return codes of one modality from places all over the table, packed [n, bits / 8]."""
         if modality in self._codes:
-            return self._codes[modality].codes
+            return self._codes[modality].sample
         if modality not in self._samples:
             size = self.table.count_rows()
-            places = np.unique(np.linspace(0, size - 1, min(size, FEW)).astype(int)).tolist()
+            places = np.unique(
+                np.linspace(0, size - 1, min(size, SAMPLE // 4)).astype(int)
+            ).tolist()
             rows = self.table.take_offsets(places).select(["modality", "code"]).to_arrow()
             kept = rows.filter(pc.equal(rows["modality"], modality))["code"].combine_chunks()
             flat = kept.flatten().to_numpy()

@@ -45,16 +45,18 @@ class Confidence:
         return f"{line}; probably about nothing that the archive knows" if self.unclear else line
 
 
-def confidence(code: np.ndarray, codes: np.ndarray, first: int) -> Confidence:
-    """Return how clearly a hit at distance ``first`` stands out among ``codes``.
+def spread_sample(codes: np.ndarray) -> np.ndarray:
+    """Return at most :data:`SAMPLE` of ``codes`` [n, bits / 8], from places all over them."""
+    return np.ascontiguousarray(codes[:: -(-len(codes) // SAMPLE) or 1])
+
+
+def confidence(code: np.ndarray, sample: np.ndarray, first: int) -> Confidence:
+    """Return how clearly a hit at distance ``first`` stands out.
 
     Args:
         code: packed code of the query [bits / 8], uint8.
-        codes: packed codes of the archive [n, bits / 8], uint8, at least one.
+        sample: packed codes of the archive [n, bits / 8], uint8, at least one.
         first: distance of the nearest hit, bits.
     """
-    step = -(-len(codes) // SAMPLE)
-    distances = hamming_distance(code[None], np.ascontiguousarray(codes[::step]))[0]
-    median = float(np.median(distances))
-    value = max(0.0, 1 - first / median) if median else 0.0
-    return Confidence(value, first, median)
+    median = float(np.median(hamming_distance(code[None], sample)[0]))
+    return Confidence(max(0.0, 1 - first / median) if median else 0.0, first, median)
