@@ -30,6 +30,7 @@ GROUPS = {
     },
     "Archives": {
         "archive": "Keep codes with their metadata: add, remove, update, compact.",
+        "export": "Write codes for FAISS, PostgreSQL, Parquet and other engines.",
     },
     "Results": {
         "evaluate": "Rank by distance and print the metrics of a run.",

@@ -47,6 +47,12 @@ MOST_BYTES = 1 << 30
     help="Ask the index of an archive instead of comparing every code; it may miss hits.",
 )
 @click.option(
+    "--engine",
+    metavar="postgres://...",
+    help="Ask the database that ivr export wrote; ARCHIVE, RUN or MODEL only encodes the query.",
+)
+@click.option("--table", metavar="NAME", help="Table of the database  [default: items].")
+@click.option(
     "--model",
     type=FOLDER,
     help="Packed model or run of an archive  [default: the one that it was created with].",
@@ -69,6 +75,8 @@ def search(
     bbox: str | None,
     within: int | None,
     index: bool,
+    engine: str | None,
+    table: str | None,
     model: Path | None,
     codes: Path | None,
     weights: str | None,
@@ -87,6 +95,7 @@ def search(
       ivr search tiles --voice question.wav
       ivr search tiles --voice - --where "time > '2026-01-01' and label = 'harbour'" --json
       ivr search tiles --image scene.png --find images --bbox 8.5,49.5,9.5,50.5 --geojson
+      ivr search model --voice question.wav --engine postgres://me@localhost/tiles
       ivr search run --voice question.wav --codes archive-codes.h5 --count 50 --json
     """
     if (voice is None) == (image is None):
@@ -97,8 +106,8 @@ def search(
 
     found = ivr.search(
         place, voice=_content(voice), image=_content(image), count=count, find=find, where=where,
-        bbox=bbox, within=within, index=index, model=model, codes=codes, weights=weights,
-        device=device,
+        bbox=bbox, within=within, index=index, engine=engine, table=table, model=model, codes=codes,
+        weights=weights, device=device,
     )  # fmt: skip
     if geojson:
         from ivr.pipeline.archive.search import geojson_of

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.archive.archive import open_archive
     from ivr.pipeline.archive.compact import archive_compact
     from ivr.pipeline.archive.create import archive_create
+    from ivr.pipeline.archive.export import export
+    from ivr.pipeline.archive.export_config import ExportConfig
     from ivr.pipeline.archive.index import archive_index
     from ivr.pipeline.archive.info import archive_info
     from ivr.pipeline.archive.locate import locate
@@ -71,6 +73,7 @@ __all__ = [
     "CompareConfig",
     "DemoConfig",
     "DoctorConfig",
+    "ExportConfig",
     "ExtractConfig",
     "ImageConfig",
     "IvrError",
@@ -100,6 +103,7 @@ __all__ = [
     "doctor",
     "encode",
     "evaluate",
+    "export",
     "extract",
     "fit",
     "load",
@@ -124,6 +128,7 @@ _PLACES = {
     "CompareConfig": "ivr.pipeline.comparison.compare_config:CompareConfig",
     "DemoConfig": "ivr.pipeline.demo.demo_config:DemoConfig",
     "DoctorConfig": "ivr.pipeline.doctor.doctor_config:DoctorConfig",
+    "ExportConfig": "ivr.pipeline.archive.export_config:ExportConfig",
     "ExtractConfig": "ivr.pipeline.extraction.extract_config:ExtractConfig",
     "ImageConfig": "ivr.features.image_config:ImageConfig",
     "LocateConfig": "ivr.pipeline.archive.locate_config:LocateConfig",
@@ -151,6 +156,7 @@ _PLACES = {
     "doctor": "ivr.pipeline.doctor.doctor:doctor",
     "encode": "ivr.pipeline.runs.encode:encode",
     "evaluate": "ivr.pipeline.evaluation.evaluate:evaluate",
+    "export": "ivr.pipeline.archive.export:export",
     "extract": "ivr.pipeline.extraction.extract:extract",
     "fit": "ivr.pipeline.runs.model:fit",
     "load": "ivr.pipeline.runs.model:load",

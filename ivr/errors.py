@@ -41,6 +41,7 @@ class IvrError(ValueError):
             OptionError          ivr.config
             PackError            ivr.pipeline.packing.model_folder
             PairsError           ivr.hashing.pairs
+            PostgresError        ivr.pipeline.archive.postgres
             ProbeError           ivr.pipeline.evaluation.probe
             RankingError         ivr.hashing.ranking
             RasterReaderError    ivr.features.raster_process

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
+from ivr.pipeline.packing.code_maker import open_model
 from ivr.pipeline.packing.search import (
     EncodedQuery,
     Hit,
@@ -26,8 +27,11 @@ from ivr.pipeline.runtime.visible_text import visible
 from .archive import Archive, Nearest, open_archive
 from .archive_model import open_code_maker
 from .distances import Confidence
+from .export_config import ExportConfig
 from .item_columns import MODALITIES
 from .lance_library import ArchiveError, is_archive
+from .postgres import is_address
+from .postgres_engine import PostgresEngine, columns_of
 from .where import Bounds, parse_bounds
 
 FIND = {"images": "image", "voices": "voice"}
@@ -92,6 +96,8 @@ def search(
     bbox: str | None = None,
     within: int | None = None,
     index: bool = False,
+    engine: str | None = None,
+    table: str | None = None,
     model: str | Path | None = None,
     codes: str | Path | None = None,
     weights: str | None = None,
@@ -108,11 +114,14 @@ def search(
         image: image file to search with, or the content of one.
         count: largest number of hits.
         find: ``images`` or ``voices``, by default those of the other modality than the query.
-            Archives only, as the five that follow.
+            Archives and databases only, as the four that follow.
         where: SQL condition on the rows, e.g. ``"time > '2026-01-01' and label = 'harbour'"``.
         bbox: ``WEST,SOUTH,EAST,NORTH`` in degrees; only items whose box touches it.
         within: largest distance of a hit, bits.
         index: ask the index of the archive instead of comparing every code.
+        engine: address of a database that ``ivr export`` wrote, ``postgres://user@host/database``;
+            it is searched, and ``place`` only encodes the query.
+        table: its table, by default ``items``.
         model: a packed model or a run, by default the one that the archive was created with.
         codes: codes file of a run or of a packed model, ``RUN/codes.h5`` by default.
         weights: weights of the image encoder of a run, if the features were made with a file that
@@ -125,7 +134,13 @@ def search(
         SearchError: there is not exactly one query, no codes, or codes of another model.
         RunError, PackError, StoreError, WeightsError, MediaError: see their modules.
     """
-    of_archives = {"find": find, "where": where, "bbox": bbox, "within": within,
+    if engine is not None:
+        _refuse({"codes": codes}, place, "a search without engine")
+        return _search_engine(
+            place, engine, table, voice=voice, image=image, count=count, find=find, where=where,
+            bbox=bbox, within=within, index=index, model=model, weights=weights, device=device,
+        )  # fmt: skip
+    of_archives = {"table": table, "find": find, "where": where, "bbox": bbox, "within": within,
                    "index": index or None, "model": model}  # fmt: skip
     if not is_archive(place):
         _refuse(of_archives, place, "an archive")
@@ -144,6 +159,50 @@ def search(
         archive, query, modality=wanted, count=count, where=where, bbox=box, within=within,
         index=index,
     )  # fmt: skip
+
+
+def _search_engine(
+    place: str | Path,
+    address: str,
+    table: str | None,
+    *,
+    voice: str | Path | bytes | None,
+    image: str | Path | bytes | None,
+    find: str | None,
+    bbox: str | None,
+    model: str | Path | None,
+    weights: str | None,
+    device: str,
+    **how: Any,
+) -> ArchiveSearchResult:
+    """Return the items of a database nearest to a query that the model of ``place`` encodes."""
+    if not is_address(address):
+        raise ArchiveError(f"{address}: give the engine as postgres://USER@HOST/DATABASE")
+    require_one_query(voice, image)
+    box = None if bbox is None else parse_bounds(bbox)
+    if is_archive(place):
+        maker = open_code_maker(open_archive(place), model, device)
+    else:
+        maker = open_model(Path(model or place), device=device, weights=weights)
+    engine = PostgresEngine(address, table or ExportConfig.table)
+    if maker.identity != engine.made_by.get("identity", maker.identity) or (
+        maker.model_sha256 != engine.made_by.get("model", maker.model_sha256)
+    ):
+        raise ArchiveError(
+            f"{engine.place}: its codes come from another model than that of {place}; export again"
+        )
+    query = encoded_query(maker, voice=voice, image=image)
+    wanted = modality_of(find, is_voice=voice is not None)
+    rows, clear = engine.nearest(query.code, modality=wanted, bbox=box, **how)
+    hits = tuple(
+        ArchiveHit(
+            row["name"], row["distance"], row.get("label") or "", row.get("caption") or "",
+            columns_of(row),
+        )
+        for row in rows
+    )  # fmt: skip
+    version = int(engine.made_by.get("version", 0))
+    return ArchiveSearchResult(query.name, hits, engine.place, version, clear, query.warnings)
 
 
 def nearest_items(

@@ -1,0 +1,122 @@
+"""Search in a table of PostgreSQL that ``ivr export --to postgres`` wrote."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from .distances import SAMPLE, Confidence
+from .postgres import PostgresError, connected, quoted_name, read_notes, shown
+from .where import Bounds, joined
+
+
+class PostgresEngine:
+    """The exported items of a database.
+
+    Attributes:
+        place: the address without its password.
+        bits: bits per code.
+        made_by: what decided the codes, see
+            :class:`ivr.pipeline.archive.exported_items.ExportedItems`.
+    """
+
+    def __init__(self, address: str, table: str) -> None:
+        """Look for the table.
+
+        Raises:
+            PostgresError: no such database, or the table is none that ``ivr export`` made.
+        """
+        self._address, self._table = address, table
+        self.place = shown(address)
+        with connected(address) as connection:
+            notes = read_notes(connection, table)
+        if not notes:
+            raise PostgresError(
+                f"{self.place}: has no table {table} of ivr; make it with ivr export --to postgres"
+            )
+        self.bits: int = notes["bits"]
+        self.made_by: dict[str, Any] = notes
+
+    def nearest(
+        self,
+        code: np.ndarray,
+        *,
+        modality: str,
+        count: int,
+        where: str | None = None,
+        bbox: Bounds | None = None,
+        within: int | None = None,
+        index: bool = False,
+    ) -> tuple[list[dict[str, Any]], Confidence | None]:
+        """Return the rows nearest to ``code`` with their ``distance``, and how clear the first is.
+
+        Rows at equal distance come in the order of their ids, which is that of their addition.
+
+        Args:
+            code: packed code [bits / 8], uint8.
+            modality: modality of the rows.
+            count: largest number of rows.
+            where: SQL condition on the rows, as PostgreSQL takes it.
+            bbox: only rows whose box touches this one.
+            within: largest distance, bits.
+            index: ask the HNSW index, which may miss rows, instead of comparing every code.
+
+        Raises:
+            PostgresError: a condition that cannot be used, or a code of another length.
+        """
+        if 8 * code.size != self.bits:
+            raise PostgresError(
+                f"{self.place}: its codes have {self.bits} bits, the query has {8 * code.size}"
+            )
+        bits = "".join(f"{byte:08b}" for byte in code.reshape(-1).tolist())
+        distance = f"(code <~> B'{bits}')::integer"
+        conditions = joined(f"modality = '{modality}'", where, bbox.condition() if bbox else None)
+        condition = (conditions or "true").replace("%", "%%")
+        name = quoted_name(self._table)
+        order = f"code <~> B'{bits}'" if index else f"{distance}, id"
+        with connected(self._address) as connection:
+            connection.execute("SET TRANSACTION READ ONLY")
+            if index:
+                connection.execute(f"SET LOCAL hnsw.ef_search = {min(1000, max(40, 2 * count))}")
+                connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
+            # With a parameter the server takes one statement only.
+            cursor = connection.execute(
+                f"SELECT *, {distance} AS distance FROM {name} WHERE {condition} "
+                f"ORDER BY {order} LIMIT %s",
+                [count],
+            )
+            names = [column.name for column in cursor.description]
+            rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+            rows.sort(key=lambda row: (row["distance"], row["id"]))
+            clear = self._confidence(connection, distance, condition, rows)
+        near = [row for row in rows if within is None or row["distance"] <= within]
+        return near, clear
+
+    def _confidence(
+        self, connection: Any, distance: str, condition: str, rows: Sequence[dict[str, Any]]
+    ) -> Confidence | None:
+        """Return how clearly the first row stands out among the first rows of the table."""
+        if not rows:
+            return None
+        sample = (
+            f"SELECT {distance} AS distance FROM {quoted_name(self._table)} WHERE {condition} "
+            "LIMIT %s"
+        )
+        median = connection.execute(
+            f"SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY distance) FROM ({sample}) AS sampled",
+            [SAMPLE],
+        ).fetchone()[0]
+        first = rows[0]["distance"]
+        value = max(0.0, (median - first) / median) if median else 0.0
+        return Confidence(value, first, float(median))
+
+
+def columns_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that a hit shows beside its name, label and caption."""
+    hidden = ("id", "code", "modality", "name", "label", "caption", "distance", "geometry")
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in row.items()
+        if value is not None and value != "" and name not in hidden
+    }
