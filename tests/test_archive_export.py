@@ -80,8 +80,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory, archive: Archive) -> Iterator[str]:
-    with postgres(tmp_path_factory.mktemp("postgres")) as address:
+def database(archive: Archive) -> Iterator[str]:
+    with postgres() as address:
         ivr.export(archive.place, address, "postgres")
         yield address
 
@@ -282,7 +282,10 @@ def test_postgresql_takes_the_conditions_of_a_search(archive: Archive, database:
 
 @pytest.mark.parametrize(
     ("where", "words"),
-    [("colour = 1", 'column "colour" does not exist'), ("true); DELETE FROM items; --", "cannot insert multiple commands")],
+    [
+        ("colour = 1", 'column "colour" does not exist'),
+        ("true); DELETE FROM items; --", "cannot insert multiple commands"),
+    ],
 )
 def test_a_condition_that_cannot_be_used_changes_nothing(
     database: str, where: str, words: str

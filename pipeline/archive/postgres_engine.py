@@ -103,10 +103,9 @@ class PostgresEngine:
             f"SELECT {distance} AS distance FROM {quoted_name(self._table)} WHERE {condition} "
             "LIMIT %s"
         )
-        median = connection.execute(
-            f"SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY distance) FROM ({sample}) AS sampled",
-            [SAMPLE],
-        ).fetchone()[0]
+        middle = "percentile_cont(0.5) WITHIN GROUP (ORDER BY distance)"
+        cursor = connection.execute(f"SELECT {middle} FROM ({sample}) AS sampled", [SAMPLE])
+        (median,) = cursor.fetchone()
         first = rows[0]["distance"]
         value = max(0.0, (median - first) / median) if median else 0.0
         return Confidence(value, first, float(median))
