@@ -51,6 +51,7 @@ _SET = {
     "PROJ_NETWORK": "OFF",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+_OF_SCENES = {"GDAL_CACHEMAX": "64"}  # MB; a part of a scene is read once
 
 
 def _environment() -> dict[str, str]:
@@ -81,7 +82,7 @@ class RasterReader:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env={**_environment(), **(_OF_SCENES if files else {})},
                 pass_fds=files,
                 start_new_session=True,  # Ctrl-C is for the parent, which decides
             )

@@ -13,6 +13,7 @@ from ivr.errors import IvrError
 from ivr.features.atomic_files import HDF5, HEAT_MAP, PNG, TEXT, FileKind, require_replaceable
 from ivr.features.image_file import READER
 from ivr.features.media import MediaError
+from ivr.features.raster_process import raster_readers
 from ivr.features.scene_windows import Scene, WindowGrid, open_scene
 from ivr.hashing.ranking import hamming_distance
 from ivr.pipeline.extraction.file_stamps import stamp_of_blocks
@@ -26,7 +27,7 @@ from .heat_files import write_heat, write_overlay, write_places
 from .heat_map import best_places, heat_map
 from .locate_config import LocateConfig
 from .locate_result import FoundPlace, LocatedQuery, LocateResult
-from .scene_codes import EMPTY, CodesFile, SceneCodes, complete_codes
+from .scene_codes import CODED, EMPTY, CodesFile, SceneCodes, complete_codes
 
 Files = str | Path | Sequence[str | Path] | None
 """One file or several."""
@@ -89,20 +90,23 @@ def locate(
         raise LocateError("say what to look for: give a voice or an image")
     _require_places(found, [path, *voices, *images])
     maker, known = _model(model, archive, config)
-    queries = [encoded_query(maker, voice=one) for one in voices]
-    queries += [encoded_query(maker, image=one) for one in images]
-    try:
-        with open_scene(path, maker.pixels_config) as opened:
-            grid = opened.grid(config.windows.tile, config.windows.overlap)
-            before, all_codes = _codes(opened, grid, maker, known, found.get("codes"))
-            heats, located = _located(opened, all_codes, queries, config.count)
-            _write(found, opened, grid, heats, located, path.name)
-    except MediaError as error:
-        raise MediaError(f"{path}: {error}") from error
-    coded = int(all_codes.coded.sum())
+    with raster_readers():
+        queries = [encoded_query(maker, voice=one) for one in voices]
+        queries += [encoded_query(maker, image=one) for one in images]
+        try:
+            with open_scene(path, maker.pixels_config) as opened:
+                grid = opened.grid(config.windows.tile, config.windows.overlap)
+                before, all_codes = _codes(opened, grid, maker, known, found.get("codes"))
+                encoded = int(all_codes.coded.sum()) - before
+                stretch = opened.stretch if encoded else None
+                heats, located = _located(opened, all_codes, queries, config.count)
+                _write(found, opened, grid, heats, located, path.name)
+        except MediaError as error:
+            raise MediaError(f"{path}: {error}") from error
+    coded, empty = (int((all_codes.states == state).sum()) for state in (CODED, EMPTY))
     return LocateResult(
-        path, maker.bits, grid.tile, grid.stride, coded, int((all_codes.states == EMPTY).sum()),
-        coded - before, opened.place.crs, located,
+        path, maker.bits, grid.tile, grid.stride, coded, empty, encoded, stretch, opened.place.crs,
+        located,
     )  # fmt: skip
 
 

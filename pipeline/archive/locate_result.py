@@ -63,6 +63,8 @@ class LocateResult(TableResult):
         windows: number of windows that were compared.
         empty: number of windows without data.
         encoded: number of windows whose codes this call made.
+        stretch: offset and gain that made 0 to 255 of the values of the scene; None for a palette,
+            or if no window was encoded.
         crs: system of the bounds; None if the scene names none.
         queries: one per query, in the order given.
     """
@@ -74,6 +76,7 @@ class LocateResult(TableResult):
     windows: int
     empty: int
     encoded: int
+    stretch: tuple[float, float] | None
     crs: str | None
     queries: tuple[LocatedQuery, ...]
 
