@@ -11,6 +11,7 @@ import soundfile
 from fake_code_maker import FakeCodeMaker, use
 from PIL import Image
 from rasterio.transform import from_origin
+from scene_reader import read_here
 
 import ivr
 from ivr.features.atomic_files import InTheWayError
@@ -24,6 +25,7 @@ from ivr.pipeline.runtime.progress import reporting
 
 @pytest.fixture
 def maker(monkeypatch: pytest.MonkeyPatch) -> FakeCodeMaker:
+    read_here(monkeypatch)
     return use(monkeypatch)
 
 

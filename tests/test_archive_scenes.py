@@ -9,6 +9,7 @@ import rasterio
 from fake_code_maker import FakeCodeMaker, use
 from PIL import Image
 from rasterio.transform import from_origin
+from scene_reader import read_here
 
 import ivr
 from ivr.features.media import MediaError
@@ -18,6 +19,7 @@ from ivr.pipeline.archive.lance_library import ArchiveError
 
 @pytest.fixture
 def maker(monkeypatch: pytest.MonkeyPatch) -> FakeCodeMaker:
+    read_here(monkeypatch)
     return use(monkeypatch)
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import rasterio
 import tifffile
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
+from scene_reader import scene_here
 
 from ivr.features import raster_scene
 from ivr.features.image_bands import PixelConfig
@@ -20,7 +20,7 @@ from ivr.features.image_file import read_image
 from ivr.features.media import MediaError
 from ivr.features.raster_file import read_raster
 from ivr.features.raster_scene import SceneFile
-from ivr.features.scene_windows import Scene, WindowGrid, open_scene
+from ivr.features.scene_windows import WindowGrid, open_scene
 
 NO_DATA = 42113
 
@@ -128,38 +128,6 @@ def test_a_scene_of_strips_is_decoded_once_however_much_windows_overlap(
     assert read == [(top, 30) for top in range(0, 300, 30)]
 
 
-class ReaderHere:
-    """The reader of rasters in this process: faster, and its reads can be counted."""
-
-    scene: SceneFile
-    found: Any
-
-    def ask(self, call: str, arguments: dict[str, Any]) -> None:
-        if call == "scene":
-            config = PixelConfig(**arguments["config"])
-            self.scene = SceneFile(arguments["file"], config, lambda: None)
-            self.found = self.scene.place()
-        else:
-            self.found = getattr(self.scene, call)(**arguments)
-
-    def reply(self) -> Any:
-        return self.found.copy() if isinstance(self.found, np.ndarray) else self.found
-
-    def close(self) -> None:
-        """Nothing waits."""
-
-
-@contextmanager
-def scene_here(path: Path, pixels: PixelConfig | None = None) -> Iterator[Scene]:
-    """Yield a scene that this process reads."""
-    handle, reader = os.open(path, os.O_RDONLY), ReaderHere()
-    try:
-        yield Scene(handle, reader, pixels or PixelConfig())  # type: ignore[arg-type]
-    finally:
-        reader.scene.close()
-        os.close(handle)
-
-
 @pytest.mark.parametrize(("dtype", "level"), [("u1", 0), ("u2", 0), ("u1", 90)])
 def test_jpeg_2000_gives_windows_of_its_whole_picture(
     dtype: str, level: int, tmp_path: Path
@@ -168,7 +136,7 @@ def test_jpeg_2000_gives_windows_of_its_whole_picture(
     data = imagecodecs.jpeg2k_encode(values, level=level, reversible=level == 0, codecformat="jp2")
     (tmp_path / "scene").write_bytes(data)
     whole = read_image(tmp_path / "scene")
-    with open_scene(tmp_path / "scene") as scene:
+    with scene_here(tmp_path / "scene") as scene:
         for window in scene.windows(scene.grid(16, 0.5)):
             part = whole[:, window.place.y :, window.place.x :][
                 :, : window.place.height, : window.place.width
@@ -355,6 +323,16 @@ def test_a_damaged_scene_is_refused_when_its_part_is_reached(
     assert len(found) >= 6
 
 
+def test_a_reader_that_ends_costs_its_scene_only(tmp_path: Path) -> None:
+    path = written(tmp_path / "scene", np.ones((1, 4, 4), np.uint8))
+    with pytest.raises(MediaError, match=r"^the reader of rasters ended on it \(SIGKILL\)"), \
+            open_scene(path) as scene:  # fmt: skip
+        scene._reader.process.kill()
+        next(scene.windows(scene.grid(4, 0)))
+    with open_scene(path) as scene:
+        assert len(list(scene.windows(scene.grid(4, 0)))) == 1
+
+
 def test_an_error_of_the_caller_is_no_fault_of_the_scene(tmp_path: Path) -> None:
     path = written(tmp_path / "scene", np.ones((1, 4, 4), np.uint8))
     with pytest.raises(ValueError, match=r"^of the caller$") as caught, open_scene(path):
@@ -385,7 +363,7 @@ def test_a_turned_ycbcr_scene_is_refused(tmp_path: Path) -> None:
                      metadata=None, extratags=[(274, 3, 1, 3, True)])  # fmt: skip
     with (
         pytest.raises(MediaError, match=r"^YCbCr with an orientation other than"),
-        open_scene(path),
+        scene_here(path),
     ):
         pass
 
