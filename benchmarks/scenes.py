@@ -12,9 +12,8 @@ together. Chance is the share of windows, and of pixels, that are right.
 
 import argparse
 import csv
-import json
 import os
-import resource
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +53,7 @@ def main() -> None:
     parser.add_argument("--offsets", type=int, nargs="*", default=[0, TILE // 2])
     parser.add_argument("--overlaps", type=float, nargs="*", default=[0.0, 0.5])
     parser.add_argument("--voices", type=int, default=5, help="queries per class")
+    parser.add_argument("--seconds", type=int, default=90, help="of locating in that scene")
     parser.add_argument("--huge", type=int, default=0, help="side of the scene for the memory")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -205,17 +205,24 @@ def measure_memory(args: argparse.Namespace) -> None:
             f"{own} MB and {child} MB in the reader",
             flush=True,
         )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     voice = next(iter(test_items(args.manifest)[1].values()))[0]
     command = [sys.executable, "-m", "ivr", "locate", str(scene), "--model", str(args.run),
-               "--voice", str((args.voice_root or args.manifest.parent) / voice), "--tile", "2048",
-               "--overlap", "0", "--json", "--overlay", str(args.folder / "huge.png")]  # fmt: skip
-    done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+               "--voice", str((args.voice_root or args.manifest.parent) / voice)]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        time.sleep(args.seconds)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        most = [most_memory(pid) for pid in (str(process.pid), *children)]
+        process.send_signal(signal.SIGTERM)
     print(
-        f"ivr locate --tile 2048: {json.loads(done.stdout)['windows']} windows, largest process "
-        f"{after.ru_maxrss >> 10} MB (before: {before.ru_maxrss >> 10} MB)"
+        f"ivr locate, stopped after {args.seconds} s with status {process.returncode}: "
+        f"{most[0]} MB, its reader {' '.join(map(str, most[1:]))} MB"
     )
+
+
+def most_memory(pid: str) -> int:
+    """Return the most memory that a process has held so far, MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) >> 10
 
 
 def write_huge(path: Path, side: int, layout: str) -> None:

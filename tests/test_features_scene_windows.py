@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from scene_reader import scene_here
 
-from ivr.features import raster_scene
+from ivr.features import raster_bands, raster_scene
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import read_image
 from ivr.features.media import MediaError
@@ -61,7 +61,9 @@ def layout(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_windows_are_parts_of_the_whole_picture_and_cover_it(seed: int, tmp_path: Path) -> None:
+def test_windows_are_parts_of_the_whole_picture_and_cover_it(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(seed)
     dtype = str(rng.choice(["u1", "u2", "i2", "f4", "f8"]))
     bands = int(rng.choice([1, 3, 5]))
@@ -78,6 +80,9 @@ def test_windows_are_parts_of_the_whole_picture_and_cover_it(seed: int, tmp_path
     whole = picture_here(path, chosen)
     tile, overlap = int(rng.integers(1, 40)), float(rng.choice([0, 0.25, 0.5, 0.9]))
     covered = np.zeros((height, width), bool)
+    # Also pieces of some blocks of a row, and of parts of a block.
+    monkeypatch.setattr(raster_bands, "PIECE_BYTES", int(rng.choice([90, 3000, 16 << 20])))
+    monkeypatch.setattr(raster_scene, "CHUNK_BYTES", int(rng.choice([1000, 32 << 20])))
     with scene_here(path, chosen) as scene:
         grid = scene.grid(tile, overlap)
         windows = list(scene.windows(grid))
