@@ -5,6 +5,8 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 import soundfile
@@ -126,6 +128,30 @@ def test_columns_of_a_manifest_are_typed_and_voices_are_added(
     assert (voice["name"], voice["speaker"], voice["caption"]) == ("v.wav", "ada", "a small pond")
     assert voice["image"] == "a/1.png"
     assert first["caption"] is None
+
+
+def test_columns_of_a_parquet_manifest_keep_their_types(place: Path, tiles: Path) -> None:
+    def write(**further: Any) -> Path:
+        names = {"image": ["a/1.png", "a/2.png"], "voice": ["", ""], "label": ["pond", None]}
+        pq.write_table(pa.table({**names, **further}), tiles / "manifest.parquet")
+        return tiles / "manifest.parquet"
+
+    manifest = write(
+        height=[3.0, None], floors=pa.array([3, None], pa.int16()), code=["1", "2"],
+        seen=pa.array([SECOND.replace(tzinfo=None), None], pa.timestamp("ns")), wet=[True, None],
+    )  # fmt: skip
+    with pytest.raises(ArchiveError, match="column code: the archive sets it itself; rename it"):
+        ivr.archive_add(place, manifest)
+    table = pq.read_table(manifest)
+    pq.write_table(table.rename_columns({"code": "number"}), manifest)
+    ivr.archive_add(place, manifest)
+    wanted = {"height": 3.0, "floors": 3, "number": 1, "seen": SECOND, "wet": True}
+    assert rows_of(place, *wanted) == [wanted, {**dict.fromkeys(wanted), "number": 2}]
+    assert open_archive(place).schema.field("height").type == pa.float64()
+    ivr.archive_update(place, write(height=pa.array([4, 5], pa.int64())))
+    assert rows_of(place, "height") == [{"height": 4.0}, {"height": 5.0}]
+    with pytest.raises(ArchiveError, match=r"column floors: '0.5' is not of the type .* integer"):
+        ivr.archive_add(place, write(floors=[0.5, 1.0]))
 
 
 def test_a_later_manifest_adds_columns_and_a_conflict_of_types_is_one_line(

@@ -190,8 +190,8 @@ def test_further_columns_of_parquet_keep_their_types_and_are_text_in_rows(tmp_pa
         ("bands", "[1, 2]"),
     )
     assert {value for _, value in manifest.rows[1].more} == {""}
-    images = manifest.image_columns()
-    assert images["name"].to_pylist() == ["a.tif", "b.tif"]
+    images = manifest.image_rows()
+    assert images["image"].to_pylist() == ["a.tif", "b.tif"]
     assert images["cloud"].to_pylist() == [0.25, None]
 
 
@@ -274,7 +274,7 @@ def test_manifests_are_equal_if_their_columns_are() -> None:
     assert Manifest(rows) != rows
 
 
-def test_columns_of_items_are_those_of_their_objects() -> None:
+def test_rows_of_items_are_those_in_which_they_stand_first() -> None:
     rows = (
         ManifestRow("a", "1", "x", "train", "anna", "a pond", "", (("cloud", "3"),)),
         ManifestRow("a", "2", "x", "train", "ben", "a lake", "", (("cloud", "4"),)),
@@ -282,10 +282,9 @@ def test_columns_of_items_are_those_of_their_objects() -> None:
         ManifestRow("b", "", "y"),
     )
     manifest = Manifest(rows)
-    images, voices = manifest.image_columns(), manifest.voice_columns()
-    assert images["name"].to_pylist() == manifest.image_names() == ["a", "b"]
-    assert voices["name"].to_pylist() == manifest.voice_names() == ["1", "2", "3"]
+    images, voices = manifest.image_rows(), manifest.voice_rows()
+    assert images["image"].to_pylist() == manifest.image_names() == ["a", "b"]
+    assert voices["voice"].to_pylist() == manifest.voice_names() == ["1", "2", "3"]
     assert images["cloud"].to_pylist() == ["3", ""]
     assert voices["cloud"].to_pylist() == ["3", "4", ""]
-    assert voices["group"].to_pylist() == ["a", "a", "g"]
-    assert images["speaker"].to_pylist() == ["", ""]
+    assert voices["group"].to_pylist() == ["", "", "g"]

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ivr.pipeline.datasets.canonical_names import canonical_key
-from ivr.pipeline.datasets.manifest import (
-    Item,
-    Manifest,
-    ManifestError,
-    ManifestRow,
-    read_manifest,
-)
+from ivr.pipeline.datasets.manifest import Manifest, ManifestError, read_manifest
+from ivr.pipeline.datasets.manifest_columns import as_text, further_columns
 from ivr.pipeline.datasets.manifest_row import check_name
 from ivr.pipeline.datasets.pairing import IMAGE_SUFFIXES
 from ivr.pipeline.datasets.passed_over import files_below
@@ -126,57 +122,53 @@ def _of_folder(folder: Path, prefix: str) -> SourceItems:
 def _of_manifest(
     manifest: Manifest, folder: Path, schema: pa.Schema, roots: Roots, prefix: str
 ) -> tuple[SourceItems, ...]:
-    image_rows: dict[str, ManifestRow] = {}
-    for row in manifest.rows:
-        image_rows.setdefault(row.image, row)
-    voice_rows = {row.voice: row for row in manifest.rows}
-    more = {id(row): dict(row.more) for row in manifest.rows}
-    kinds = _types(list(more.values()), schema)
+    kinds = _types(manifest.columns, schema)
     found = []
-    for modality, items, rows, root in (
-        ("image", manifest.images(), image_rows, roots.images),
-        ("voice", manifest.voices(), voice_rows, roots.voices),
+    for modality, rows, root in (
+        ("image", manifest.image_rows(), roots.images),
+        ("voice", manifest.voice_rows(), roots.voices),
     ):
-        if items:
-            files = tuple(item.name for item in items)
-            own = [rows[name] for name in files]
-            texts = [more[id(row)] for row in own]
-            table = pa.table({**_known(items, own, modality), **_further(texts, kinds)})
+        if len(rows):
+            files = tuple(rows[modality].to_pylist())
+            table = pa.table({**_known(rows, modality), **_further(rows, kinds)})
             place = (root or folder).absolute()
             found.append(SourceItems(modality, place, files, _named(files, prefix), table))
     return tuple(found)
 
 
-def _known(
-    items: Sequence[Item], rows: Sequence[ManifestRow], modality: str
-) -> dict[str, pa.Array]:
-    """Return the columns that every manifest may have."""
-    columns = {
-        name: pa.array([getattr(item, name) or None for item in items], pa.string())
-        for name in _TEXTS
-    }
-    others = ("image", "split", "group") if modality == "voice" else ("split", "group")
-    for name in others:
-        values = [getattr(row, name) or None for row in rows]
-        if any(values):
-            columns[name] = pa.array(values, pa.string())
+def _known(rows: pa.Table, modality: str) -> dict[str, pa.ChunkedArray]:
+    """Return the columns that every manifest may have; speaker and caption are of a voice."""
+    is_voice = modality == "voice"
+    columns = {}
+    for name in _TEXTS:
+        missing = pa.chunked_array([pa.nulls(len(rows), pa.string())])
+        columns[name] = _or_null(rows[name]) if is_voice or name == "label" else missing
+    for name in ("image", "split", "group") if is_voice else ("split", "group"):
+        values = _or_null(rows[name])
+        if values.null_count < len(rows):
+            columns[name] = values
     return columns
 
 
+def _or_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text with null for ``""``."""
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+
+
 def _further(
-    texts: Sequence[Mapping[str, str]], kinds: Mapping[str, pa.DataType]
-) -> dict[str, pa.Array]:
+    rows: pa.Table, kinds: Mapping[str, pa.DataType]
+) -> dict[str, pa.Array | pa.ChunkedArray]:
     """Return the further columns of a manifest, of the types ``kinds``."""
-    return {
-        _own_name(name): converted(name, [row.get(name, "") for row in texts], kind)
-        for name, kind in kinds.items()
-    }
+    return {_own_name(name): _of_type(rows[name], name, kind) for name, kind in kinds.items()}
 
 
-def _types(texts: Sequence[Mapping[str, str]], schema: pa.Schema) -> dict[str, pa.DataType]:
-    """Return the type of each further column: that of the archive, or what its values say."""
+def _types(columns: pa.Table, schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Return the type of each further column.
+
+    It is that of the archive, or else that of the column itself, or what its texts say.
+    """
     kinds: dict[str, pa.DataType] = {}
-    for name in dict.fromkeys(name for row in texts for name in row):
+    for name in further_columns(columns):
         own = _own_name(name)
         if own in DESCRIBED:
             kinds[name] = OWN[own]
@@ -185,8 +177,39 @@ def _types(texts: Sequence[Mapping[str, str]], schema: pa.Schema) -> dict[str, p
         if own in schema.names:
             kinds[name] = schema.field(own).type
         else:
-            kinds[name] = TYPES[type_of([row.get(name, "") for row in texts])]
+            given = _given_type(columns[name].type)
+            kinds[name] = given or TYPES[type_of(as_text(columns[name]).to_pylist())]
     return kinds
+
+
+def _given_type(kind: pa.DataType) -> pa.DataType | None:
+    """Return the archive's type for numbers, truth values and times; None for anything else."""
+    if pa.types.is_integer(kind):
+        return TYPES["integer"]
+    if pa.types.is_floating(kind):
+        return TYPES["float"]
+    if pa.types.is_boolean(kind):
+        return TYPES["boolean"]
+    is_time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    return TYPES["timestamp"] if is_time else None
+
+
+def _of_type(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """Return a column of a manifest as ``kind``; a time without a zone is UTC.
+
+    Raises:
+        ArchiveError: a value of another type.
+    """
+    given = _given_type(column.type)
+    widened = (given, kind) == (TYPES["integer"], TYPES["float"])
+    if given is None or not (given == kind or widened):
+        return converted(name, as_text(column).to_pylist(), kind)
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise ArchiveError(
+            f"column {name}: {str(error).splitlines()[0]}; correct it, or rename the column"
+        ) from error
 
 
 def _own_name(name: str) -> str:

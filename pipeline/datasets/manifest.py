@@ -2,8 +2,9 @@
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,6 @@ class Item:
     group: str
     speaker: str
     caption: str
-
-
-ITEM_COLUMNS = tuple(field.name for field in fields(Item))
 
 
 class Manifest:
@@ -140,7 +138,7 @@ class Manifest:
 
     def __repr__(self) -> str:
         """Return the numbers of images, voices and classes, and of the images per split."""
-        images, voices = self.image_columns(), self.voice_columns()
+        images, voices = self.image_rows(), self.voice_rows()
         counts = dict(zip(*_value_counts(images["split"]), strict=True))
         splits = ", ".join(f"{split} {counts[split]}" for split in SPLITS if split in counts)
         labels = len(set(pc.unique(self.columns["label"]).to_pylist()) - {""})
@@ -152,26 +150,19 @@ class Manifest:
 
     def images(self) -> tuple[Item, ...]:
         """Return every image once, in order of first appearance."""
-        return _items(self.image_columns())
+        return _items(self.image_rows(), "image")
 
     def voices(self) -> tuple[Item, ...]:
         """Return every voice, in order of appearance."""
-        return _items(self.voice_columns())
+        return _items(self.voice_rows(), "voice")
 
-    def image_columns(self) -> pa.Table:
-        """Return every image once, in order of first appearance, column by column.
+    def image_rows(self) -> pa.Table:
+        """Return the row in which each image stands first, in file order, with all columns."""
+        return self.columns.take(pa.array(self._images[1]))
 
-        The columns are those of :class:`Item`, then the further columns of the row in which the
-        image stands first.
-        """
-        rows = self.columns.take(pa.array(self._images[1]))
-        empty = pa.chunked_array([pa.repeat(pa.scalar(""), len(rows))])
-        return _item_columns(rows, rows["image"], speaker=empty, caption=empty)
-
-    def voice_columns(self) -> pa.Table:
-        """Return every voice, in order of appearance; the columns are as for images."""
-        rows = self.columns.filter(pc.not_equal(self.columns["voice"], ""))
-        return _item_columns(rows, rows["voice"], rows["speaker"], rows["caption"])
+    def voice_rows(self) -> pa.Table:
+        """Return the row of each voice, in file order, with all columns."""
+        return self.columns.filter(pc.not_equal(self.columns["voice"], ""))
 
     def image_names(self) -> list[str]:
         """Return the names of :meth:`images`."""
@@ -299,27 +290,17 @@ def resolve(root: Path, name: str) -> Path:
     return path
 
 
-def _items(columns: pa.Table) -> tuple[Item, ...]:
-    return tuple(map(Item, *(columns[name].to_pylist() for name in ITEM_COLUMNS)))
-
-
-def _item_columns(
-    rows: pa.Table, names: pa.ChunkedArray, speaker: pa.ChunkedArray, caption: pa.ChunkedArray
-) -> pa.Table:
-    """Return the columns of the items that stand in ``rows``."""
+def _items(rows: pa.Table, name: str) -> tuple[Item, ...]:
+    """Return the items of ``rows`` that the column ``name`` names."""
     group = rows["group"]
     for column in ("image", "voice"):
         group = pc.if_else(pc.equal(group, ""), rows[column], group)
-    known = {
-        "name": names,
-        "image": rows["image"],
-        "label": rows["label"],
-        "split": rows["split"],
-        "group": group,
-        "speaker": speaker,
-        "caption": caption,
-    }
-    return pa.table(known | {name: rows[name] for name in further_columns(rows)})
+    of_voices = [
+        rows[column].to_pylist() if name == "voice" else repeat("")
+        for column in ("speaker", "caption")
+    ]
+    known = (rows[column].to_pylist() for column in (name, "image", "label", "split"))
+    return tuple(map(Item, *known, group.to_pylist(), *of_voices))
 
 
 def _respelled(column: pa.ChunkedArray, kept: dict[str, str]) -> pa.ChunkedArray:
