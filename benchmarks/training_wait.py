@@ -24,7 +24,8 @@ from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import make_optimiser, train
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.manifest import classes
-from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
+from ivr.pipeline.datasets.split_config import SplitConfig
+from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
 from ivr.pipeline.runs.training_data import make_pairs
 from ivr.pipeline.runtime.device import choose_device

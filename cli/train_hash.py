@@ -10,7 +10,7 @@ import click
 from ivr.errors import IvrError
 from ivr.hashing.methods import method_names
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.datasets.splits import CUTS, splits_of_cut
+from ivr.pipeline.datasets.split_config import CUTS, splits_of_cut
 from ivr.pipeline.runs.begun_runs import CONFIG, begun
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runtime.config_options import parsed, with_options

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ivr.pipeline.datasets.manifest import read_manifest
     from ivr.pipeline.datasets.prepare import prepare
     from ivr.pipeline.datasets.prepare_config import PrepareConfig
-    from ivr.pipeline.datasets.splits import SplitConfig
+    from ivr.pipeline.datasets.split_config import SplitConfig
     from ivr.pipeline.demo.demo_config import DemoConfig
     from ivr.pipeline.demo.main_job import demo
     from ivr.pipeline.doctor.doctor import doctor
@@ -139,7 +139,7 @@ _PLACES = {
     "ProbeConfig": "ivr.pipeline.evaluation.probe_config:ProbeConfig",
     "Protocol": "ivr.pipeline.evaluation.protocol:Protocol",
     "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
-    "SplitConfig": "ivr.pipeline.datasets.splits:SplitConfig",
+    "SplitConfig": "ivr.pipeline.datasets.split_config:SplitConfig",
     "TrainConfig": "ivr.hashing.training_config:TrainConfig",
     "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
     "archive_add": "ivr.pipeline.archive.add:archive_add",

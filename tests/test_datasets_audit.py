@@ -15,7 +15,8 @@ from ivr.pipeline.datasets.chance import expected_map
 from ivr.pipeline.datasets.check_config import CheckConfig
 from ivr.pipeline.datasets.findings import original_stem
 from ivr.pipeline.datasets.manifest import Manifest, ManifestError, ManifestRow, write_manifest
-from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
+from ivr.pipeline.datasets.split_config import SplitConfig
+from ivr.pipeline.datasets.splits import complete_splits
 
 RATE = 16_000
 

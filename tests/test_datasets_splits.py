@@ -3,13 +3,8 @@ from collections import Counter
 import pytest
 
 from ivr.pipeline.datasets.manifest import Item, Manifest, ManifestError, ManifestRow
-from ivr.pipeline.datasets.splits import (
-    CUTS,
-    SplitConfig,
-    complete_splits,
-    draw_splits,
-    splits_of_cut,
-)
+from ivr.pipeline.datasets.split_config import CUTS, SplitConfig, splits_of_cut
+from ivr.pipeline.datasets.splits import complete_splits, draw_splits
 
 
 def item(name: str, label: str, group: str = "", split: str = "") -> Item:

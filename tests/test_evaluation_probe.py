@@ -8,7 +8,8 @@ from conftest import assert_one_line, ivr, succeeded
 
 from ivr.features.store import open_table, text_column, write_table
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
-from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
+from ivr.pipeline.datasets.split_config import SplitConfig
+from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.evaluation.linear_probe import group_folds
 from ivr.pipeline.evaluation.probe import ProbeError, advice, probe
 from ivr.pipeline.evaluation.probe_result import (

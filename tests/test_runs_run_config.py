@@ -1,4 +1,4 @@
-from ivr.pipeline.datasets.splits import SplitConfig
+from ivr.pipeline.datasets.split_config import SplitConfig
 from ivr.pipeline.evaluation.probe_config import ProbeConfig
 from ivr.pipeline.runs.run_config import RunConfig
 from ivr.pipeline.runtime.config_options import with_options

@@ -29,7 +29,8 @@ from ivr.pipeline.datasets.manifest import (
     read_manifest,
     write_manifest,
 )
-from ivr.pipeline.datasets.splits import SplitConfig, complete_splits
+from ivr.pipeline.datasets.split_config import SplitConfig
+from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runs import checkpoint as stage
 from ivr.pipeline.runs import training_data

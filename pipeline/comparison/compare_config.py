@@ -3,7 +3,7 @@
 from pydantic import NonNegativeInt, PositiveInt
 
 from ivr.config import config
-from ivr.pipeline.datasets.splits import Cut
+from ivr.pipeline.datasets.split_config import Cut
 from ivr.pipeline.runs.run_config import Voices
 
 

@@ -15,7 +15,7 @@ from ivr.hashing.methods import method_entry
 from ivr.hashing.trainer import resolved
 from ivr.hashing.training_config import TrainConfig
 from ivr.names import unknown
-from ivr.pipeline.datasets.splits import Cut, splits_of_cut
+from ivr.pipeline.datasets.split_config import Cut, splits_of_cut
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.extraction.streams import STREAMS
 from ivr.pipeline.runs.run_config import RunConfig, Voices

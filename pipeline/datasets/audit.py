@@ -32,7 +32,8 @@ from .findings import (
 from .manifest import SPLITS, Item, Manifest, ManifestError, read_manifest
 from .published import known_dataset
 from .severity import SEVERITIES
-from .splits import complete_splits, splits_of_cut
+from .split_config import splits_of_cut
+from .splits import complete_splits
 
 
 def check(

@@ -8,7 +8,7 @@ from ivr.config import config
 from ivr.features.image_bands import PixelConfig
 from ivr.features.mfcc import VoiceConfig
 
-from .splits import Cut
+from .split_config import Cut
 
 
 @config

@@ -16,7 +16,8 @@ from .manifest import SPLITS, Manifest, ManifestError, of_one_spelling, write_ma
 from .passed_over import passed_over
 from .prepare_config import PrepareConfig
 from .published import known_dataset
-from .splits import SplitConfig, complete_splits, splits_of_cut
+from .split_config import SplitConfig, splits_of_cut
+from .splits import complete_splits
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,7 +7,7 @@ from pydantic import NonNegativeInt
 from ivr.config import config
 
 from .layout import Sources
-from .splits import Cut
+from .split_config import Cut
 
 
 @config

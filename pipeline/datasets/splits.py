@@ -2,38 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
-
-from ivr.config import Share, config
 
 from .manifest import Item, Manifest, ManifestError, classes
-
-Cut = Literal["80/20", "80/10/10"]
-"""Shares of training (with validation) and test, or of training, validation and test."""
-
-
-@config
-class SplitConfig:
-    """Shares of the groups of each class.
-
-    Attributes:
-        test: share of all groups that is tested, in (0, 1).
-        val: share of the rest that validates, i.e. chooses the epoch to keep, in [0, 1).
-        seed: seed of the draw; None stands for the seed of the run or the probe, and for 0 where
-            there is neither.
-    """
-
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    val: Share = 0.1
-    seed: NonNegativeInt | None = None
-
-    def seeded(self, seed: int) -> "SplitConfig":
-        """Return the shares with ``seed``, unless they have a seed of their own."""
-        return replace(self, seed=seed) if self.seed is None else self
+from .split_config import SplitConfig
 
 
 def draw_splits(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
@@ -79,17 +52,6 @@ def complete_splits(manifest: Manifest, config: SplitConfig) -> dict[str, str]:
     splits = drawn | given
     _require_sides(splits.values())
     return _by_name(items, splits)
-
-
-def splits_of_cut(cut: str, seed: int | None) -> SplitConfig:
-    """Return the shares named ``cut`` with ``seed``, None for that of the run.
-
-    Raises:
-        ManifestError: no such cut.
-    """
-    if cut not in CUTS:
-        raise ManifestError(f"no cut {cut!r}; there are {', '.join(CUTS)}")
-    return replace(CUTS[cut], seed=seed)
 
 
 def _draw(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
@@ -194,11 +156,3 @@ def _by_name(items: Iterable[Item], splits: Mapping[str, str]) -> dict[str, str]
         if named.setdefault(item.name, split) != split:
             raise ManifestError(f"{item.name} names an image and a voice on two sides of the split")
     return named
-
-
-# Both keep a tenth for validation: the papers do not say how they chose the epoch, and the test
-# split must not choose it.
-CUTS: dict[Cut, SplitConfig] = {
-    "80/20": SplitConfig(),
-    "80/10/10": SplitConfig(test=0.1, val=1 / 9),
-}

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ivr.config import config
-from ivr.pipeline.datasets.splits import SplitConfig
+from ivr.pipeline.datasets.split_config import SplitConfig
 
 
 @config

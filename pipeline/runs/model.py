@@ -14,7 +14,7 @@ from ivr.hashing.methods import method_entry
 from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import Epoch, encode_images, encode_voices
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.datasets.splits import SplitConfig
+from ivr.pipeline.datasets.split_config import SplitConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runtime.config_options import from_json, with_options
 from ivr.pipeline.runtime.device import choose_device

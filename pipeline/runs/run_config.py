@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt
 from ivr.config import Share, config
 from ivr.hashing.methods import method_entry, method_names
 from ivr.hashing.training_config import TrainConfig
-from ivr.pipeline.datasets.splits import SplitConfig
+from ivr.pipeline.datasets.split_config import SplitConfig
 from ivr.pipeline.extraction.streams import STREAMS
 from ivr.pipeline.runtime.config_options import configured
 
