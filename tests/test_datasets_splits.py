@@ -2,6 +2,7 @@ from collections import Counter
 
 import pytest
 
+from ivr.names import UnknownNameError
 from ivr.pipeline.datasets.manifest import Item, Manifest, ManifestError, ManifestRow
 from ivr.pipeline.datasets.split_config import CUTS, SplitConfig, splits_of_cut
 from ivr.pipeline.datasets.splits import complete_splits, draw_splits
@@ -41,7 +42,7 @@ def test_the_cut_80_20_is_the_default_and_takes_the_seed() -> None:
 
 
 def test_an_unknown_cut_is_named_with_those_there_are() -> None:
-    with pytest.raises(ManifestError, match="no cut '70/30'; there are 80/20, 80/10/10"):
+    with pytest.raises(UnknownNameError, match="no cut '70/30'; did you mean 80/20"):
         splits_of_cut("70/30", 0)
 
 

@@ -1,15 +1,15 @@
 """Stage: one voice or image in, the nearest items of an archive or of a run out.
 
-Answering from an archive with a packed model imports no torch.
+Answering with a packed model imports no torch, and for codes of a run no library of archives.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+import numpy as np
 
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.packing.code_maker import open_model
@@ -24,15 +24,15 @@ from ivr.pipeline.packing.search import search as search_codes
 from ivr.pipeline.runtime.results import json_value
 from ivr.pipeline.runtime.visible_text import visible
 
-from .archive import Archive, Nearest, open_archive
-from .archive_model import open_code_maker
 from .distances import Confidence
 from .export_config import ExportConfig
-from .item_columns import MODALITIES
 from .lance_library import ArchiveError, is_archive
-from .postgres import is_address
-from .postgres_engine import PostgresEngine, columns_of
 from .where import Bounds, parse_bounds
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .archive import Archive, Nearest
 
 FIND = {"images": "image", "voices": "voice"}
 """What is searched for, and the modality of its rows."""
@@ -151,6 +151,10 @@ def search(
     require_one_query(voice, image)
     _refuse({"codes": codes, "weights": weights}, place, "a run")
     box = None if bbox is None else parse_bounds(bbox)
+    # Here, since a search in the codes of a run needs none of it.
+    from .archive import open_archive
+    from .archive_model import open_code_maker
+
     archive = open_archive(place)
     maker = open_code_maker(archive, model, device)
     query = encoded_query(maker, voice=voice, image=image)
@@ -176,11 +180,17 @@ def _search_engine(
     **how: Any,
 ) -> ArchiveSearchResult:
     """Return the items of a database nearest to a query that the model of ``place`` encodes."""
+    from .postgres import is_address
+    from .postgres_engine import PostgresEngine, columns_of
+
     if not is_address(address):
         raise ArchiveError(f"{address}: give the engine as postgres://USER@HOST/DATABASE")
     require_one_query(voice, image)
     box = None if bbox is None else parse_bounds(bbox)
     if is_archive(place):
+        from .archive import open_archive
+        from .archive_model import open_code_maker
+
         maker = open_code_maker(open_archive(place), model, device)
     else:
         maker = open_model(Path(model or place), device=device, weights=weights)
@@ -206,7 +216,7 @@ def _search_engine(
 
 
 def nearest_items(
-    archive: Archive,
+    archive: "Archive",
     query: EncodedQuery,
     *,
     modality: str,
@@ -265,7 +275,7 @@ def modality_of(find: str | None, *, is_voice: bool) -> str:
         ArchiveError: another word.
     """
     if find is None:
-        return MODALITIES[0] if is_voice else MODALITIES[1]
+        return FIND["images" if is_voice else "voices"]
     if find not in FIND:
         raise ArchiveError(f"find must be images or voices, got {find!r}")
     return FIND[find]
@@ -277,7 +287,7 @@ def _refuse(options: Mapping[str, object], place: str | Path, what: str) -> None
         raise ArchiveError(f"{place}: {given[0]} belongs to {what}, which this is not")
 
 
-def _last_of_each_name(rows: pa.Table | None, nearest: Nearest) -> list[int]:
+def _last_of_each_name(rows: "pa.Table | None", nearest: "Nearest") -> list[int]:
     """Return the places of the rows that count."""
     if rows is None:
         return []
@@ -289,10 +299,12 @@ def _last_of_each_name(rows: pa.Table | None, nearest: Nearest) -> list[int]:
     return [place for place, (name, row_id) in enumerate(pairs) if last[name] == row_id]
 
 
-def _hits(rows: pa.Table | None, nearest: Nearest, places: Sequence[int]) -> tuple[ArchiveHit, ...]:
+def _hits(
+    rows: "pa.Table | None", nearest: "Nearest", places: Sequence[int]
+) -> tuple[ArchiveHit, ...]:
     if rows is None:
         return ()
-    found = rows.take(pa.array(places, pa.int64())).to_pylist()
+    found = rows.take(np.array(places, np.int64)).to_pylist()
     return tuple(
         ArchiveHit(
             row["name"],

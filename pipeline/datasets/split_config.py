@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt
 
 from ivr.config import Share, config
-
-from .manifest_row import ManifestError
+from ivr.names import unknown
 
 Cut = Literal["80/20", "80/10/10"]
 """Shares of training (with validation) and test, or of training, validation and test."""
@@ -45,8 +44,8 @@ def splits_of_cut(cut: str, seed: int | None) -> SplitConfig:
     """Return the shares named ``cut`` with ``seed``, None for that of the run.
 
     Raises:
-        ManifestError: no such cut.
+        UnknownNameError: no such cut.
     """
     if cut not in CUTS:
-        raise ManifestError(f"no cut {cut!r}; there are {', '.join(CUTS)}")
+        raise unknown("cut", cut, CUTS)
     return replace(CUTS[cut], seed=seed)

@@ -6,7 +6,6 @@ from threading import Lock
 
 import numpy as np
 
-from ivr.features.image_file import READER, decode_image
 from ivr.hashing.codes import packed_signs
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.extraction.feature_schema import stream_rows
@@ -63,6 +62,9 @@ class PackedModel:
 
     def pixels(self, data: bytes) -> np.ndarray:
         """Return the pixels of an image file."""
+        # Here, since a voice needs no reader of images.
+        from ivr.features.image_file import decode_image
+
         return decode_image(data, self.size, self.pixels_config)
 
     def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
@@ -118,15 +120,20 @@ class PackedModel:
         """Return the network in the file ``name``, which is verified and loaded once."""
         with self._loading:
             if name not in self._networks:
-                if name == ENCODER and self._found["images"].get("reader") != READER:
-                    warn(
-                        f"{self.source}: was packed for another reader of images; TIFF, deep PNG "
-                        "and PNG with alpha are read otherwise now: extract, train and pack again "
-                        "for these"
-                    )
+                if name == ENCODER:
+                    self._say_other_reader()
                 for file in files_of(self.source, name):
                     require_whole(file)
                 self._networks[name] = load_network(
                     self.source / name, self._provider, self._threads
                 )
             return self._networks[name]
+
+    def _say_other_reader(self) -> None:
+        from ivr.features.image_file import READER
+
+        if self._found["images"].get("reader") != READER:
+            warn(
+                f"{self.source}: was packed for another reader of images; TIFF, deep PNG and PNG "
+                "with alpha are read otherwise now: extract, train and pack again for these"
+            )
