@@ -71,6 +71,7 @@ bench: demo
 	$(BIN)/python benchmarks/extraction_memory.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/archive.py --work build/archives
 	$(BIN)/python benchmarks/waiting_threads.py
 
 gpu: $(STAMP)

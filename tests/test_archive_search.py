@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 from archive_rows import empty_archive, item_rows
 from conftest import assert_one_line
 from conftest import ivr as called
@@ -191,3 +194,23 @@ def test_an_index_finds_what_exact_search_finds(tmp_path: Path) -> None:
     assert later == "later.tif"
     with pytest.raises(ArchiveError, match="an index is of use from 1000 rows on"):
         ivr.archive_index(empty_archive(tmp_path / "small").place)
+
+
+def test_asking_an_archive_with_a_voice_imports_no_heavy_library(tmp_path: Path) -> None:
+    empty_archive(tmp_path / "archive").append(item_rows(["a.tif"], [[0, 0]]))
+    soundfile.write(tmp_path / "query.wav", np.sin(np.arange(3200) / 5), 16_000)
+    code = f"""
+import json, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import ivr
+from ivr.pipeline.archive import archive_model
+from light_code_maker import LightCodeMaker
+archive_model.open_model = lambda *_, **__: LightCodeMaker()
+found = ivr.search({str(tmp_path / "archive")!r}, voice={str(tmp_path / "query.wav")!r},
+                   model={str(tmp_path)!r})
+assert found.hits[0].name == "a.tif"
+print(json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "torchvision", "librosa", "numba", "sklearn", "matplotlib", "joblib"}
+    assert heavy & set(json.loads(done.stdout.splitlines()[-1])) == set()

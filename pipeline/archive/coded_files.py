@@ -19,7 +19,7 @@ from .add_config import AddConfig
 from .read_tasks import PlacedRow, decode_placed
 from .sources import SourceItems
 
-BATCH = 64
+BATCH = 128
 FEW = 16  # recordings that are not worth starting processes for
 
 
