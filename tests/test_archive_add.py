@@ -235,6 +235,23 @@ def test_the_same_name_from_another_folder_is_refused_unless_it_moved(
     assert reds(place)["a/1.png"] == 77
 
 
+def test_a_changed_file_keeps_what_its_new_source_does_not_say(place: Path, tiles: Path) -> None:
+    manifest = tiles / "manifest.csv"
+    manifest.write_text("image,voice,label,clouds,time\na/1.png,,pond,0.5,2026-05-01T10:30\n")
+    ivr.archive_add(place, manifest)
+    draw(tiles / "a" / "1.png", 99)
+    assert ivr.archive_add(place, tiles).replaced == 1
+    (row, *_) = rows_of(place, "name", "code", "label", "clouds", "time")
+    assert row == {
+        "name": "a/1.png", "code": [99, 0], "label": "pond", "clouds": 0.5, "time": SECOND,
+    }  # fmt: skip
+    manifest.write_text("image,voice,label,clouds\na/1.png,,,0.75\n")
+    draw(tiles / "a" / "1.png", 98)
+    ivr.archive_add(place, manifest)
+    (row, *_) = rows_of(place, "code", "label", "clouds", "time")
+    assert row == {"code": [98, 0], "label": None, "clouds": 0.75, "time": SECOND}
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

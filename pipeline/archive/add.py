@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import xxhash
 
 from ivr.pipeline.extraction.file_stamps import FileStamps
@@ -28,7 +29,7 @@ from .add_scene import add_scene, is_scene
 from .archive import Archive, open_archive
 from .archive_model import open_code_maker
 from .coded_files import CodedFile, coded_files
-from .item_rows import item_rows
+from .item_rows import item_rows, with_kept_columns
 from .known_items import KnownItem, known_items, remove_repeated
 from .lance_library import ArchiveError, is_local
 from .sources import Roots, SourceItems, read_source
@@ -218,12 +219,31 @@ def _encoded(
 
 def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile]]) -> None:
     """Write the rows of ``pending``, new ones beside the others."""
-    new = [one for one in pending if work.items.names[one[0]] not in work.known]
-    others = [one for one in pending if work.items.names[one[0]] in work.known]
+    names = [work.items.names[place] for place, _ in pending]
+    others = [one for one, name in zip(pending, names, strict=True) if name in work.known]
+    new = [one for one, name in zip(pending, names, strict=True) if name not in work.known]
     work.added += archive.append(item_rows(archive.settings.bits, work.items, new))
-    work.replaced += archive.write(item_rows(archive.settings.bits, work.items, others))
+    if others:
+        work.replaced += archive.write(_replacements(archive, work.items, others))
     for place, coded in pending:
         work.files.note(work.items.files[place], coded.row.stamp, coded.row.state)
+
+
+def _replacements(
+    archive: Archive, items: SourceItems, coded: Sequence[tuple[int, CodedFile]]
+) -> pa.Table:
+    """Return the rows of items that the archive has; what only it knows of them is kept."""
+    names = [items.names[place] for place, _ in coded]
+    known = known_items(archive, items.modality, names)
+    there = [one for one, name in zip(coded, names, strict=True) if name in known]
+    gone = [one for one, name in zip(coded, names, strict=True) if name not in known]
+    earlier = archive.rows([known[items.names[place]].row_id for place, _ in there])
+    bits = archive.settings.bits
+    rows = with_kept_columns(item_rows(bits, items, there), items, earlier)
+    if not gone:
+        return rows
+    # Another writer has removed these meanwhile.
+    return pa.concat_tables([rows, item_rows(bits, items, gone)], promote_options="default")
 
 
 def _result(archive: Archive, work: Sequence[_Work], config: AddConfig) -> AddResult:

@@ -128,11 +128,7 @@ class Archive:
         Raises:
             ArchiveError: no such modality, or the archive cannot be read.
         """
-        if modality not in MODALITIES:
-            raise ArchiveError(f"modality must be image or voice, got {modality!r}")
-        if modality not in self._codes:
-            self._codes[modality] = self._read_codes(f"modality = {quoted(modality)}")
-        held = self._codes[modality]
+        held = self._held(modality)
         return held.codes, held.row_ids
 
     def search(
@@ -267,15 +263,20 @@ class Archive:
         """
         latest = open_items(self.place)
 
+        chosen = with_times(condition, self._times())
+
         def commit() -> int:
             latest.checkout_latest()
-            before = latest.count_rows()
-            latest.delete(with_times(condition, self._times()))
-            return int(before - latest.count_rows())
+            # count_rows of LanceDB 0.40 fails on conditions on row ids.
+            found = latest.search().where(chosen).select(["modality"]).to_batches()
+            matching = sum(len(batch) for batch in found)
+            if matching:
+                latest.delete(chosen)
+            return matching
 
         with lance_errors(self.place):
             removed = retried(commit)
-        self.commits += 1
+        self.commits += 1 if removed else 0
         self.refresh()
         return removed
 
@@ -313,6 +314,15 @@ class Archive:
     def _times(self) -> set[str]:
         return {field.name for field in self.schema if pa.types.is_timestamp(field.type)}
 
+    def _held(self, modality: str) -> _Codes:
+        """Return the codes of one modality, which are read once per version."""
+        if modality not in MODALITIES:
+            raise ArchiveError(f"modality must be image or voice, got {modality!r}")
+        held = self._codes.get(modality)
+        if held is None:
+            held = self._codes[modality] = self._read_codes(f"modality = {quoted(modality)}")
+        return held
+
     def _read_codes(self, condition: str) -> _Codes:
         size, done = self.count(condition), 0
         codes = np.empty((size, self.settings.bits // 8), np.uint8)
@@ -331,14 +341,15 @@ class Archive:
     def _by_all_codes(
         self, code: np.ndarray, modality: str, count: int, condition: str | None
     ) -> Nearest:
-        codes, row_ids = self.codes(modality)
+        held = self._held(modality)
+        codes, row_ids = held.codes, held.row_ids
         if condition:
             chosen = self._places(modality, condition, row_ids)
             codes, row_ids = codes[chosen], row_ids[chosen]
         if not len(codes):
             return Nearest(np.empty(0, np.uint64), np.empty(0, np.uint16), None)
         places, distances = top_k(code[None], codes, count)
-        clear = confidence(code, self._codes[modality].sample, int(distances[0, 0]))
+        clear = confidence(code, held.sample, int(distances[0, 0]))
         return Nearest(row_ids[places[0]], distances[0], clear)
 
     def _places(self, modality: str, condition: str, row_ids: np.ndarray) -> np.ndarray:
@@ -370,8 +381,9 @@ class Archive:
 
     def _some_codes(self, modality: str) -> np.ndarray:
         """Return codes of one modality from places all over the table, packed [n, bits / 8]."""
-        if modality in self._codes:
-            return self._codes[modality].sample
+        held = self._codes.get(modality)
+        if held is not None:
+            return held.sample
         if modality not in self._samples:
             size = self.table.count_rows()
             places = np.unique(

@@ -11,8 +11,8 @@ SAMPLE = 1 << 14
 UNCLEAR = 0.5
 """Confidence below which a query is probably about nothing that the archive knows.
 
-Measured in docs/benchmarks.md: nine of ten sentences about known classes are above it. Noise and
-silence are below it for most methods.
+Measured in docs/benchmarks.md: nine of ten sentences about known classes are above it; noise and
+silence are below it for most methods, but not for csq.
 """
 
 

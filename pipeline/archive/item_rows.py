@@ -15,6 +15,7 @@ from .sources import SourceItems
 
 BOUNDS = ("min_x", "min_y", "max_x", "max_y")
 DEGREES = ("west", "south", "east", "north")
+PLACE = ("crs", "pixel_size", "time", *BOUNDS, *DEGREES)
 _NOWHERE = (None, None, None, None)
 
 
@@ -46,6 +47,24 @@ def item_rows(bits: int, items: SourceItems, coded: Sequence[tuple[int, CodedFil
     for name in chosen.columns.column_names:
         given = chosen.columns[name].combine_chunks()
         columns[name] = pc.coalesce(given, columns[name]) if name in columns else given
+    return pa.table(columns)
+
+
+def with_kept_columns(rows: pa.Table, items: SourceItems, earlier: pa.Table) -> pa.Table:
+    """Return ``rows`` with the columns of ``earlier`` that neither source nor file say anew.
+
+    Args:
+        rows: rows of :func:`item_rows`, whose items the archive has already.
+        items: their source.
+        earlier: the rows of the same items in the archive, in the same order.
+    """
+    columns = {name: rows[name].combine_chunks() for name in rows.column_names}
+    for name in earlier.column_names:
+        old = earlier[name].combine_chunks()
+        if name not in columns:
+            columns[name] = old
+        elif name in PLACE and name not in items.columns.column_names:
+            columns[name] = pc.coalesce(columns[name], old)
     return pa.table(columns)
 
 

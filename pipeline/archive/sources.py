@@ -25,6 +25,8 @@ from .item_columns import (
 )
 from .lance_library import ArchiveError
 
+NONE = pa.table({})
+
 WINDOW = re.compile(r"#\d+,\d+,\d+,\d+$")
 """End of the name of a window of a scene."""
 _TEXTS = ("label", "caption", "speaker")
@@ -39,8 +41,8 @@ class SourceItems:
         root: absolute folder that the files are relative to.
         files: path of each file below the root.
         names: name of each item in the archive: its file with a prefix.
-        columns: columns of the source that describe the items, of the types of the archive; the
-            columns ``label``, ``caption`` and ``speaker`` are missing values where they are empty.
+        columns: columns of the source that describe the items, of the types of the archive, with
+            missing values where they are empty; a folder has none.
     """
 
     modality: str
@@ -56,7 +58,7 @@ class SourceItems:
             self.root,
             tuple(self.files[place] for place in places),
             tuple(self.names[place] for place in places),
-            self.columns.take(pa.array(places, pa.int64())),
+            self.columns.take(pa.array(places, pa.int64())) if self.columns.num_columns else NONE,
         )
 
 
@@ -114,9 +116,7 @@ def _of_folder(folder: Path, prefix: str) -> SourceItems:
     )
     if not files:
         raise ArchiveError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-    missing = pa.nulls(len(files), pa.string())
-    columns = pa.table({name: missing for name in _TEXTS})
-    return SourceItems("image", folder, files, _named(files, prefix), columns)
+    return SourceItems("image", folder, files, _named(files, prefix), NONE)
 
 
 def _of_manifest(
