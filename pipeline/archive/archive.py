@@ -5,7 +5,6 @@ item, so that the order of ties stays the same. Where two writers added one item
 the row with the larger row id counts.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from .lance_library import (
     retried,
 )
 from .settings import ArchiveSettings, from_metadata
+from .table_columns import add_columns, of_schema, require_unique
 from .where import Bounds, joined, with_times
 
 ROW_ID = "_rowid"
@@ -283,13 +283,13 @@ class Archive:
     def _commit(self, table: pa.Table, how: Literal["write", "append", "update"]) -> int:
         if not len(table):
             return 0
-        _require_unique(table, self.place)
+        require_unique(table, self.place)
         latest = open_items(self.place)
-        self.commits += _add_columns(latest, table.schema, self.place)
+        self.commits += add_columns(latest, table.schema, self.place)
         schema = latest.schema
         if how == "update":
             schema = pa.schema([field for field in schema if field.name in table.column_names])
-        rows = _of_schema(table, schema, self.place)
+        rows = of_schema(table, schema, self.place)
 
         def commit() -> None:
             latest.checkout_latest()
@@ -407,47 +407,3 @@ def open_archive(place: str | Path) -> Archive:
         ArchiveError: there is no archive, it cannot be read, or LanceDB is not installed.
     """
     return Archive(place_of(place))
-
-
-def _add_columns(latest: Any, schema: pa.Schema, place: str) -> int:
-    """Add the columns of ``schema`` that the table lacks; return the number of versions made."""
-
-    def commit() -> int:
-        latest.checkout_latest()
-        lacking = [field for field in schema if field.name not in latest.schema.names]
-        if lacking:
-            latest.add_columns(pa.schema([field.with_nullable(True) for field in lacking]))
-        return 1 if lacking else 0
-
-    with lance_errors(place):
-        return retried(commit)
-
-
-def _require_unique(table: pa.Table, place: str) -> None:
-    """Refuse rows without a name, or with one name twice."""
-    lacking = [name for name in KEY if name not in table.column_names]
-    if lacking:
-        raise ArchiveError(f"{place}: rows need the column {lacking[0]}")
-    keys = Counter(zip(*(table[name].to_pylist() for name in KEY), strict=True))
-    (first, times), *_ = keys.most_common(1)
-    if times > 1:
-        raise ArchiveError(f"{place}: {first[0]} {first[1]} stands in {times} of the rows; once")
-
-
-def _of_schema(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
-    """Return ``table`` with the columns of ``schema`` in their order and of their types."""
-    columns = []
-    for field in schema:
-        if field.name not in table.column_names:
-            if not field.nullable:
-                raise ArchiveError(f"{place}: rows need the column {field.name}")
-            columns.append(pa.nulls(len(table), field.type))
-            continue
-        given = table.schema.field(field.name).type
-        if given != field.type and not pa.types.is_null(given):
-            raise ArchiveError(
-                f"{place}: column {field.name} is {field.type} in the archive, got {given}; "
-                "convert it, or rename the column"
-            )
-        columns.append(table[field.name].cast(field.type))
-    return pa.table(columns, schema=schema)
