@@ -64,6 +64,15 @@ class OpenedRaster:
         if self._heard.texts:
             raise _unreadable(self.driver, self._heard.texts[0])
 
+    @contextmanager
+    def about_place(self) -> Iterator[None]:
+        """Forget what GDAL says in the block: coordinates are read there, and no pixels."""
+        before = list(self._heard.texts)
+        try:
+            yield
+        finally:
+            self._heard.texts[:] = before
+
 
 @contextmanager
 def opened_raster(name: str, driver: str, pages: Sequence[int]) -> Iterator[OpenedRaster]:

@@ -48,7 +48,8 @@ class SceneFile:
         self._raster = self._stack.enter_context(opened_raster(name, driver, pages))
         with gdal_errors(driver):
             self._bands = bands_of(self._raster.datasets, config)
-            self._place = georeference(self._raster.datasets[0])
+            with self._raster.about_place():
+                self._place = georeference(self._raster.datasets[0])
         height, width = self._bands.shape
         if width < 1 or height < 1:
             raise MediaError(f"damaged: {width} x {height} pixels")
@@ -108,11 +109,13 @@ class SceneFile:
 
     def degrees(self, windows: Sequence[Sequence[int]]) -> list[list[float] | None]:
         """Return west, south, east and north of ``windows``, see :func:`degrees_of`."""
-        return degrees_of(self._crs(), self._place["transform"], windows)
+        with self._raster.about_place():
+            return degrees_of(self._crs(), self._place["transform"], windows)
 
     def outlines(self, windows: Sequence[Sequence[int]]) -> list[list[list[float]] | None]:
         """Return the corners of ``windows`` in degrees, see :func:`outlines_of`."""
-        return outlines_of(self._crs(), self._place["transform"], windows)
+        with self._raster.about_place():
+            return outlines_of(self._crs(), self._place["transform"], windows)
 
     def _crs(self) -> CRS | None:
         crs = self._place["crs"]

@@ -1,5 +1,6 @@
 """Windows of a scene are parts of the picture that one read of the whole scene gives."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -326,6 +327,21 @@ def test_a_damaged_scene_is_refused_when_its_part_is_reached(
             found.append(window.place.y)
     assert found == [0, 40, 80, 120, 160, 200, 240][: len(found)]
     assert len(found) >= 6
+
+
+def test_odd_coordinates_do_not_make_pixels_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "scene", np.ones((1, 8, 8), np.uint8))
+    found = raster_scene.georeference
+
+    def warned(dataset: Any) -> dict[str, Any]:
+        logging.getLogger("rasterio._env").warning("CPLE_AppDefined: CRS of another definition")
+        return found(dataset)
+
+    monkeypatch.setattr(raster_scene, "georeference", warned)
+    with scene_here(path) as scene:
+        assert len(list(scene.windows(scene.grid(8, 0)))) == 1
 
 
 def test_a_reader_that_ends_costs_its_scene_only(tmp_path: Path) -> None:
