@@ -37,6 +37,7 @@ GROUPS = {
         "compare": "Train and evaluate many methods, into one table.",
         "search": "Find the images nearest to a voice, or the voices nearest to an image.",
         "locate": "Find places in a huge scene by voice or image, with a heat map.",
+        "serve": "Serve an archive over HTTP, with a page where operators speak.",
     },
     "Other": {
         "verify": "Compare files with their checksums.",

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.runs.run_config import RunConfig
     from ivr.pipeline.runs.train import train
     from ivr.pipeline.runs.verify import verify
+    from ivr.pipeline.serving.serve import serve
+    from ivr.pipeline.serving.serve_config import ServeConfig
 
 # Threads that wait for each other sleep instead of spinning: on an idle machine training takes a
 # fifth longer, beside another process it is nearly twice as fast or better (docs/benchmarks.md).
@@ -85,6 +87,7 @@ __all__ = [
     "ProbeConfig",
     "Protocol",
     "RunConfig",
+    "ServeConfig",
     "SplitConfig",
     "TrainConfig",
     "VoiceConfig",
@@ -118,6 +121,7 @@ __all__ = [
     "rank",
     "read_manifest",
     "search",
+    "serve",
     "train",
     "verify",
 ]
@@ -138,6 +142,7 @@ _PLACES = {
     "PrepareConfig": "ivr.pipeline.datasets.prepare_config:PrepareConfig",
     "ProbeConfig": "ivr.pipeline.evaluation.probe_config:ProbeConfig",
     "Protocol": "ivr.pipeline.evaluation.protocol:Protocol",
+    "ServeConfig": "ivr.pipeline.serving.serve_config:ServeConfig",
     "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
     "SplitConfig": "ivr.pipeline.datasets.split_config:SplitConfig",
     "TrainConfig": "ivr.hashing.training_config:TrainConfig",
@@ -170,6 +175,7 @@ _PLACES = {
     "probe": "ivr.pipeline.evaluation.probe:probe",
     "rank": "ivr.hashing.array_ranking:rank",
     "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
+    "serve": "ivr.pipeline.serving.serve:serve",
     "search": "ivr.pipeline.archive.search:search",
     "train": "ivr.pipeline.runs.train:train",
     "verify": "ivr.pipeline.runs.verify:verify",

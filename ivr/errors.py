@@ -50,11 +50,13 @@ class IvrError(ValueError):
             ResultError          ivr.pipeline.runtime.results
             RunError             ivr.pipeline.runs.run_folder
             SearchError          ivr.pipeline.packing.search
+            ServeError           ivr.pipeline.serving.resident
             SpeechError          ivr.pipeline.demo.speech
             StoreError           ivr.features.store
             StoredConfigError    ivr.pipeline.runtime.config_options
             TableError           ivr.pipeline.datasets.table
             TrainingError        ivr.hashing.trainer
+            UnknownItemError     ivr.pipeline.serving.resident
             UnknownNameError     ivr.names
             UnreadableFileError  ivr.features.regular_files
                 ChangedFileError ivr.features.regular_files

@@ -50,9 +50,13 @@ class ArchiveHit(Hit):
         label: class name, ``""`` where unknown.
         caption: caption, ``""`` where unknown.
         columns: the other columns of its row that have a value, by name.
+        row_id: id of its row, which stays the same in later versions.
+        modality: ``image`` or ``voice``.
     """
 
     columns: Mapping[str, Any]
+    row_id: int
+    modality: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -316,6 +320,8 @@ def _hits(
                 for name, value in row.items()
                 if value is not None and name not in _LEFT_OUT
             },
+            int(nearest.row_ids[place]),
+            row["modality"],
         )
         for place, row in zip(places, found, strict=True)
     )

@@ -1,0 +1,130 @@
+"""What the reader processes of the service do: content of files to arrays, pictures and sounds.
+
+Content comes from strangers. It is decoded in a process of its own, whose memory is limited, which
+is ended when it takes too long, and whose end harms one request only. Nothing of a file reaches a
+browser as it is: pictures and sounds are encoded anew.
+"""
+
+import resource
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from ivr.features.image_file import decode_image
+from ivr.features.image_resize import resized
+from ivr.features.media import MediaError, read_bytes
+from ivr.features.voice_file import recording_of
+from ivr.pipeline.packing.code_maker import CodeMaker, open_model
+from ivr.pipeline.runtime.orphans import end_with
+
+MEMORY = 3 << 30
+"""Address space of a reader, bytes; more ends in an error of the request."""
+
+
+@dataclass(frozen=True)
+class ReadVoice:
+    """A recording that was uploaded, as the model takes it.
+
+    Attributes:
+        streams: float32 [streams, coefficients, frames].
+        frames: true number of frames.
+        warnings: severity and text of what is odd about it.
+    """
+
+    streams: np.ndarray
+    frames: int
+    warnings: tuple[Any, ...]
+
+
+def start_reader(parent: int, model: str) -> None:
+    """Prepare a reader process: its memory is limited, and it has loaded what it needs.
+
+    Args:
+        parent: number of the process whose end ends this one.
+        model: folder of the packed model.
+    """
+    end_with(parent)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    file = BytesIO()
+    soundfile.write(file, np.full(8000, 0.1, np.float32), 8000, "PCM_16", format="WAV")
+    with suppress(MediaError):
+        _model(model).streams(file.getvalue())
+
+
+@cache
+def _model(folder: str) -> CodeMaker:
+    return open_model(folder, device="cpu", threads=1)
+
+
+def read_voice(model: str, data: bytes, seconds: float) -> ReadVoice:
+    """Return the MFCC streams of an uploaded recording.
+
+    Args:
+        model: folder of the packed model.
+        data: content of the recording.
+        seconds: longest recording.
+
+    Raises:
+        MediaError: it cannot be used, or is longer.
+    """
+    recording = recording_of(data)
+    length = len(recording.samples) / recording.sample_rate
+    if length > seconds:
+        raise MediaError(f"lasts {length:.1f} s; at most {seconds:g} s are searched with")
+    return ReadVoice(*_model(model).streams(data))
+
+
+def read_image(model: str, data: bytes) -> np.ndarray:
+    """Return the pixels of an uploaded image, uint8 [3, size, size].
+
+    Raises:
+        MediaError: it cannot be used.
+    """
+    return _model(model).pixels(data)
+
+
+def draw_thumbnail(model: str, path: str, side: int) -> bytes:
+    """Return the image file ``path`` as a JPEG picture with sides of at most ``side`` pixels.
+
+    Args:
+        model: folder of the packed model, which knows how bands become colours.
+        path: an image file.
+        side: longest side, pixels.
+
+    Raises:
+        MediaError: the file cannot be used.
+    """
+    pixels = decode_image(read_bytes(Path(path)), None, _model(model).pixels_config)
+    return as_jpeg(pixels, side)
+
+
+def as_jpeg(pixels: np.ndarray, side: int) -> bytes:
+    """Return ``pixels``, uint8 [3, height, width], as JPEG with sides of at most ``side``."""
+    height, width = pixels.shape[1:]
+    scale = min(1.0, side / max(height, width))
+    small = resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(small.transpose(1, 2, 0))).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def play(path: str) -> bytes:
+    """Return the voice in the file ``path`` as WAV of 16 bits, which every browser plays.
+
+    Raises:
+        MediaError: the file cannot be used.
+    """
+    recording = recording_of(read_bytes(Path(path)))
+    file = BytesIO()
+    samples = np.clip(recording.samples, -1, 1)
+    soundfile.write(file, samples, recording.sample_rate, "PCM_16", format="WAV")
+    return file.getvalue()

@@ -1,0 +1,273 @@
+"""An archive that stays in memory with its model and answers queries, the newest version first."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivr.errors import IvrError
+from ivr.features.media import MediaError
+from ivr.pipeline.archive.archive import Archive, open_archive
+from ivr.pipeline.archive.archive_model import model_place, open_code_maker
+from ivr.pipeline.archive.item_columns import MODALITIES
+from ivr.pipeline.archive.lance_library import ArchiveError
+from ivr.pipeline.archive.search import ArchiveSearchResult, modality_of, nearest_items
+from ivr.pipeline.archive.where import parse_bounds
+from ivr.pipeline.datasets.manifest import ManifestError, resolve
+from ivr.pipeline.packing.code_maker import CodeMaker
+from ivr.pipeline.packing.model_folder import is_packed
+from ivr.pipeline.packing.search import STREAM, EncodedQuery
+from ivr.pipeline.runtime.progress import warn
+
+from .read_tasks import draw_thumbnail, play, read_image, read_voice
+from .readers import Readers
+from .serve_config import ServeConfig
+
+MOST_HITS = 1000
+"""Largest number of hits of one answer."""
+
+
+class ServeError(IvrError):
+    """An archive that cannot be served as asked, in one line."""
+
+
+class UnknownItemError(IvrError):
+    """An item that the archive does not have, or that has no such file."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asks for.
+
+    Attributes:
+        count: largest number of hits.
+        find: ``images`` or ``voices``; None for the other modality than the query's.
+        where: SQL condition on the rows, None for all.
+        bbox: ``WEST,SOUTH,EAST,NORTH`` in degrees, None for all places.
+        within: largest distance, bits, None for any.
+    """
+
+    count: int = 10
+    find: str | None = None
+    where: str | None = None
+    bbox: str | None = None
+    within: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The hits of a query, and how long its stages took.
+
+    Attributes:
+        result: hits, confidence and warnings.
+        seconds: wall time by stage: read, encode, rank.
+    """
+
+    result: ArchiveSearchResult
+    seconds: dict[str, float]
+
+
+class ResidentArchive:
+    """An archive in memory; any number of threads may ask it."""
+
+    def __init__(
+        self, place: str | Path, config: ServeConfig, model: str | Path | None = None
+    ) -> None:
+        """Open the archive and its model, read the codes and start the readers.
+
+        Args:
+            place: an archive.
+            config: how it is served.
+            model: a packed model, by default the one that the archive was created with.
+
+        Raises:
+            ArchiveError, PackError: see :func:`ivr.pipeline.archive.archive_model.open_code_maker`.
+            ServeError: the model is a run, which needs torch.
+        """
+        self.config = config
+        self._archive = _loaded(open_archive(place))
+        self.model = model_place(self._archive, model)
+        if not is_packed(self.model):
+            raise ServeError(
+                f"{self.model}: is not a packed model; make one with ivr pack and give it with "
+                "--model"
+            )
+        self._maker: CodeMaker = open_code_maker(self._archive, self.model, "cpu")
+        self._warm_up()
+        self._readers = Readers(config.readers, config.time_limit, str(self.model))
+        self._stop = threading.Event()
+        if config.refresh:
+            threading.Thread(target=self._watch, daemon=True).start()
+
+    @property
+    def archive(self) -> Archive:
+        """The version that is searched now."""
+        return self._archive
+
+    @property
+    def lost_readers(self) -> int:
+        """Number of reader processes that died or were ended."""
+        return self._readers.lost
+
+    def about(self) -> dict[str, Any]:
+        """Return what the page says of the archive, as JSON values."""
+        archive = self._archive
+        counts = {modality: len(archive.codes(modality)[1]) for modality in MODALITIES}
+        return {
+            "archive": Path(archive.place).name,
+            "version": archive.version,
+            "images": counts["image"],
+            "voices": counts["voice"],
+            "bits": archive.settings.bits,
+            "method": self._maker.method,
+            "classes": list(self._maker.classes),
+            "upload_bytes": self.config.upload_megabytes * 1_000_000,
+            "voice_seconds": self.config.voice_seconds,
+        }
+
+    def by_voice(self, data: bytes, asked: Asked) -> Answer:
+        """Return the items nearest to an uploaded recording.
+
+        Raises:
+            MediaError: the recording cannot be used.
+            ArchiveError: what is asked for cannot be meant.
+        """
+        with _timed() as seconds:
+            with seconds("read"):
+                model = str(self.model)
+                voice = self._readers.read(read_voice, model, data, self.config.voice_seconds)
+            with seconds("encode"):
+                frames = np.array([voice.frames])
+                code = self._maker.codes_of_streams(voice.streams[None], frames)
+            query = EncodedQuery(STREAM, code, voice.warnings)
+            return self._answer(query, asked, seconds, is_voice=True)
+
+    def by_image(self, data: bytes, asked: Asked) -> Answer:
+        """Return the items nearest to an uploaded image; raises as :meth:`by_voice`."""
+        with _timed() as seconds:
+            with seconds("read"):
+                pixels = self._readers.read(read_image, str(self.model), data)
+            with seconds("encode"):
+                code = self._maker.codes_of_pixels(pixels[None])
+            return self._answer(EncodedQuery(STREAM, code, ()), asked, seconds, is_voice=False)
+
+    def thumbnail(self, item: int) -> bytes:
+        """Return the image of the row id ``item`` as a JPEG picture of the configured size.
+
+        Raises:
+            UnknownItemError: no such image, or its file is gone.
+            MediaError: the file cannot be used.
+        """
+        row = self._row(item, "image")
+        if row["window_width"] is not None:
+            raise UnknownItemError(
+                f"item {item}: is a part of a scene, of which there is no picture"
+            )
+        path = _file_of(row)
+        return self._readers.read(draw_thumbnail, str(self.model), str(path), self.config.thumbnail)
+
+    def audio(self, item: int) -> bytes:
+        """Return the voice of the row id ``item`` as a WAV recording; raises as the thumbnail."""
+        return self._readers.read(play, str(_file_of(self._row(item, "voice"))))
+
+    def close(self) -> None:
+        """End the readers, and look for new versions no longer."""
+        self._stop.set()
+        self._readers.close()
+
+    def _answer(
+        self, query: EncodedQuery, asked: Asked, seconds: "_Stages", *, is_voice: bool
+    ) -> Answer:
+        if not 1 <= asked.count <= MOST_HITS:
+            raise ArchiveError(f"count must be from 1 to {MOST_HITS}, got {asked.count}")
+        box = parse_bounds(asked.bbox) if asked.bbox else None
+        with seconds("rank"):
+            found = nearest_items(
+                self._archive,
+                query,
+                modality=modality_of(asked.find or None, is_voice=is_voice),
+                count=asked.count,
+                where=asked.where or None,
+                bbox=box,
+                within=asked.within,
+                index=self.config.index,
+            )
+        return Answer(found, seconds.times)
+
+    def _row(self, item: int, modality: str) -> dict[str, Any]:
+        columns = ["modality", "root", "file", "window_width"]
+        try:
+            (row,) = self._archive.rows([item], columns).to_pylist()
+        except (ArchiveError, OverflowError, ValueError) as error:
+            raise UnknownItemError(f"no item {item}") from error
+        if row["modality"] != modality:
+            raise UnknownItemError(f"item {item}: is of the modality {row['modality']}")
+        found: dict[str, Any] = row
+        return found
+
+    def _warm_up(self) -> None:
+        """Load the voice end, so that the first query is as fast as the others."""
+        config, rows = self._maker.voice_config, len(self._maker.stream_rows)
+        streams = np.zeros((1, rows, config.coefficients, config.frames), np.float32)
+        self._maker.codes_of_streams(streams, np.array([config.frames]))
+
+    def _watch(self) -> None:
+        """Put a new version in the place of the old one once its codes are read."""
+        while not self._stop.wait(self.config.refresh):
+            try:
+                latest = open_archive(self._archive.place)
+                if latest.version != self._archive.version:
+                    self._archive = _loaded(latest)
+            except (IvrError, OSError) as error:
+                warn(
+                    f"{self._archive.place}: cannot be read again ({error}); the last version stays"
+                )
+
+
+def _loaded(archive: Archive) -> Archive:
+    """Return ``archive`` with all codes in memory."""
+    for modality in MODALITIES:
+        archive.codes(modality)
+    return archive
+
+
+def _file_of(row: dict[str, Any]) -> Path:
+    """Return the file of a row; it is below the root that it was added from.
+
+    Raises:
+        UnknownItemError: it leads elsewhere, or is gone.
+    """
+    with suppress(ManifestError, OSError):
+        path = resolve(Path(row["root"]), row["file"])
+        if path.is_file():
+            return path
+    raise UnknownItemError("its file is not there")
+
+
+class _Stages:
+    """Wall time of the stages of one query."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.times[stage] = time.perf_counter() - start
+
+
+@contextmanager
+def _timed() -> Iterator[_Stages]:
+    """Yield a clock; what a reader says of content has no file name."""
+    try:
+        yield _Stages()
+    except MediaError as error:
+        raise MediaError(f"the upload: {error}") from error

@@ -1,0 +1,125 @@
+"""Serves an archive over HTTP until a signal ends it."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ivr.pipeline.runtime.config_options import with_options
+from ivr.pipeline.runtime.progress import say
+
+from .resident import ResidentArchive, ServeError
+from .serve_config import ServeConfig
+
+TOKEN = "IVR_TOKEN"
+"""Environment variable with the token; an option would be seen by other users of the machine."""
+SHORTEST_TOKEN = 16
+EXTRA = "pip install 'image-voice-hashing[serve]'"
+
+
+def serve(
+    archive: str | Path,
+    config: ServeConfig | None = None,
+    *,
+    model: str | Path | None = None,
+    token: str | None = None,
+    started: Callable[[str], None] | None = None,
+    **options: Any,
+) -> None:
+    """Serve ``archive`` over HTTP until SIGINT or SIGTERM.
+
+    Args:
+        archive: an archive.
+        config: how it is served; the defaults if None.
+        model: a packed model, by default the one that the archive was created with.
+        token: secret that requests must bear, by default that in the variable ``IVR_TOKEN``.
+        started: called with the address once the service answers.
+        **options: single values in place of those of ``config``, e.g. ``port=8080``.
+
+    Raises:
+        OptionError: no such option.
+        ServeError: no token for an address that others can reach, a port that is taken, or a
+            missing library.
+        ArchiveError, PackError: the archive or its model cannot be used.
+    """
+    config = with_options(config or ServeConfig(), options)
+    secret = _token(config, token)
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise ServeError(f"ivr serve needs {error.name}: {EXTRA}") from error
+    from .application import application
+    from .guards import Guards
+
+    listener = _listening(config)
+    resident = ResidentArchive(archive, config, model)
+    try:
+        guarded = Guards(
+            application(resident),
+            token=secret,
+            most_bytes=config.upload_megabytes * 1_000_000,
+            time_limit=config.time_limit,
+            most_requests=config.requests,
+        )
+        settings = uvicorn.Config(
+            guarded,
+            log_level=logging.WARNING,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=5,
+        )
+        port = listener.getsockname()[1]
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        address = f"http://{host}:{port}/"
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: Any = None) -> None:
+                await super().startup(sockets)
+                say(f"{archive}: {address} (Ctrl-C ends it)")
+                if started is not None:
+                    started(address)
+
+        server = Server(settings)
+        try:
+            server.run([listener])
+        except KeyboardInterrupt:  # uvicorn repeats the signal that ended it
+            if not server.should_exit:
+                raise
+    finally:
+        resident.close()
+        listener.close()
+
+
+def _token(config: ServeConfig, token: str | None) -> str:
+    secret = os.environ.get(TOKEN, "") if token is None else token
+    if not secret and not config.is_local:
+        raise ServeError(
+            f"{config.host} can be reached from other machines; set a token in the variable "
+            f"{TOKEN}, e.g. {TOKEN}=$(openssl rand -hex 16)"
+        )
+    if secret and (
+        len(secret) < SHORTEST_TOKEN or not secret.isascii() or not secret.isprintable()
+    ):
+        raise ServeError(
+            f"a token has at least {SHORTEST_TOKEN} plain characters; {TOKEN} has another one"
+        )
+    return secret
+
+
+def _listening(config: ServeConfig) -> Any:
+    """Return a socket that listens on the address of ``config``."""
+    import socket
+
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        return socket.create_server((config.host, config.port), family=family)
+    except OSError as error:
+        raise ServeError(
+            f"{config.host}:{config.port}: cannot listen there ({error.strerror or error}); take "
+            "another --port"
+        ) from error

@@ -1,0 +1,46 @@
+"""Choices of ``ivr serve``; the command line reads them, so this module imports nothing heavy."""
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from ivr.config import config
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+"""Addresses that only this machine can reach."""
+
+
+@config
+class ServeConfig:
+    """How an archive is served.
+
+    Attributes:
+        host: Address to listen on; any other than that of this machine needs a token.
+        port: Port to listen on; 0 takes a free one.
+        readers: Number of processes that decode uploads and files of the archive.
+        threads: Number of threads that encode one query; by default one per core.
+        upload_megabytes: Largest upload in megabytes.
+        voice_seconds: Longest recording that is searched with, in seconds.
+        time_limit: Seconds after which a request is given up.
+        requests: Largest number of requests at a time; more are told to come back.
+        refresh: Seconds between looks for a new version of the archive; 0 keeps the first one.
+        thumbnail: Longest side of a thumbnail in pixels.
+        index: Ask the index of the archive instead of comparing every code.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    readers: PositiveInt = 2
+    threads: PositiveInt | None = None
+    upload_megabytes: PositiveInt = 32
+    voice_seconds: PositiveFloat = 60.0
+    time_limit: PositiveFloat = 20.0
+    requests: PositiveInt = 64
+    refresh: NonNegativeFloat = 2.0
+    thumbnail: Annotated[int, Field(ge=16, le=1024)] = 256
+    index: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in LOCAL

@@ -1,0 +1,202 @@
+"""The page of the service in a real browser, with a microphone that plays a recording.
+
+Skipped where Chromium and its driver are not installed (Debian: chromium, chromium-driver).
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_world import World
+
+import ivr
+from ivr.pipeline.serving.serve import serve
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="Chromium or its driver is not installed"
+)
+TOKEN = "0123456789abcdef"
+PATIENCE = 60
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Return the first true value of ``condition``."""
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def address(
+    world: World, packed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """A service in a thread of this process, and its archive."""
+    uvicorn = pytest.importorskip("uvicorn")
+    place = tmp_path_factory.mktemp("page") / "tiles"
+    ivr.archive_create(place, packed)
+    ivr.archive_add(place, world.media / "manifest.csv", jobs=1)
+    found: list[str] = []
+    servers: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        run = uvicorn.Server.run
+
+        def noted(self: Any, sockets: Any = None) -> None:
+            servers.append(self)
+            run(self, sockets)
+
+        patch.setattr(uvicorn.Server, "run", noted)
+        thread = threading.Thread(
+            target=serve,
+            args=(place,),
+            kwargs={"port": 0, "readers": 1, "token": TOKEN, "started": found.append},
+        )
+        thread.start()
+        until(lambda: found)
+        yield found[0], place
+        servers[0].should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver")
+    folder = tmp_path_factory.mktemp("browser")
+    time_axis = np.arange(48_000) / 16_000
+    soundfile.write(folder / "spoken.wav", 0.4 * np.sin(2 * np.pi * 400 * time_axis), 16_000)
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
+        f"--use-file-for-fake-audio-capture={folder / 'spoken.wav'}",
+        f"--user-data-dir={folder / 'profile'}",
+        "--window-size=1200,1400",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """The page, opened with the token."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.browser = browser
+        browser.get(address)
+        browser.execute_script(f"sessionStorage.setItem('token', '{TOKEN}')")
+        browser.get_log("browser")  # without a token it was told that one is needed
+        browser.get(address)
+        until(lambda: self.one("#main").is_displayed())
+
+    def all(self, selector: str) -> list[Any]:
+        found: list[Any] = self.browser.find_elements("css selector", selector)
+        return found
+
+    def one(self, selector: str) -> Any:
+        return self.browser.find_element("css selector", selector)
+
+    def hits(self) -> list[str]:
+        """Return the names of the hits, once their pictures or sounds are there."""
+
+        def loaded() -> bool:
+            assert "error" not in self.one("#status").get_attribute("class"), self.one(
+                "#status"
+            ).text
+            return bool(self.all("#hits li")) and not self.all("#hits .picture:not(:has(img))")
+
+        until(loaded)
+        return [one.text for one in self.all("#hits .words > p.quiet:nth-of-type(1)")]
+
+    def errors(self) -> list[Any]:
+        """Return what the browser complained about."""
+        return [one for one in self.browser.get_log("browser") if one["level"] == "SEVERE"]
+
+
+@pytest.fixture
+def page(browser: Any, address: tuple[str, Path]) -> Page:
+    return Page(browser, address[0])
+
+
+def test_the_token_is_asked_for_and_a_wrong_one_is_told(
+    browser: Any, address: tuple[str, Path]
+) -> None:
+    browser.get(address[0])
+    browser.execute_script("sessionStorage.clear()")
+    browser.get(address[0])
+    form = browser.find_element("id", "token-form")
+    until(form.is_displayed)
+    for token, said in (("wrong", "That token is not right."), (TOKEN, "tiles: 12 images")):
+        field = browser.find_element("id", "token")
+        field.clear()
+        field.send_keys(token)
+        field.submit()
+        until(lambda said=said: said in browser.find_element("id", "about").text)
+    assert browser.find_element("id", "main").is_displayed()
+
+
+@pytest.mark.parametrize("way", ["button", "space"])
+def test_what_is_spoken_into_the_microphone_is_searched_for(page: Page, way: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    hold, release = ActionChains(page.browser), ActionChains(page.browser)
+    if way == "button":
+        hold, release = hold.click_and_hold(page.one("#speak")), release.release()
+    else:
+        page.one("body").click()
+        hold, release = hold.key_down(Keys.SPACE), release.key_up(Keys.SPACE)
+    hold.perform()
+    until(lambda: "on" in page.one("#speak").get_attribute("class").split())
+    time.sleep(1.5)
+    release.perform()
+    assert len(page.hits()) == 12
+    assert page.one("#query-voice").is_displayed()
+    assert page.one("#confidence").text.startswith("The first hit is at ")
+    assert page.errors() == []
+
+
+def test_a_chosen_file_is_searched_with_as_the_command_does(
+    page: Page, address: tuple[str, Path], world: World
+) -> None:
+    for name, kind in (("pond_1.wav", "voice"), ("pond_1.png", "image")):
+        page.one("#file").send_keys(str(world.media / name))
+        until(lambda kind=kind: page.one(f"#query-{kind}").is_displayed())
+        expected = ivr.search(address[1], count=12, **{kind: world.media / name})
+        assert page.hits() == [hit.name for hit in expected.hits]
+    assert len(page.all("#hits audio[src]")) == 12
+    assert page.errors() == []
+
+
+def test_a_file_that_is_no_medium_is_told_in_words(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "notes.wav").write_text("no sound")
+    page.one("#file").send_keys(str(tmp_path / "notes.wav"))
+    until(lambda: page.one("#status").text.startswith("the upload: not a WAV"))
+    assert page.one("#status").get_attribute("role") == "status"
+
+
+def test_the_page_fits_a_phone_and_everything_has_a_name(page: Page) -> None:
+    page.browser.set_window_size(500, 900)  # as narrow as this browser goes
+    try:
+        script = (
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert page.browser.execute_script(script) <= 0
+        page.one("summary").click()
+        fields = page.all("main button, main input, main select")
+        assert len(fields) >= 7
+        for field in fields:
+            assert field.accessible_name, field.get_attribute("id")
+    finally:
+        page.browser.set_window_size(1200, 1400)
