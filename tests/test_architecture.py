@@ -26,6 +26,7 @@ MODULES = product_modules()
 ORDER = (
     ("cli",),
     ("ivr",),
+    ("pipeline.serving",),
     ("pipeline.archive", "pipeline.comparison", "pipeline.doctor"),
     ("pipeline.demo", "pipeline.packing"),
     ("pipeline.evaluation",),

@@ -50,7 +50,7 @@ class ArchiveHit(Hit):
         label: class name, ``""`` where unknown.
         caption: caption, ``""`` where unknown.
         columns: the other columns of its row that have a value, by name.
-        row_id: id of its row, which stays the same in later versions.
+        row_id: id of its row, which stays the same in later versions and in a database.
         modality: ``image`` or ``voice``.
     """
 
@@ -211,7 +211,7 @@ def _search_engine(
     hits = tuple(
         ArchiveHit(
             row["name"], row["distance"], row.get("label") or "", row.get("caption") or "",
-            columns_of(row),
+            columns_of(row), row["id"], row["modality"],
         )
         for row in rows
     )  # fmt: skip

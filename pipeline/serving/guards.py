@@ -30,10 +30,6 @@ OPEN = ("/", "/page.js", "/page.css", "/favicon.ico", "/health")
 """Paths that need no token: the page, which asks for it, and the health check."""
 
 
-class _TooLargeError(Exception):
-    """The body of a request is larger than its header says, and than it may be."""
-
-
 class Guards:
     """Refuses what the service shall not even read, and adds the headers of every answer."""
 
@@ -102,7 +98,7 @@ class Guards:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.most_bytes:
-                raise _TooLargeError
+                raise ConnectionAbortedError
             return message
 
         async def noted(message: Message) -> None:
@@ -116,7 +112,7 @@ class Guards:
         try:
             async with asyncio.timeout(self.time_limit):
                 await self.app(scope, limited, noted)
-        except _TooLargeError:
+        except ConnectionAbortedError:
             refused = not begun
         except TimeoutError:
             if not begun:
