@@ -27,12 +27,13 @@ from timing import spread
 
 PACKAGES = ("cli", "features", "hashing", "pipeline")
 READ = """
-import json, resource, sys, time
+import json, re, sys, time
 from ivr.pipeline.datasets.manifest import read_manifest
 wall, cpu = time.perf_counter(), time.process_time()
 read_manifest(sys.argv[1])
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+# The peak that getrusage reports begins with that of the parent.
+memory = int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1e6
 print(json.dumps([cpu, wall, memory]))
 """
 
