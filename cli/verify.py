@@ -12,7 +12,7 @@ from .paths import FOLDER
 @command()
 @click.argument("folder", type=FOLDER)
 def verify(folder: Path) -> None:
-    """Compare every file of FOLDER (features, a run or a comparison) with its sha256.
+    """Compare every file of FOLDER with its sha256: features, a run, a packed model, a comparison.
 
     Exit status 1 if a checksum does not match or a file is missing. log.txt, to which later calls
     add, has no checksum. Nothing is written.

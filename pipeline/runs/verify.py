@@ -75,7 +75,7 @@ def verify(folder: str | Path) -> VerifyResult:
     """Compare every file of ``folder`` with its recorded sha256.
 
     Args:
-        folder: features, a run, a comparison, or a folder that holds such folders.
+        folder: features, a run, a packed model, a comparison, or a folder that holds such folders.
 
     Raises:
         VerifyError: the folder holds no file with a digest.
