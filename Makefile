@@ -1,4 +1,5 @@
 # make demo    installs into .venv and runs the main job on a small set drawn and spoken on the spot
+# make serve-demo does that, then serves its archive: open http://127.0.0.1:8000/ and speak
 # make test    installs into .venv; lint, types, tests, and the wheel tried from outside the checkout
 # make docs    builds the documentation site strictly into build/site
 # make tutorial executes the notebook docs/tutorial.ipynb and stores its outputs; draws the picture of the README
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TYPING := build/typing/ivr
 
-.PHONY: demo test docs tutorial lint types wheel unit bench gpu fuzz torture figures clean
+.PHONY: demo serve-demo test docs tutorial lint types wheel unit bench gpu fuzz torture figures clean
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ivr needs Python 3.11 or newer; say make PYTHON=python3.12")'
@@ -25,6 +26,9 @@ $(STAMP): setup.cfg pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/ivr demo --out demo
+
+serve-demo: demo
+	$(BIN)/ivr serve demo/tiles
 
 test: $(STAMP) lint types unit wheel
 

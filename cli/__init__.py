@@ -42,7 +42,7 @@ GROUPS = {
     "Other": {
         "verify": "Compare files with their checksums.",
         "doctor": "Check the arithmetic of this machine, and measure how fast it is.",
-        "demo": "Draw, speak, extract, train and evaluate a small set.",
+        "demo": "Draw, speak, extract, train, evaluate and search a small set.",
     },
 }
 """Commands with one line each, in the order of the work."""

@@ -1,4 +1,4 @@
-"""``ivr demo``: a whole run on a set of drawn images and synthetic voices."""
+"""``ivr demo``: a whole run and an archive of drawn images and synthetic voices."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from .paths import FOLDER
 )
 @config_options(DemoConfig)
 def demo(out: Path, options: dict[str, Any]) -> None:
-    """Draw overhead scenes, speak captions of them, then extract, train and evaluate.
+    """Draw overhead scenes, speak captions of them, then extract, train, evaluate and search.
 
     Needs no data and no network. The voices are synthetic (espeak-ng) and the image encoder has
     random weights: the numbers show that everything works, not how good retrieval can be.
@@ -43,3 +43,8 @@ def demo(out: Path, options: dict[str, Any]) -> None:
         f"\nLook at {out / 'run' / 'curves.png'} and {out / 'set' / 'images'}, and listen to "
         f"{out / 'set' / 'voices'}."
     )
+    if (out / "tiles").is_dir():
+        show(
+            f"Speak to it: ivr serve {out / 'tiles'}, then open http://127.0.0.1:8000/ in a "
+            "browser on this machine."
+        )

@@ -26,9 +26,10 @@ MODULES = product_modules()
 ORDER = (
     ("cli",),
     ("ivr",),
-    ("pipeline.serving",),
-    ("pipeline.archive", "pipeline.comparison", "pipeline.doctor"),
-    ("pipeline.demo", "pipeline.packing"),
+    ("pipeline.serving", "pipeline.doctor"),
+    ("pipeline.demo",),
+    ("pipeline.archive", "pipeline.comparison"),
+    ("pipeline.packing",),
     ("pipeline.evaluation",),
     ("pipeline.runs",),
     ("pipeline.extraction",),

@@ -1,4 +1,4 @@
-"""``ivr demo``: draw, speak, extract, train and evaluate in one call."""
+"""``ivr demo``: draw, speak, extract, train, evaluate and search in one call."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import say
 from ivr.pipeline.runtime.words import counted
 
+from .demo_archive import MODEL, TILES, search_demo_archive, write_demo_archive
 from .demo_config import DemoConfig
 from .demo_set import require_own_folder, write_demo_set
 
@@ -28,7 +29,7 @@ TRAINING = TrainConfig(epochs=120, batch_size=32, validate_every=10)
 def demo(
     folder: str | Path = "demo", config: DemoConfig | None = None, **options: Any
 ) -> EvaluationResult:
-    """Draw, speak, extract, train and evaluate below ``folder``; return the metrics.
+    """Draw, speak, extract, train, evaluate and search below ``folder``; return the metrics.
 
     A second call uses the present drawings, voices and features, and trains again.
 
@@ -43,7 +44,7 @@ def demo(
         OptionError: no such option, or a value that is not possible.
     """
     folder, config = Path(folder), with_options(config or DemoConfig(), options)
-    require_own_folder(folder, SET, (FEATURES, RUN))
+    require_own_folder(folder, SET, (FEATURES, RUN, MODEL, TILES))
     size = counted(config.images_per_class, "image")
     say(f"drawing and speaking {counted(config.classes, 'class')} of {size}")
     manifest = write_demo_set(folder / SET, config)
@@ -51,4 +52,7 @@ def demo(
     extract(manifest, folder / FEATURES, ExtractConfig(image=ENCODER, overwrite=True))
     say("training DIVH, 64 bits, on all voices")
     replace_run(folder / FEATURES, folder / RUN, RunConfig(voices="all", training=TRAINING))
-    return evaluate(folder / RUN)
+    result = evaluate(folder / RUN)
+    if write_demo_archive(folder, manifest, folder / RUN):
+        search_demo_archive(folder, folder / RUN)
+    return result
