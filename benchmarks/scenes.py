@@ -144,20 +144,25 @@ def measure(
         maps = file.read()
     stride = found.stride
     starts = [*range(0, size - TILE, stride), size - TILE]
-    ten, average, chance = defaultdict(list), defaultdict(list), defaultdict(list)
-    for (label, _), result, distances in zip(queries, found.queries, maps, strict=True):
+    ten, average, chance = defaultdict(list), defaultdict(list), {}
+    edges = [*range(0, size, stride), size]
+    for label in sorted({label for label, _ in queries}):
         shown = pixels == label
         if not shown.any():  # of a small mosaic
             continue
-        right = [shown[one.y :, one.x :][:TILE, :TILE].mean() >= 0.25 for one in result.places]
-        ten[label].append(np.mean(right))
-        average[label].append(average_precision(distances, shown, stride))
-        if label not in chance:
-            sums = np.pad(shown.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
-            ends = [start + TILE for start in starts]
-            areas = (sums[np.ix_(ends, ends)] - sums[np.ix_(starts, ends)]
-                     - sums[np.ix_(ends, starts)] + sums[np.ix_(starts, starts)])  # fmt: skip
-            chance[label] = [(areas >= TILE * TILE / 4).mean(), shown.mean()]
+        # Pixels of the class above and to the left of each place.
+        sums = np.pad(shown.cumsum(0, dtype=np.int32).cumsum(1), ((1, 0), (1, 0)))
+        hits = np.diff(np.diff(sums[np.ix_(edges, edges)], axis=0), axis=1)
+        ends = [start + TILE for start in starts]
+        areas = (sums[np.ix_(ends, ends)] - sums[np.ix_(starts, ends)]
+                 - sums[np.ix_(ends, starts)] + sums[np.ix_(starts, starts)])  # fmt: skip
+        chance[label] = [(areas >= TILE * TILE / 4).mean(), shown.mean()]
+        for (own, _), result, distances in zip(queries, found.queries, maps, strict=True):
+            if own == label:
+                right = [shown[one.y :, one.x :][:TILE, :TILE].mean() >= 0.25
+                         for one in result.places]  # fmt: skip
+                ten[label].append(np.mean(right))
+                average[label].append(average_precision(distances, hits, np.diff(edges)))
     per_class = np.array([[np.mean(ten[one]), np.mean(average[one]), *chance[one]] for one in ten])
     mean, spread = 100 * per_class.mean(0), 100 * per_class.std(0)
     print(
@@ -175,16 +180,17 @@ def class_of_pixels(labels: np.ndarray, size: int, offset: int) -> np.ndarray:
     return labels.astype(np.uint8)[np.ix_(rows, rows)]
 
 
-def average_precision(heat: np.ndarray, shown: np.ndarray, stride: int) -> float:
-    """Return the average precision of pixels ranked by the heat of their cell, the least first."""
-    edges = np.arange(0, len(shown), stride)
-    hits = np.add.reduceat(np.add.reduceat(shown.astype(np.int64), edges, 0), edges, 1)
-    sides = np.diff([*edges, len(shown)])
-    areas = np.outer(sides, sides)
+def average_precision(heat: np.ndarray, hits: np.ndarray, sides: np.ndarray) -> float:
+    """Return the average precision of pixels ranked by the heat of their cell, the least first.
+
+    Args:
+        heat: [cells, cells].
+        hits: number of right pixels of each cell.
+        sides: lengths of the cells, pixels.
+    """
     values, place = np.unique(heat, return_inverse=True)
-    place = place.ravel()
-    right = np.bincount(place, hits.ravel(), len(values)).cumsum()
-    every = np.bincount(place, areas.ravel(), len(values)).cumsum()
+    right = np.bincount(place.ravel(), hits.ravel(), len(values)).cumsum()
+    every = np.bincount(place.ravel(), np.outer(sides, sides).ravel(), len(values)).cumsum()
     recall = right / right[-1]
     return float(np.sum(np.diff(recall, prepend=0) * right / every))
 

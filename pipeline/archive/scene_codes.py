@@ -14,8 +14,10 @@ from ivr.features.store import StoreError, has_columns, open_table, write_table
 from ivr.pipeline.packing.code_maker import CodeMaker
 from ivr.pipeline.runtime.progress import progress, say
 
-BATCH = 64
-"""Windows per call of the image network."""
+BATCH = 16
+"""Windows per call of the image network: more need more memory and are no faster on a CPU."""
+GPU_BATCH = 256
+"""The same for a run whose network is on a GPU."""
 SAVE_SECONDS = 30.0
 _MANY = 4096  # windows without data, after which they are reported
 UNKNOWN, CODED, EMPTY = 0, 1, 2
@@ -120,6 +122,7 @@ def coded_windows(
     """
     rows = np.flatnonzero(wanted.any(1)).tolist()
     places = [(row, column) for row in rows for column in range(len(grid.columns))]
+    size = _batch(maker)
     empty: list[int] = []
     coded: list[tuple[int, WindowPlace]] = []
     pixels: list[np.ndarray] = []
@@ -146,10 +149,16 @@ def coded_windows(
         else:
             coded.append((place, window.place))
             pixels.append(resized(window.pixels, maker.size, maker.size))
-        if len(pixels) == BATCH or len(empty) >= _MANY:
+        if len(pixels) == size or len(empty) >= _MANY:
             yield batch()
     if empty or coded:
         yield batch()
+
+
+def _batch(maker: CodeMaker) -> int:
+    network = getattr(maker, "network", None)  # of a run; a packed model has none
+    on_gpu = network is not None and network.device.type == "cuda"
+    return GPU_BATCH if on_gpu else BATCH
 
 
 def complete_codes(
