@@ -1,0 +1,155 @@
+"""How fast and how steady `ivr serve` answers, on an archive of random codes.
+
+    python benchmarks/serving.py --model demo/model --voice QUESTION.wav --rows 1000000
+    python benchmarks/serving.py --model demo/model --voice QUESTION.wav --rows 10000000
+
+* one client: time of a request with a recording to ten hits, median and 99 %, and of its stages;
+* memory: what the service holds beyond 16 bytes per row, the readers of uploads apart;
+* start: from the call of the command to its first answer;
+* many clients: 64 clients, good and bad requests mixed; statuses that are not the deserved ones,
+  the 99 % time beside the median of one client, and memory before and after.
+
+The service computes with one thread. Other work on the machine slows requests: the table has the
+load at the time.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import psutil
+from archive import random_rows
+
+from ivr.pipeline.archive.archive import open_archive
+from ivr.pipeline.archive.create import archive_create
+
+MEGABYTE = 1e6
+
+
+def made_archive(place: Path, model: Path, rows: int) -> None:
+    """Write an archive of ``rows`` random codes for ``model``, unless it is there."""
+    if place.exists():
+        return
+    archive_create(place, model)
+    archive = open_archive(place)
+    rng = np.random.default_rng(1)
+    for start in range(0, rows, 500_000):
+        archive.append(random_rows(rng, start, min(500_000, rows - start)))
+
+
+def started(place: Path, log: Path) -> tuple[subprocess.Popen[bytes], str, float]:
+    """Return a service of one thread, its address, and the seconds until its first answer."""
+    begun = time.perf_counter()
+    options = ["--port", "0", "--threads", "1", "--requests", "128"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ivr", "serve", str(place), *options],
+            stderr=file,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    while "http://" not in (said := log.read_text()):
+        assert process.poll() is None, said
+        time.sleep(0.01)
+    address = next(word for word in said.split() if word.startswith("http://"))
+    httpx2.get(f"{address}health").raise_for_status()
+    return process, address, time.perf_counter() - begun
+
+
+def one_client(address: str, voice: bytes, rounds: int) -> tuple[np.ndarray, dict[str, float]]:
+    """Return seconds [rounds] of requests, and the median of each stage."""
+    times, stages = [], list[dict[str, float]]()
+    with httpx2.Client(base_url=address, timeout=120) as client:
+        for _ in range(20):
+            client.post("/search", files={"voice": voice}).raise_for_status()
+        for _ in range(rounds):
+            start = time.perf_counter()
+            answer = client.post("/search", files={"voice": voice}).raise_for_status()
+            times.append(time.perf_counter() - start)
+            stages.append(answer.json()["seconds"])
+    medians = {name: float(np.median([one[name] for one in stages])) for name in stages[0]}
+    return np.array(times), medians
+
+
+def many_clients(
+    address: str, voice: bytes, requests: int, clients: int
+) -> tuple[np.ndarray, Counter[str]]:
+    """Return the seconds of the good requests, and what was answered that was not deserved."""
+    kinds: list[tuple[dict[str, Any], dict[str, str], int]] = [
+        ({"voice": voice}, {}, 200),
+        ({"voice": voice}, {"count": "50"}, 200),
+        ({"voice": b"no sound at all"}, {}, 422),
+        ({"voice": voice[: len(voice) // 2]}, {}, 422),
+        ({"voice": voice}, {"where": "no_such_column = 1"}, 422),
+        ({"voice": voice}, {"count": "0"}, 422),
+        ({"wrong": voice}, {}, 422),
+    ]
+
+    def work(number: int) -> tuple[list[float], Counter[str]]:
+        rng, good, bad = np.random.default_rng(number), [], Counter[str]()
+        with httpx2.Client(base_url=address, timeout=300) as client:
+            for _ in range(requests // clients):
+                files, data, deserved = kinds[rng.integers(len(kinds))]
+                start = time.perf_counter()
+                status = client.post("/search", files=files, data=data).status_code
+                if status != deserved:
+                    bad[f"{status} in place of {deserved}"] += 1
+                elif status == 200:
+                    good.append(time.perf_counter() - start)
+        return good, bad
+
+    with ThreadPoolExecutor(clients) as pool:
+        found = list(pool.map(work, range(clients)))
+    return np.concatenate([good for good, _ in found]), sum((bad for _, bad in found), Counter())
+
+
+def main() -> None:
+    """Measure the service and print one line per figure."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", type=Path, required=True, help="packed model")
+    parser.add_argument("--voice", type=Path, required=True, help="a recording")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--work", type=Path, default=Path("build/serving"))
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    place = options.work / f"{options.rows}"
+    made_archive(place, options.model, options.rows)
+    voice = options.voice.read_bytes()
+    process, address, start = started(place, options.work / "serve.log")
+    try:
+        service = psutil.Process(process.pid)
+        print(f"{options.rows} rows, load {os.getloadavg()[0]:.1f}")
+        print(f"start to first answer: {start:.1f} s")
+        times, stages = one_client(address, voice, options.rounds)
+        middle, late = 1000 * np.percentile(times, (50, 99))
+        parts = ", ".join(f"{name} {1000 * value:.1f}" for name, value in stages.items())
+        print(f"one client: median {middle:.1f} ms, 99 % {late:.1f} ms (medians: {parts})")
+        before = service.memory_info().rss
+        beyond = (before - 16 * options.rows) / MEGABYTE
+        print(f"memory: {before / MEGABYTE:.0f} MB, {beyond:.0f} MB beyond 16 bytes per row")
+        if options.requests:
+            good, bad = many_clients(address, voice, options.requests, options.clients)
+            high = 1000 * np.percentile(good, 99)
+            after = service.memory_info().rss
+            print(
+                f"{options.clients} clients, {options.requests} requests: {dict(bad) or 'none'} "
+                f"undeserved; 99 % {high:.0f} ms, {high / middle:.1f} times the median of one; "
+                f"memory {(after - before) / MEGABYTE:+.0f} MB"
+            )
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()
