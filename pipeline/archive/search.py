@@ -262,7 +262,7 @@ def nearest_items(
         if len(kept) >= count or len(nearest.row_ids) < wanted:
             break
         wanted += count
-    hits = _hits(rows, nearest, kept[:count])
+    hits = _hits(rows, nearest, kept[:count], modality)
     return ArchiveSearchResult(
         query.name, hits, archive.place, archive.version, nearest.confidence, query.warnings
     )
@@ -304,7 +304,7 @@ def _last_of_each_name(rows: "pa.Table | None", nearest: "Nearest") -> list[int]
 
 
 def _hits(
-    rows: "pa.Table | None", nearest: "Nearest", places: Sequence[int]
+    rows: "pa.Table | None", nearest: "Nearest", places: Sequence[int], modality: str
 ) -> tuple[ArchiveHit, ...]:
     if rows is None:
         return ()
@@ -321,7 +321,7 @@ def _hits(
                 if value is not None and name not in _LEFT_OUT
             },
             int(nearest.row_ids[place]),
-            row["modality"],
+            modality,
         )
         for place, row in zip(places, found, strict=True)
     )

@@ -166,7 +166,6 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 
 def _hit_json(rank: int, hit: ArchiveHit) -> dict[str, Any]:
-    hidden = ("root", "file", "stamp")  # where files lie is no business of a client
     return {
         "rank": rank,
         "id": hit.row_id,
@@ -175,5 +174,5 @@ def _hit_json(rank: int, hit: ArchiveHit) -> dict[str, Any]:
         "distance": hit.distance,
         "label": hit.label,
         "caption": hit.caption,
-        "columns": json_value({k: v for k, v in hit.columns.items() if k not in hidden}),
+        "columns": json_value(hit.columns),
     }

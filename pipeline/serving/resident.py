@@ -14,7 +14,7 @@ from ivr.errors import IvrError
 from ivr.features.media import MediaError
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.archive_model import model_place, open_code_maker
-from ivr.pipeline.archive.item_columns import MODALITIES
+from ivr.pipeline.archive.item_columns import MODALITIES, OWN
 from ivr.pipeline.archive.lance_library import ArchiveError
 from ivr.pipeline.archive.search import ArchiveSearchResult, modality_of, nearest_items
 from ivr.pipeline.archive.where import parse_bounds
@@ -30,6 +30,14 @@ from .serve_config import ServeConfig
 
 MOST_HITS = 1000
 """Largest number of hits of one answer."""
+
+
+SHOWN_OWN = (
+    *("speaker", "time", "pixel_size", "west", "south", "east", "north"),
+    *("window_x", "window_y", "window_width", "window_height"),
+)
+"""Own columns of an archive that a hit shows beside name, label and caption, where they are filled;
+where files lie is no business of a client."""
 
 
 class ServeError(IvrError):
@@ -72,6 +80,14 @@ class Answer:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A version of the archive, and the columns of its hits: each takes about a millisecond."""
+
+    archive: Archive
+    columns: tuple[str, ...]
+
+
 class ResidentArchive:
     """An archive in memory; any number of threads may ask it."""
 
@@ -90,14 +106,14 @@ class ResidentArchive:
             ServeError: the model is a run, which needs torch.
         """
         self.config = config
-        self._archive = _loaded(open_archive(place))
-        self.model = model_place(self._archive, model)
+        self._held = _held(open_archive(place))
+        self.model = model_place(self.archive, model)
         if not is_packed(self.model):
             raise ServeError(
                 f"{self.model}: is not a packed model; make one with ivr pack and give it with "
                 "--model"
             )
-        self._maker: CodeMaker = open_code_maker(self._archive, self.model, "cpu")
+        self._maker: CodeMaker = open_code_maker(self.archive, self.model, "cpu")
         self._warm_up()
         self._readers = Readers(config.readers, config.time_limit, str(self.model))
         self._stop = threading.Event()
@@ -107,7 +123,7 @@ class ResidentArchive:
     @property
     def archive(self) -> Archive:
         """The version that is searched now."""
-        return self._archive
+        return self._held.archive
 
     @property
     def lost_readers(self) -> int:
@@ -116,7 +132,7 @@ class ResidentArchive:
 
     def about(self) -> dict[str, Any]:
         """Return what the page says of the archive, as JSON values."""
-        archive = self._archive
+        archive = self.archive
         counts = {modality: len(archive.codes(modality)[1]) for modality in MODALITIES}
         return {
             "archive": Path(archive.place).name,
@@ -187,8 +203,9 @@ class ResidentArchive:
             raise ArchiveError(f"count must be from 1 to {MOST_HITS}, got {asked.count}")
         box = parse_bounds(asked.bbox) if asked.bbox else None
         with seconds("rank"):
+            held = self._held
             found = nearest_items(
-                self._archive,
+                held.archive,
                 query,
                 modality=modality_of(asked.find or None, is_voice=is_voice),
                 count=asked.count,
@@ -196,13 +213,14 @@ class ResidentArchive:
                 bbox=box,
                 within=asked.within,
                 index=self.config.index,
+                columns=held.columns,
             )
         return Answer(found, seconds.times)
 
     def _row(self, item: int, modality: str) -> dict[str, Any]:
         columns = ["modality", "root", "file", "window_width"]
         try:
-            (row,) = self._archive.rows([item], columns).to_pylist()
+            (row,) = self.archive.rows([item], columns).to_pylist()
         except (ArchiveError, OverflowError, ValueError) as error:
             raise UnknownItemError(f"no item {item}") from error
         if row["modality"] != modality:
@@ -220,20 +238,22 @@ class ResidentArchive:
         """Put a new version in the place of the old one once its codes are read."""
         while not self._stop.wait(self.config.refresh):
             try:
-                latest = open_archive(self._archive.place)
-                if latest.version != self._archive.version:
-                    self._archive = _loaded(latest)
+                latest = open_archive(self.archive.place)
+                if latest.version != self.archive.version:
+                    self._held = _held(latest)
             except (IvrError, OSError) as error:
                 warn(
-                    f"{self._archive.place}: cannot be read again ({error}); the last version stays"
+                    f"{self.archive.place}: cannot be read again ({error}); the last version stays"
                 )
 
 
-def _loaded(archive: Archive) -> Archive:
-    """Return ``archive`` with all codes in memory."""
+def _held(archive: Archive) -> _Held:
+    """Return ``archive`` with all codes in memory, and the columns that its hits show."""
     for modality in MODALITIES:
         archive.codes(modality)
-    return archive
+    further = [name for name in archive.schema.names if name not in OWN]
+    own = [name for name in SHOWN_OWN if archive.count(f"{name} IS NOT NULL")]
+    return _Held(archive, (*own, *further))
 
 
 def _file_of(row: dict[str, Any]) -> Path:
