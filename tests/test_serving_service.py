@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ from ivr.pipeline.archive.search import ArchiveSearchResult
 from ivr.pipeline.serving.guards import Guards
 from ivr.pipeline.serving.readers import Readers
 from ivr.pipeline.serving.resident import ResidentArchive, ServeError
-from ivr.pipeline.serving.serve import serve
+from ivr.pipeline.serving.serve import _listening, serve
 from ivr.pipeline.serving.serve_config import ServeConfig
 
 TOKEN = "0123456789abcdef"
@@ -323,9 +324,12 @@ def test_an_address_that_others_can_reach_needs_a_token(
         serve(tiles, token="short")
 
 
-def test_a_port_that_is_taken_is_one_line(tiles: Path) -> None:
-    import socket
+def test_answers_do_not_wait_for_the_client_to_acknowledge_their_head() -> None:
+    with _listening(ServeConfig(port=0)) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
+
+def test_a_port_that_is_taken_is_one_line(tiles: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServeError, match=rf"^127\.0\.0\.1:{port}: cannot listen there"):
