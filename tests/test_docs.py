@@ -90,7 +90,7 @@ def test_the_page_of_a_command_has_every_option_and_keeps_the_lines_of_its_examp
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert f"id='{parameter.opts[0].lstrip('-')}'" in page.replace('"', "'")
-    assert "ivr search run --image scene.png\n</code>" in page
+    assert "--codes archive-codes.h5 --count 50 --json\n</code>" in page
 
 
 @pytest.mark.parametrize(
