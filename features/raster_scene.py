@@ -97,6 +97,10 @@ class SceneFile:
         first = top - band_top
         return self._band[:, first : first + self._at_once]
 
+    def part(self, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Return a window of the scene, uint8 [1 or 3, height, width]."""
+        return self._painted(Window(x, y, width, height))[0]
+
     def preview(self, step: int) -> np.ndarray:
         """Return every ``step``-th row and column, uint8 [1 or 3, rows, columns]."""
         height, width = self._bands.shape

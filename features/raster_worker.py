@@ -115,6 +115,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "scene": _scene,
     "stretch": _of_scene(SceneFile.stretch),
     "rows": _of_scene(SceneFile.rows),
+    "part": _of_scene(SceneFile.part),
     "preview": _of_scene(SceneFile.preview),
     "degrees": _of_scene(SceneFile.degrees),
     "outlines": _of_scene(SceneFile.outlines),

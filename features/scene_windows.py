@@ -178,7 +178,7 @@ class Scene:
                 if not part[-1].any():
                     yield None
                     continue
-                pixels = part[:3] if len(part) == 4 else np.repeat(part[:1], 3, 0)
+                pixels = _in_colour(part[:-1])
                 bounds = self.place.bounds_of(x, y, width, height)
                 yield SceneWindow(WindowPlace(x, y, width, height, bounds, box), pixels.copy())
 
@@ -199,6 +199,24 @@ class Scene:
         found: list[Outline | None] = self._reply()
         return found
 
+    def part(self, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Return the pixels of one window, uint8 [3, height, width]; 0 where there is no data.
+
+        Args:
+            x: first column, pixels of the scene.
+            y: first row.
+            width: columns.
+            height: rows.
+
+        Raises:
+            MediaError: the window is not inside the scene, or the file is damaged.
+        """
+        inside = 0 <= x < x + width <= self.place.width and 0 <= y < y + height <= self.place.height
+        if not inside:
+            raise MediaError(f"has no window {x},{y},{width},{height}; it is another scene now")
+        self._reader.ask("part", {"x": x, "y": y, "width": width, "height": height})
+        return _in_colour(self._reply())
+
     def preview(self, step: int) -> np.ndarray:
         """Return every ``step``-th row and column, uint8 [3, rows, columns].
 
@@ -206,8 +224,7 @@ class Scene:
             MediaError: the file is damaged, or changed while it was read.
         """
         self._reader.ask("preview", {"step": step})
-        picture: np.ndarray = self._reply()
-        return picture if len(picture) == 3 else np.repeat(picture, 3, 0)
+        return _in_colour(self._reply())
 
     def _bands_of_rows(
         self, grid: WindowGrid, rows: Sequence[int]
@@ -295,6 +312,10 @@ def open_scene(path: Path, pixels: PixelConfig | None = None) -> Iterator[Scene]
             scene.require_unchanged()
         finally:
             reader.close()
+
+
+def _in_colour(picture: np.ndarray) -> np.ndarray:
+    return picture if len(picture) == 3 else np.repeat(picture, 3, 0)
 
 
 def _places(length: int, tile: int, stride: int) -> tuple[int, ...]:

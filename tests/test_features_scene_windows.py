@@ -87,6 +87,12 @@ def test_windows_are_parts_of_the_whole_picture_and_cover_it(
     with scene_here(path, chosen) as scene:
         grid = scene.grid(tile, overlap)
         windows = list(scene.windows(grid))
+        for window in windows[:: max(1, len(windows) // 5)]:
+            at = window.place
+            alone = scene.part(at.x, at.y, at.width, at.height)
+            np.testing.assert_array_equal(alone, window.pixels)
+        with pytest.raises(MediaError, match=r"it is another scene now$"):
+            scene.part(width - 1, 0, 2, 1)
     assert scene.empty + len(windows) == grid.count
     for window in windows:
         part = (

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import tifffile
 from PIL import Image
 from served import LIMITS, served
 from served_tasks import die, fail, sleep, take
@@ -25,6 +26,8 @@ from starlette.testclient import TestClient
 from tiny_world import World, tiny_nets
 
 import ivr
+from ivr.features.image_bands import PixelConfig
+from ivr.features.image_file import decode_image
 from ivr.features.media import MediaError
 from ivr.pipeline.archive.search import ArchiveSearchResult
 from ivr.pipeline.serving.guards import Guards
@@ -149,6 +152,32 @@ def test_pictures_and_sounds_are_encoded_anew(client: TestClient, world: World) 
     np.testing.assert_allclose(samples, soundfile.read(world.media / voice["name"])[0], atol=1e-4)
     assert client.get(f"/items/{voice['id']}/thumbnail").status_code == 404
     assert client.get(f"/items/{image['id']}/audio").status_code == 404
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_window_of_a_scene_has_a_picture_with_the_stretch_of_the_scene(
+    packed: Path, tmp_path: Path, dtype: str
+) -> None:
+    values = np.arange(64, dtype=dtype).reshape(1, 64).repeat(32, 0) * (
+        1 if dtype == "uint8" else 50
+    )
+    tifffile.imwrite(tmp_path / "scene.tif", values, photometric="minisblack", metadata=None)
+    ivr.archive_create(tmp_path / "tiles", packed)
+    ivr.archive_add(tmp_path / "tiles", tmp_path / "scene.tif", tile=32, overlap=0.0)
+    whole = decode_image((tmp_path / "scene.tif").read_bytes(), None, PixelConfig())
+    with served(tmp_path / "tiles") as client:
+        hits = client.post("/search", files={"voice": recording()}).json()["hits"]
+        assert [hit["columns"]["window_width"] for hit in hits] == [32, 32]
+        for hit in hits:
+            answer = client.get(f"/items/{hit['id']}/thumbnail")
+            picture = np.asarray(Image.open(BytesIO(answer.content))).astype(int)
+            x = hit["columns"]["window_x"]
+            expected = whole[:, :, x : x + 32].transpose(1, 2, 0).astype(int)
+            assert np.abs(picture - expected).max() <= 8  # of JPEG
+        tifffile.imwrite(tmp_path / "scene.tif", values[:8, :8], metadata=None)
+        answers = [client.get(f"/items/{hit['id']}/thumbnail") for hit in hits]
+        assert {answer.status_code for answer in answers} == {422}
+        assert answers[0].json()["error"].endswith("it is another scene now")
 
 
 @pytest.mark.parametrize("item", ["-1", "99999999", "18446744073709551616", "x", "1e3"])

@@ -7,8 +7,8 @@ browser as it is: pictures and sounds are encoded anew.
 
 import resource
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.features.image_resize import resized
 from ivr.features.media import MediaError, read_bytes
+from ivr.features.scene_windows import open_scene
 from ivr.features.voice_file import recording_of
 from ivr.pipeline.packing.code_maker import CodeMaker, open_model
 from ivr.pipeline.runtime.orphans import end_with
@@ -105,6 +107,34 @@ def draw_thumbnail(model: str, path: str, side: int) -> bytes:
     """
     pixels = decode_image(read_bytes(Path(path)), None, _model(model).pixels_config)
     return as_jpeg(pixels, side)
+
+
+def draw_window(model: str, path: str, window: tuple[int, int, int, int], side: int) -> bytes:
+    """Return a window of the scene ``path`` as a JPEG picture, see :func:`draw_thumbnail`.
+
+    Args:
+        model: folder of the packed model, which knows how bands become colours.
+        path: a scene.
+        window: x, y, width and height, pixels of the scene.
+        side: longest side, pixels.
+
+    Raises:
+        MediaError: the file cannot be used, or has no such window.
+    """
+    scene, config = Path(path), _model(model).pixels_config
+    state = scene.stat()
+    stretch = _stretch(path, (state.st_mtime_ns, state.st_size), config)
+    if stretch is not None:
+        config = replace(config, stretch=f"scale:{stretch[0]!r},{stretch[1]!r}")
+    with open_scene(scene, config) as opened:
+        return as_jpeg(opened.part(*window), side)
+
+
+@lru_cache(maxsize=256)
+def _stretch(path: str, _: tuple[int, int], config: PixelConfig) -> tuple[float, float] | None:
+    """Return the stretch of a whole scene, which may be read for it once."""
+    with open_scene(Path(path), config) as scene:
+        return scene.stretch
 
 
 def as_jpeg(pixels: np.ndarray, side: int) -> bytes:

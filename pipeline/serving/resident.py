@@ -24,7 +24,7 @@ from ivr.pipeline.packing.model_folder import is_packed
 from ivr.pipeline.packing.search import STREAM, EncodedQuery
 from ivr.pipeline.runtime.progress import warn
 
-from .read_tasks import draw_thumbnail, play, read_image, read_voice
+from .read_tasks import draw_thumbnail, draw_window, play, read_image, read_voice
 from .readers import Readers
 from .serve_config import ServeConfig
 
@@ -32,9 +32,10 @@ MOST_HITS = 1000
 """Largest number of hits of one answer."""
 
 
+WINDOW = ("window_x", "window_y", "window_width", "window_height")
 SHOWN_OWN = (
     *("speaker", "time", "pixel_size", "west", "south", "east", "north"),
-    *("window_x", "window_y", "window_width", "window_height"),
+    *WINDOW,
 )
 """Own columns of an archive that a hit shows beside name, label and caption, where they are filled;
 where files lie is no business of a client."""
@@ -180,12 +181,11 @@ class ResidentArchive:
             MediaError: the file cannot be used.
         """
         row = self._row(item, "image")
-        if row["window_width"] is not None:
-            raise UnknownItemError(
-                f"item {item}: is a part of a scene, of which there is no picture"
-            )
-        path = _file_of(row)
-        return self._readers.read(draw_thumbnail, str(self.model), str(path), self.config.thumbnail)
+        model, path, side = str(self.model), str(_file_of(row)), self.config.thumbnail
+        window = tuple(row[name] for name in WINDOW)
+        if None in window:
+            return self._readers.read(draw_thumbnail, model, path, side)
+        return self._readers.read(draw_window, model, path, window, side)
 
     def audio(self, item: int) -> bytes:
         """Return the voice of the row id ``item`` as a WAV recording; raises as the thumbnail."""
@@ -218,7 +218,7 @@ class ResidentArchive:
         return Answer(found, seconds.times)
 
     def _row(self, item: int, modality: str) -> dict[str, Any]:
-        columns = ["modality", "root", "file", "window_width"]
+        columns = ["modality", "root", "file", *WINDOW]
         try:
             (row,) = self.archive.rows([item], columns).to_pylist()
         except (ArchiveError, OverflowError, ValueError) as error:
