@@ -373,7 +373,8 @@ def test_every_command_and_option_has_help() -> None:
                 assert (parameter.help or "").strip(), f"{words} {parameter.opts[0]}"
             else:
                 told = (command.help or "").lower()
-                assert str(parameter.name) in told, f"{words} does not tell of {parameter.name}"
+                for name in parameter.human_readable_name.lower().split("|"):
+                    assert name in told, f"{words} does not tell of {name}"
         result = run(*words.split()[1:], "--help")
         assert result.exit_code == 0
         assert result.stdout.startswith(f"Usage: main{words.removeprefix('ivr')} ")

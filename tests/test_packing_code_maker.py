@@ -191,6 +191,18 @@ def test_a_description_that_cannot_be_used_is_one_line(
         open_model(copied)
 
 
+def test_a_model_whose_voices_are_not_those_of_its_sizes_is_damaged(
+    copied: Path, world: World
+) -> None:
+    description = json.loads((copied / "model.json").read_text())
+    description["voices"]["frames"] += 8
+    (copied / "model.json").write_text(json.dumps(description))
+    record_digests(copied, ["model.json"])
+    voice = next(world.media.glob("*.wav")).read_bytes()
+    with pytest.raises(PackError, match=r"model.json: damaged, its voices are not those of its"):
+        open_model(copied).streams(voice)
+
+
 def test_a_model_for_another_reader_of_images_says_so(
     copied: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

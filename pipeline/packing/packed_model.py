@@ -74,7 +74,12 @@ class PackedModel:
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
         """Return the MFCC streams of a recording, its frames, and what is odd about it."""
-        return query_streams(data, self.voice_config, self._found["streams"])
+        found = query_streams(data, self.voice_config, self._found["streams"])
+        if list(found[0].shape) != self._found["voice_shape"]:
+            raise PackError(
+                f"{self.source / DESCRIPTION}: damaged, its voices are not those of its sizes"
+            )
+        return found
 
     def codes_of_streams(self, streams: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return the codes of voices."""

@@ -18,7 +18,7 @@ from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.extraction.feature_schema import stream_rows
 from ivr.pipeline.extraction.query_streams import query_streams
 from ivr.pipeline.runs.query_vectors import QueryVectors
-from ivr.pipeline.runs.run_folder import CONFIG, MODEL, load_model, read_config
+from ivr.pipeline.runs.run_folder import CONFIG, MODEL, RunError, load_model, read_config
 from ivr.pipeline.runtime.device import choose_device
 
 from .arrays_in import require_pixels, require_streams
@@ -46,6 +46,7 @@ class RunModel:
         self.distance = self.network.distance
         self.classes = tuple(config["classes"])
         self._streams = tuple(config["streams"])
+        self._config_place = str(run / CONFIG)
         self.stream_rows = stream_rows(self._streams)
         self._queries = QueryVectors(config, str(run / CONFIG), weights)
         self._loading = Lock()
@@ -85,7 +86,10 @@ class RunModel:
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
         """Return the MFCC streams of a recording, its frames, and what is odd about it."""
-        return query_streams(data, self.voice_config, self._streams)
+        found = query_streams(data, self.voice_config, self._streams)
+        if found[0].shape != tuple(self.network.sizes.voice_shape):
+            raise RunError(f"{self._config_place}: damaged, its voices are not those of its sizes")
+        return found
 
     def codes_of_streams(self, streams: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return the codes of voices."""
