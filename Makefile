@@ -76,6 +76,7 @@ bench: demo
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/archive.py --work build/archives
+	$(BIN)/python benchmarks/serving.py --model demo/model --voice demo/set/voices/harbour/harbour_00_0.wav --requests 1280
 	$(BIN)/python benchmarks/waiting_threads.py
 
 gpu: $(STAMP)
