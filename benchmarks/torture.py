@@ -43,6 +43,9 @@ from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.extraction import extract_config
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
+from ivr.pipeline.runs.verify import verify
+from ivr.pipeline.runtime.digests import DIGESTS
+from ivr.pipeline.runtime.lock import LOCK
 
 OPTIONS = (
     "--encoder", "squeezenet1_0", "--weights", "random", "--device", "cpu", "--batch-size", "4",
@@ -448,7 +451,11 @@ def compare_files(out: Path, reference: Reference, findings: Findings) -> None:
     others = {path.name for path in out.iterdir()} ^ set(reference.files)
     if others:
         findings.faults.append(f"left or lacking after the next call: {sorted(others)}")
-    for name in found.keys() & reference.files.keys():
+    for file in verify(out).files:
+        if file.state != "whole":
+            findings.faults.append(f"{file.path}: {file.state}")
+    # The lock names its last owner, the options name their folder; digests.json was verified.
+    for name in (found.keys() & reference.files.keys()) - {LOCK, "extract.yaml", DIGESTS}:
         if found[name] != reference.files[name]:
             findings.faults.append(f"{name}: not the bytes of the uninterrupted run")
 
