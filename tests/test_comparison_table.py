@@ -30,7 +30,7 @@ from ivr.pipeline.comparison.table_formats import (
     write_table_files,
 )
 from ivr.pipeline.comparison.variants import Variant
-from ivr.pipeline.datasets.published import DATASETS
+from ivr.pipeline.datasets.published_results import Kind, published_results
 from ivr.pipeline.evaluation.per_query import QueryMetrics
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 
@@ -205,15 +205,20 @@ def test_published_rows_stand_under_a_known_data_set_marked_as_recorded() -> Non
     table = comparison_table("A title", grid, lines, columns, figures)
     published = [row for row in table.rows if row.kind == "published"]
     assert [row.heads["method"] for row in published] == [
-        f"{figure.method} †" for figure in DATASETS["ucm"].published
+        result.method for result in published_results("ucm")
     ]
     markdown = as_markdown(table)
-    assert "| DIVH, 64 bits † |  |  |  | 67.87 | 65.24 | 74.99 | 81.20 |" in markdown
-    assert "| SIFT+M † |  |  |  | 8.55 | 6.66 |  |  |" in markdown
-    assert "† published, on recorded voices, single runs: DIVH paper" in markdown
-    for beginning, count in (("DIVH", 2), ("DVAN", 1), (None, 0)):
-        some = comparison_table("", grid, lines, columns, figures, published=beginning)
-        assert sum(row.kind == "published" for row in some.rows) == count
+    assert "| DIVH [1] |  |  |  | 67.87 | 65.24 | 74.99 | 81.20 |" in markdown
+    assert "[1] published, on recorded voices: DIVH (IEEE JSTARS 2022, " in markdown
+    assert "Table III." in markdown
+    kinds: tuple[tuple[Kind | None, str], ...] = (("ablation", "DIVH"), ("inputs", "DVAN"))
+    for kind, paper in kinds:
+        some = comparison_table("", grid, lines, columns, figures, published=kind)
+        shown = [row for row in some.rows if row.kind == "published"]
+        assert len(shown) == len(published_results("ucm", kind or "methods"))
+        assert all(row.note.startswith(f"published, on recorded voices: {paper}") for row in shown)
+    none = comparison_table("", grid, lines, columns, figures, published=None)
+    assert all(row.kind != "published" for row in none.rows)
 
 
 def test_settings_that_no_label_says_are_noted_with_their_rows() -> None:

@@ -13,7 +13,7 @@ from ivr.pipeline.datasets.manifest import Manifest, ManifestError, ManifestRow,
 from ivr.pipeline.datasets.pairing import PairingError
 from ivr.pipeline.datasets.prepare import PrepareResult, prepare, summarize
 from ivr.pipeline.datasets.prepare_config import PrepareConfig
-from ivr.pipeline.datasets.published import (
+from ivr.pipeline.datasets.public_datasets import (
     DATASETS,
     known_dataset,
     spelling,
@@ -765,9 +765,8 @@ def test_the_data_sets_have_21_7_and_30_classes() -> None:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_each_data_set_has_classes_and_published_results_in_one_place(name: str) -> None:
+def test_each_data_set_has_classes_in_one_place(name: str) -> None:
     dataset = DATASETS[name]
-    assert dataset.published
     assert list(map(spelling, dataset.classes)) == list(dataset.classes)
     assert tuple(dataset.images_per_class) in ((), dataset.classes)
 
@@ -791,23 +790,6 @@ def test_a_part_of_a_data_set_is_not_known() -> None:
     assert known_dataset(DATASETS["ucm"].classes[:-1]) is None
     assert known_dataset([*DATASETS["sydney"].classes, "pond"]) is None
     assert known_dataset([]) is None
-
-
-def test_published_figures_are_marked_as_recorded_voices_and_single_runs() -> None:
-    rows = [row for dataset in DATASETS.values() for row in dataset.published]
-    assert {(row.voices, row.runs) for row in rows} == {("recorded", "single")}
-
-
-@pytest.mark.parametrize(
-    ("dataset", "figures"),
-    [("sydney", (93.93, 93.35)), ("ucm", (67.87, 65.24)), ("rsicd", (27.42, 29.18))],
-)
-def test_divh_is_the_best_published_row_of_each_set(
-    dataset: str, figures: tuple[float, float]
-) -> None:
-    best = max(DATASETS[dataset].published, key=lambda row: row.image_to_voice)
-    assert (best.method, best.image_to_voice, best.voice_to_image) == ("DIVH, 64 bits", *figures)
-    assert len(best.image_to_voice_precision) == len(best.voice_to_image_precision) == 3
 
 
 def own_json(folder: Path, images: Mapping[str, str]) -> PrepareConfig:

@@ -11,7 +11,8 @@ from evaluation_world import ALL, distances, items, random_codes, same_class, tr
 from ivr.cli.evaluate import evaluate as command
 from ivr.hashing.histograms import Histograms
 from ivr.hashing.metrics import METRICS, Metric
-from ivr.pipeline.datasets.published import DATASETS
+from ivr.pipeline.datasets.public_datasets import DATASETS
+from ivr.pipeline.datasets.published_results import published_results
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
@@ -39,9 +40,11 @@ def test_published_rows_stand_beside_a_known_data_set(dataset: str) -> None:
     results = evaluate_codes(codes, ALL).results
     assert results["dataset"] == dataset
     table = results_table(results)
-    assert f"Published on {dataset} (recorded voices, single runs; class relevance)" in table
-    for figure in DATASETS[dataset].published:
-        assert f"{figure.image_to_voice:.2f} / {figure.voice_to_image:.2f}" in table
+    assert f"Published on {DATASETS[dataset].title}: DIVH (IEEE JSTARS 2022" in table
+    for row in published_results(dataset):
+        metrics = row.metrics
+        values = metrics["image_to_voice.mAP"], metrics["voice_to_image.mAP"]
+        assert f"{row.method:<22}{values[0]:.2f} / {values[1]:.2f}" in table
     pairs = evaluate_codes(codes, replace(ALL, relevance="pair")).results
     assert "Published" not in results_table(pairs)
 

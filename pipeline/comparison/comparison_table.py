@@ -5,7 +5,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any
 
-from ivr.pipeline.datasets.published import DATASETS, PublishedResult
+from ivr.pipeline.datasets.published_results import Kind, PublishedResult, published_results
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 
 from .columns import Column
@@ -21,11 +21,6 @@ from .table_notes import (
     reconstruction_note,
     settings_notes,
 )
-
-PRECISION = {"P@1": 0, "P@5": 1, "P@10": 2}
-"""Positions of the metrics in the precision of a published result."""
-
-RECORDED = "published, on recorded voices, single runs"
 
 
 def metrics_of(row: ComparisonRow, columns: Sequence[Column]) -> dict[int, dict[str, float]]:
@@ -52,7 +47,7 @@ def comparison_table(
     *,
     reference: str | None = None,
     differences: bool = True,
-    published: str | None = "",
+    published: Kind | None = "methods",
     unit: str = "Percent",
     notes: Sequence[str] = (),
 ) -> Table:
@@ -67,8 +62,7 @@ def comparison_table(
         reference: label of the row that the others are compared with; None takes the row with the
             best mean mAP for each number of bits.
         differences: show the difference of the mAP of each row from that of the reference.
-        published: beginning of the names of the published rows of a known data set that are shown,
-            None for none.
+        published: kind of the published rows of a known data set that are shown, None for none.
         unit: unit of the values.
         notes: more notes.
     """
@@ -92,11 +86,8 @@ def comparison_table(
         notes = (*notes, *gap_notes(names))
     # With checks, each row has a chance of its own.
     chance = _chance_rows(rows, columns) if "check" not in heads else []
-    dataset = _dataset(rows) if published is not None else None
-    known = DATASETS[dataset].published if dataset else ()
-    shown = [result for result in known if result.method.startswith(published or "")]
-    if known:
-        notes = (*notes, f"† {RECORDED}: {known[0].source}")
+    dataset = _dataset(rows)
+    known = published_results(dataset, published) if dataset and published else ()
     return Table(
         title,
         heads,
@@ -104,7 +95,7 @@ def comparison_table(
         (
             *_best_marked(measured, columns),
             *chance,
-            *(_published_row(result, columns) for result in shown),
+            *(_published_row(result, columns) for result in known),
         ),
         (
             *general_notes(grid, rows, unit),
@@ -174,18 +165,12 @@ def _chance_rows(rows: Sequence[ComparisonRow], columns: Sequence[Column]) -> li
 
 
 def _published_row(result: PublishedResult, columns: Sequence[Column]) -> TableRow:
-    precision = {
-        "image_to_voice": result.image_to_voice_precision,
-        "voice_to_image": result.voice_to_image_precision,
+    metrics = result.metrics
+    cells: dict[str, Cell] = {
+        column.key: Spread(metrics[column.key]) for column in columns if column.key in metrics
     }
-    whole = {"image_to_voice": result.image_to_voice, "voice_to_image": result.voice_to_image}
-    cells: dict[str, Cell] = {}
-    for column in columns:
-        if column.name == "mAP" and column.direction:
-            cells[column.key] = Spread(whole[column.direction])
-        elif column.name in PRECISION and precision[column.direction]:
-            cells[column.key] = Spread(precision[column.direction][PRECISION[column.name]])
-    return TableRow("published", {"method": f"{result.method} †"}, cells)
+    note = f"published, on recorded voices: {result.citation}"
+    return TableRow("published", {"method": result.method}, cells, note)
 
 
 def _dataset(rows: Sequence[ComparisonRow]) -> str | None:

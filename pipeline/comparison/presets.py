@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ivr.hashing.metrics import METRICS
+from ivr.pipeline.datasets.published_results import Kind
 from ivr.pipeline.evaluation.protocol import DIRECTIONS
 from ivr.pipeline.extraction.streams import STREAMS
 
@@ -100,7 +101,7 @@ class Preset:
         variants: variants of one method in the place of methods; the user cannot choose others.
         streams: voice streams if the user names none.
         protocol: protocol if the user names none.
-        published: beginning of the names of the published rows that it shows, None for none.
+        published: kind of the published rows that it shows, None for none.
         by_sign: show real-valued methods by the signs of their outputs too.
         differences: show the difference of the mAP of each row from that of the reference.
         picture: picture beside the table: precision curves, or mAP over two weights.
@@ -115,7 +116,7 @@ class Preset:
     variants: tuple[Variant, ...] = ()
     streams: tuple[tuple[str, ...], ...] = (STREAMS,)
     protocol: str = "divh"
-    published: str | None = ""
+    published: Kind | None = "methods"
     by_sign: bool = True
     differences: bool = True
     picture: Literal["curves", "grid"] | None = None
@@ -135,7 +136,7 @@ PRESETS = {
         "DIVH, Table V: with and without the terms L2 (gamma) and L3 (eta)",
         retrieval_columns(COMPARED),
         variants=ABLATION,
-        published="DIVH",
+        published="ablation",
     ),
     "divh-parameters": Preset(
         "DIVH, Fig. 4: mAP over gamma and eta",
@@ -196,7 +197,7 @@ PRESETS = {
         methods=("dvan",),
         streams=EACH_STREAM,
         protocol="dvan",
-        published=None,
+        published="matching",
         by_sign=False,
         differences=False,
         notes=(NO_SPECTROGRAM,),
@@ -207,7 +208,7 @@ PRESETS = {
         methods=("dvan",),
         streams=EACH_STREAM,
         protocol="dvan",
-        published="DVAN",
+        published="inputs",
         notes=(NO_SPECTROGRAM,),
     ),
     "generalisation": Preset(

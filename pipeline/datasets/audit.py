@@ -30,7 +30,7 @@ from .findings import (
     problem,
 )
 from .manifest import SPLITS, Item, Manifest, ManifestError, read_manifest
-from .published import known_dataset
+from .public_datasets import known_dataset
 from .severity import SEVERITIES
 from .split_config import splits_of_cut
 from .splits import complete_splits

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from .manifest_row import ManifestError, split_of
 from .pairing import ASK, Files, PairingError, folder, refuse, stem
-from .published import spelling
+from .public_datasets import spelling
 from .text_lines import text_lines
 
 WORD = re.compile(r"[^\W\d_]+")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .canonical_names import Spellings, caption_key
 from .manifest import Item
-from .published import spelling
+from .public_datasets import spelling
 from .severity import Severity
 
 NAMED = 4

@@ -15,7 +15,7 @@ from .layouts import read_layout
 from .manifest import SPLITS, Manifest, ManifestError, of_one_spelling, write_manifest
 from .passed_over import passed_over
 from .prepare_config import PrepareConfig
-from .published import known_dataset
+from .public_datasets import known_dataset
 from .split_config import SplitConfig, splits_of_cut
 from .splits import complete_splits
 

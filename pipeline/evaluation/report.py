@@ -9,7 +9,7 @@ import numpy as np
 
 from ivr.features.atomic_files import HDF5, PNG, TEXT, require_replaceable
 from ivr.hashing.metrics import Scores, class_average_precision
-from ivr.pipeline.datasets.published import known_dataset
+from ivr.pipeline.datasets.public_datasets import known_dataset
 from ivr.pipeline.runs.codes_file import CodedItems
 from ivr.pipeline.runs.run_folder import (
     CURVES,

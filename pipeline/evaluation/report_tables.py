@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ivr.hashing.metrics import METRICS
-from ivr.pipeline.datasets.published import DATASETS
+from ivr.pipeline.datasets.public_datasets import DATASETS
+from ivr.pipeline.datasets.published_results import published_results
 from ivr.pipeline.runtime.words import counted
 
 from .protocol_words import DISTANCES, protocol_in_words
@@ -142,16 +143,18 @@ def _published_lines(results: Mapping[str, Any]) -> list[str]:
     dataset = results["dataset"]
     if dataset is None or results["protocol"]["relevance"] != "class":
         return []
+    rows = published_results(dataset)
+    sources = ", ".join(dict.fromkeys(row.citation for row in rows))
     lines = [
         "",
-        f"Published on {dataset} (recorded voices, single runs; class relevance), "
-        "image -> voice / voice -> image:",
+        f"Published on {DATASETS[dataset].title}: {sources}",
+        "mAP image -> voice / voice -> image, on recorded voices, class relevance:",
     ]
-    lines += [
-        f"{row.method:<{HEAD}}{row.image_to_voice:.2f} / {row.voice_to_image:.2f}"
-        for row in DATASETS[dataset].published
+    return lines + [
+        f"{row.method:<{HEAD}}"
+        + " / ".join(f"{row.metrics[f'{direction}.mAP']:.2f}" for direction in ARROWS)
+        for row in rows
     ]
-    return lines
 
 
 def _line(head: str, cells: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from ivr.pipeline.datasets.karpathy_json import Entry, match_entries, read_entri
 from ivr.pipeline.datasets.layout import Layout, Sources
 from ivr.pipeline.datasets.manifest import Manifest, ManifestError
 from ivr.pipeline.datasets.pairing import find_files, merge, pair
-from ivr.pipeline.datasets.published import DATASETS, spelling
+from ivr.pipeline.datasets.public_datasets import DATASETS, spelling
 
 
 def read(sources: Sources) -> Manifest:

@@ -17,7 +17,7 @@ from ivr.pipeline.datasets.pairing import (
     refuse,
     require_numbers,
 )
-from ivr.pipeline.datasets.published import DATASETS
+from ivr.pipeline.datasets.public_datasets import DATASETS
 
 
 def read(sources: Sources) -> Manifest:

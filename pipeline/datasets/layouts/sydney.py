@@ -7,7 +7,7 @@ from ivr.pipeline.datasets.class_labels import by_number, labels_of
 from ivr.pipeline.datasets.layout import Layout, Sources
 from ivr.pipeline.datasets.manifest import Manifest
 from ivr.pipeline.datasets.pairing import find_files, merge, pair, require_numbers
-from ivr.pipeline.datasets.published import DATASETS
+from ivr.pipeline.datasets.public_datasets import DATASETS
 
 SYDNEY = DATASETS["sydney"]
 

@@ -14,7 +14,7 @@ from ivr.pipeline.datasets.pairing import (
     refuse,
     require_numbers,
 )
-from ivr.pipeline.datasets.published import DATASETS, spelling
+from ivr.pipeline.datasets.public_datasets import DATASETS, spelling
 
 UCM = DATASETS["ucm"]
 
