@@ -60,7 +60,9 @@ HEAT_MAP = FileKind(
 HDF5 = FileKind("an HDF5 file of ivr", lambda head: head[512:520] == b"\x89HDF\r\n\x1a\n")
 JPEG = FileKind("a JPEG picture", lambda head: head.startswith(b"\xff\xd8\xff"))
 PNG = FileKind("a PNG picture", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"))
+PDF = FileKind("a PDF file", lambda head: head.startswith(b"%PDF"))
 SAFETENSORS = FileKind("a safetensors file", lambda head: head[8:9] == b"{" and b"\0" in head[:8])
+SVG = FileKind("an SVG picture", lambda head: is_text(head) and b"<svg" in head)
 TEXT = FileKind("a text file", is_text)
 WAV = FileKind("a WAV recording", lambda head: head.startswith(b"RIFF"))
 

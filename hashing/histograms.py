@@ -214,6 +214,23 @@ def chance_histograms(hist: Histograms) -> Histograms:
     )
 
 
+def perfect_histograms(hist: Histograms) -> Histograms:
+    """Return histograms of a perfect ranking: the metrics of these are the ceilings.
+
+    Args:
+        hist: histograms [q, buckets].
+
+    Returns:
+        Histograms of the same items with the relevant ones in the first bucket and all others in
+        the last one, of as many buckets, at least two.
+    """
+    shape = len(hist.items), max(2, hist.items.shape[1])
+    items, relevant = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    items[:, 0] = relevant[:, 0] = hist.relevant.sum(axis=1)
+    items[:, -1] = hist.items.sum(axis=1) - items[:, 0]
+    return Histograms(items, relevant)
+
+
 def best_order(hist: Histograms) -> Histograms:
     """Return the histograms of the order that puts the relevant items of each bucket first."""
     none = np.zeros_like(hist.relevant)

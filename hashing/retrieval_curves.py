@@ -1,12 +1,12 @@
-"""Curves over all queries: precision over retrieved items, precision and recall within radii."""
+"""Curves over all queries: precision and recall over retrieved items, and within radii."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .buckets import Floats, Integers, MetricsError
-from .cutoff_metrics import precision_at
+from .buckets import Floats, Integers, MetricsError, ratio
+from .cutoff_metrics import hits_at
 from .empty_queries import mean_over_queries, query_weights
 from .histograms import Histograms
 
@@ -26,8 +26,32 @@ class PrecisionRecall:
     recall: Floats
 
 
-def precision_over_retrieved(hist: Histograms, ns: Sequence[int], empty: str = "zero") -> Floats:
-    """Return the mean over queries of P@n for each n of ``ns``.
+@dataclass(frozen=True, eq=False)
+class OverRetrieved:
+    """Precision and recall among the first n items, mean over queries, at several n.
+
+    Attributes:
+        precision: [p], hits among the first n / n, mean over the orders of the ties.
+        recall: [p], the same hits / relevant items.
+        precision_ceiling: [p], precision of a perfect ranking.
+        recall_ceiling: [p], recall of a perfect ranking.
+        precision_chance: [p], precision of a random order.
+        recall_chance: [p], recall of a random order.
+    """
+
+    precision: Floats
+    recall: Floats
+    precision_ceiling: Floats
+    recall_ceiling: Floats
+    precision_chance: Floats
+    recall_chance: Floats
+
+
+def over_retrieved(hist: Histograms, ns: Sequence[int], empty: str = "zero") -> OverRetrieved:
+    """Return mean precision and recall among the first n items, for each n of ``ns``.
+
+    With R relevant items among N, a perfect ranking has min(n, R) hits among the first n, and a
+    random order n R / N.
 
     Args:
         hist: histograms [q, buckets].
@@ -35,16 +59,19 @@ def precision_over_retrieved(hist: Histograms, ns: Sequence[int], empty: str = "
         empty: a query without a relevant item counts as 0 (``zero``), is left out (``skip``) or
             is refused (``error``).
 
-    Returns:
-        Precision [len(ns)], from 0 to 1.
-
     Raises:
         MetricsError: an n below 1, an unknown choice, or no query is left.
     """
     weights = query_weights(hist, empty)
-    return np.array(
-        [mean_over_queries(precision_at(hist, n) * weights) for n in ns], dtype=np.float64
-    )
+    relevant = hist.relevant.sum(axis=1).astype(np.float64)
+    items = hist.items.sum(axis=1)
+    columns = []
+    for n in ns:
+        each = hits_at(hist, n), np.minimum(relevant, n), np.minimum(n / items, 1) * relevant
+        shares = [share for hits in each for share in (hits / n, ratio(hits, relevant))]
+        columns.append(mean_over_queries(np.stack(shares, axis=1) * weights[:, None]))
+    precision, recall, *others = np.array(columns, dtype=np.float64).T
+    return OverRetrieved(precision, recall, *others)
 
 
 def precision_recall_curve(hist: Histograms) -> PrecisionRecall:

@@ -33,7 +33,7 @@ ORDER = (
     ("pipeline.evaluation",),
     ("pipeline.runs",),
     ("pipeline.extraction",),
-    ("pipeline.datasets",),
+    ("pipeline.datasets", "pipeline.pictures"),
     ("pipeline.runtime",),
     ("pipeline",),
     ("features", "hashing"),

@@ -82,8 +82,8 @@ def test_from_images_and_voices_to_figures(media_set: Path) -> None:
     results = json.loads(everything.stdout)
     assert all(0 < results[d]["mAP"] <= 100 for d in ("image_to_voice", "voice_to_image"))
     assert results["image_to_voice"]["gallery"] == 36
-    assert (run / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert (run / "curves.csv").read_text().startswith("direction,curve,at,precision,recall\n")
+    assert (run / "pictures" / "precision.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (run / "curves.csv").read_text().startswith("direction,curve,at,precision,recall,")
 
 
 def test_json_is_one_object_in_percent_and_the_same_as_the_file(run: Path, tmp_path: Path) -> None:

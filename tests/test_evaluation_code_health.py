@@ -13,11 +13,12 @@ from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing.codes import pack, unpack
 from ivr.hashing.distances import euclidean_distance
 from ivr.pipeline.evaluation import rank, score
-from ivr.pipeline.evaluation.code_health import draw_health
 from ivr.pipeline.evaluation.evaluate import evaluate, evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
+from ivr.pipeline.evaluation.report import Report, report_pictures
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.extraction.feature_dataset import open_features
+from ivr.pipeline.pictures.picture_files import write_picture
 from ivr.pipeline.runs.codes_file import CodedItems, Codes, read_codes
 from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
@@ -177,8 +178,8 @@ def test_one_item_that_is_all_there_is_unknown_where_it_must_be(tmp_path: Path) 
     assert health["image_to_voice"]["distances"]["overlap"] is None
     assert health["image_to_voice"]["distances"]["other_share"] == [None] * 25
     assert "overlap unknown" in results_table(found.results)
-    draw_health(tmp_path / "health.png", found.health, "one item")
-    assert (tmp_path / "health.png").stat().st_size > 10_000
+    for name in ("distances", "bit-balance", "bit-correlation", "confusion"):
+        assert len(size_of(found, name, tmp_path)) == 2
 
 
 def test_equal_codes_are_told_and_drawn(tmp_path: Path) -> None:
@@ -194,7 +195,16 @@ def test_equal_codes_are_told_and_drawn(tmp_path: Path) -> None:
         [100 / 3] * 3, abs=1e-4
     )
     assert "bits: 24 of 24 dead" in results_table(found.results)
-    draw_health(tmp_path / "health.png", found.health, "equal codes")
+    for name in ("distances", "bit-balance", "bit-correlation", "confusion"):
+        assert len(size_of(found, name, tmp_path)) == 2
+
+
+def size_of(found: Report, name: str, folder: Path) -> tuple[int, int]:
+    """Return the size in pixels of the picture ``name``, written into ``folder`` as PNG."""
+    (picture,) = (picture for picture in report_pictures(found) if picture.name == name)
+    write_picture(folder, picture)
+    with Image.open(folder / f"{name}.png") as image:
+        return image.size
 
 
 def test_an_image_without_its_voice_agrees_with_none() -> None:
@@ -216,12 +226,11 @@ def test_many_classes_are_drawn_and_very_many_are_not_confused(
     few = Codes(items[0].select(range(100)), items[1].select(range(100)), {})
     found = evaluate_codes(few, ALL)
     assert len(found.health.section["image_to_voice"]["confusion"]["share"]) == 100
-    draw_health(tmp_path / "few.png", found.health, "a hundred classes")
+    _, height = size_of(found, "confusion", tmp_path)
     found = evaluate_codes(Codes(*items, {}), ALL)
     assert found.health.section["image_to_voice"]["confusion"] is None
-    draw_health(tmp_path / "many.png", found.health, "three hundred classes")
-    with Image.open(tmp_path / "few.png") as few_picture, Image.open(tmp_path / "many.png") as many:
-        assert few_picture.height > 2 * many.height
+    assert "confusion" not in {picture.name for picture in report_pictures(found)}
+    assert height > 2 * size_of(found, "distances", tmp_path)[1]
 
 
 @pytest.mark.filterwarnings("error")
@@ -234,9 +243,8 @@ def test_names_of_classes_are_drawn_as_they_are_and_have_room(tmp_path: Path) ->
         ALL,
     )  # fmt: skip
     assert found.health.section["classes"] == sorted(odd.values())
-    draw_health(tmp_path / "health.png", found.health, "odd names")
-    with Image.open(tmp_path / "health.png") as picture:
-        assert picture.width == 1540
+    for name in ("confusion", "class-precision"):
+        assert size_of(found, name, tmp_path)[0] > 800
 
 
 def test_encode_measures_the_quantisation_error_of_the_test_split(
@@ -310,6 +318,5 @@ def test_the_table_tells_the_health_in_three_lines(run: Path, tmp_path: Path) ->
     (pairs,) = (line for line in lines if line.startswith("distances of relevant"))
     found = health["image_to_voice"]["distances"]
     assert f": {found['relevant_mean']:.1f} and {found['other_mean']:.1f} (image -> voice" in pairs
-    with Image.open(tmp_path / "health.png") as picture:
-        assert picture.width == 1540
+    with Image.open(tmp_path / "pictures" / "confusion.png") as picture:
         assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 10

@@ -76,9 +76,8 @@ def test_results_and_curves_are_written_into_the_run(run: Path, tmp_path: Path) 
         np.testing.assert_allclose(
             [float(row["recall"]) for row in within], 100 * curve.radius.recall, atol=1e-4
         )
-    assert (copy / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    with Image.open(copy / "curves.png") as picture:
-        assert picture.size == (1200, 504)
+    with Image.open(copy / "pictures" / "precision.png") as picture:
+        assert picture.size == (870, 600)
         assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 10
 
 
@@ -149,10 +148,10 @@ def test_two_evaluations_into_one_run_do_not_mix(run: Path, tmp_path: Path) -> N
 
 
 def test_results_do_not_replace_what_is_no_result(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "out" / "curves.png").mkdir(parents=True)
-    with pytest.raises(InTheWayError, match=r"curves.png: a folder lies where"):
+    (tmp_path / "out" / "curves.csv").mkdir(parents=True)
+    with pytest.raises(InTheWayError, match=r"curves.csv: a folder lies where"):
         evaluate(run, out=tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curves.png", ".lock"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curves.csv", ".lock"}
 
 
 def test_results_can_go_elsewhere(run: Path, tmp_path: Path) -> None:
@@ -160,7 +159,7 @@ def test_results_can_go_elsewhere(run: Path, tmp_path: Path) -> None:
     evaluate(run, PROTOCOLS["pair"], out=tmp_path / "new" / "pair")
     assert {path.name for path in (tmp_path / "new" / "pair").iterdir()} == {
         ".lock",
-        "results.json", "queries.h5", "curves.csv", "curves.png", "health.png", "digests.json",
+        "results.json", "queries.h5", "curves.csv", "pictures", "digests.json",
     }  # fmt: skip
     assert {path.name for path in run.iterdir()} == before
 

@@ -27,7 +27,14 @@ def evaluated(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    """Return the files below ``folder`` that are not hidden."""
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+    )
+
+
+def names_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in files(folder)}
 
 
 def flip(path: Path, place: int) -> None:
@@ -37,15 +44,18 @@ def flip(path: Path, place: int) -> None:
 
 
 def test_everything_that_a_run_reads_later_has_a_digest(evaluated: Path) -> None:
-    names = {path.name for path in files(evaluated)} - {DIGESTS}
-    assert set(read_digests(evaluated)) == names
+    names = names_of(evaluated) - {DIGESTS, f"pictures/{DIGESTS}"}
+    pictures = {f"pictures/{name}" for name in read_digests(evaluated / "pictures")}
+    assert set(read_digests(evaluated)) | pictures == names
     assert {
         "config.json", "splits.json", "model.safetensors", "history.jsonl", "codes.h5",
-        "results.json", "queries.h5", "curves.csv",
+        "results.json", "queries.h5", "curves.csv", "pictures/precision.png",
+        "pictures/precision.csv",
     } <= names  # fmt: skip
     found = verify(evaluated)
     assert found.whole
-    assert [file.path.name for file in found.files] == sorted(names)
+    shown = {file.path.relative_to(evaluated).as_posix() for file in found.files}
+    assert shown == names
     assert {file.state for file in found.files} == {"whole"}
 
 
@@ -53,13 +63,14 @@ def test_one_flipped_byte_is_found_in_each_file_of_a_run(evaluated: Path, tmp_pa
     for path in files(evaluated):
         for share in (0, 0.5, 1):
             copy = Path(shutil.copytree(evaluated, tmp_path / "copy"))
-            flip(copy / path.name, int(share * (path.stat().st_size - 1)))
+            flipped = copy / path.relative_to(evaluated)
+            flip(flipped, int(share * (path.stat().st_size - 1)))
             found = verify(copy)
             changed = [file for file in found.files if file.state != "whole"]
             assert not found.whole or path.name == DIGESTS
             if path.name != DIGESTS:
-                assert [file.path.name for file in changed] == [path.name]
-                assert changed[0].problem.startswith(f"{copy / path.name}: damaged")
+                assert [file.path for file in changed] == [flipped]
+                assert changed[0].problem.startswith(f"{flipped}: damaged")
             else:
                 assert changed
             shutil.rmtree(copy)
@@ -165,15 +176,15 @@ def test_an_interrupted_evaluation_leaves_the_earlier_results_whole(
 ) -> None:
     run = Path(shutil.copytree(evaluated, tmp_path / "run"))
 
-    before = {path.name: path.read_bytes() for path in files(run)}
+    before = {path: path.read_bytes() for path in files(run)}
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ivr.pipeline.evaluation.report.draw_curves", interrupt)
+    monkeypatch.setattr("ivr.pipeline.evaluation.report.write_picture", interrupt)
     with pytest.raises(KeyboardInterrupt):
         evaluate(run)
-    assert {path.name: path.read_bytes() for path in files(run)} == before
+    assert {path: path.read_bytes() for path in files(run)} == before
     assert verify(run).whole
     monkeypatch.undo()
     evaluate(run)

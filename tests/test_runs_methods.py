@@ -75,7 +75,7 @@ def figures(results: dict[str, Any]) -> dict[str, float]:
         f"{direction} {name}": value
         for direction in ("image_to_voice", "voice_to_image")
         for name, value in results[direction].items()
-        if name != "per_class"
+        if not name.startswith("per_class")
     }
 
 
@@ -210,7 +210,7 @@ def test_curves_of_outputs_are_drawn_by_rank(runs: Path, tmp_path: Path) -> None
     evaluate(runs / "scrl", EVERYTHING, out=tmp_path)
     lines = (tmp_path / "curves.csv").read_text().splitlines()
     assert {line.split(",")[1] for line in lines[1:]} == {"retrieved", "rank"}
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    assert (tmp_path / "pictures" / "precision-recall.png").stat().st_size > 10_000
 
 
 def test_a_distance_that_the_method_does_not_have_is_refused(runs: Path, tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
-"""Health of codes, as a section of results.json and as a picture."""
+"""Health of codes, as a section of results.json."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ivr.features.atomic_files import PNG, replaced
 from ivr.hashing.health import (
     BitCounts,
     PairDistances,
@@ -19,13 +16,6 @@ from ivr.hashing.health import (
     shares,
 )
 from ivr.pipeline.runs.codes_file import CodedItems
-
-from .confusion_picture import NAMED, draw_confusion
-from .per_query import DIRECTIONS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
 
 DIGITS = 4
 """Decimals of a percentage."""
@@ -41,11 +31,16 @@ class Confusion:
         nearest: number of first items that count.
         share: [classes, classes], 0 to 1, one row per class of the query; NaN without a query.
         queries: number of queries used [classes].
+        ceiling: diagonal of a perfect ranking [classes], 0 to 1: less than 1 for a class with
+            fewer than ``nearest`` items to find.
+        chance: share of the classes in a random order [classes], 0 to 1.
     """
 
     nearest: int
     share: np.ndarray
     queries: np.ndarray
+    ceiling: np.ndarray
+    chance: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +111,8 @@ def direction_health(distances: PairDistances, confusion: Confusion | None) -> d
             "nearest": confusion.nearest,
             "queries": confusion.queries.tolist(),
             "share": [_percents(row) for row in confusion.share],
+            "ceiling": _percents(confusion.ceiling),
+            "chance": _percents(confusion.chance),
         }
     return section
 
@@ -154,88 +151,3 @@ def _percent(fraction: float | None) -> float | None:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), DIGITS)
-
-
-def draw_health(path: Path, health: Health, title: str) -> None:
-    """Draw bits, distances and the confusion of both directions into the PNG file ``path``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    shown = {
-        direction: found
-        for direction in DIRECTIONS
-        if (found := health.section[direction]["confusion"])
-    }
-    classes = min(NAMED, len(health.section["classes"]))
-    heights = [4.0, 3.0 + 0.22 * max(12, classes)] if shown else [4.0]
-    figure = Figure(figsize=(14, sum(heights) + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    balance, correlation, distances = parts[0].subplots(1, 3)
-    _draw_balance(balance, health.section)
-    _draw_correlation(correlation, health)
-    _draw_distances(distances, health.section)
-    if shown:
-        _draw_confusion(parts[1], health.section["classes"], shown)
-    figure.suptitle(title)
-    with warnings.catch_warnings():
-        # The font may lack a character of a class name; it is drawn as an empty box.
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        with replaced(path, PNG) as file:
-            figure.savefig(file, dpi=110, format="png")
-
-
-def _draw_balance(axes: "Axes", section: Mapping[str, Any]) -> None:
-    for name, style in (("images", "o"), ("voices", "x")):
-        found = section[name]
-        label = f"{name}, {len(found['dead_bits'])} dead"
-        axes.plot(found["positive"], style, markersize=4, label=label)
-    axes.axhline(50, color="grey", linestyle=":", linewidth=1)
-    axes.set(xlabel="bit", ylabel="items with +1, %", ylim=(-4, 104))  # dead bits lie on the edges
-    axes.set_title("balance of bits", fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", ncols=2, fontsize=8)
-
-
-def _draw_correlation(axes: "Axes", health: Health) -> None:
-    """Draw both halves of one square: images above the diagonal, voices below."""
-    above, below = (np.abs(counts.correlation) for counts in (health.images, health.voices))
-    table = np.triu(above, 1) + np.tril(below, -1)
-    np.fill_diagonal(table, np.nan)
-    picture = axes.imshow(table, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
-    axes.figure.colorbar(picture, ax=axes, shrink=0.8)
-    axes.set(xlabel="bit", ylabel="bit")
-    axes.set_title("|correlation|: images above, voices below the diagonal", fontsize=10)
-
-
-def _draw_distances(axes: "Axes", section: Mapping[str, Any]) -> None:
-    for direction, line in zip(DIRECTIONS, ("-", "--"), strict=True):
-        found, arrow = section[direction]["distances"], direction.replace("_to_", " → ")
-        for kind, colour in (("relevant", "C2"), ("other", "C3")):
-            heights = [share or 0.0 for share in found[f"{kind}_share"]]
-            edges = np.arange(len(heights) + 1) - 0.5
-            if line == "-":
-                axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
-            axes.stairs(heights, edges, color=colour, linestyle=line, label=f"{kind}, {arrow}")
-    axes.set(xlabel="Hamming distance, bits", ylabel="pairs of a kind, %", ylim=(0, None))
-    overlap = ", ".join(_in_words(section[d]["distances"]["overlap"]) for d in DIRECTIONS)
-    axes.set_title(f"distances of pairs: overlap {overlap}", fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-
-
-def _draw_confusion(
-    figure: "SubFigure", classes: Sequence[str], shown: Mapping[str, Mapping[str, Any]]
-) -> None:
-    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for axes, (direction, found) in zip(panels, shown.items(), strict=True):
-        picture = draw_confusion(axes, classes, np.array(found["share"], float))
-        arrow = direction.replace("_to_", " → ")
-        axes.set(xlabel="class found")
-        axes.set_title(f"among the first {found['nearest']}, {arrow}, %", fontsize=10)
-    panels[0].set_ylabel("class of the query")
-    figure.colorbar(picture, ax=list(panels), shrink=0.6, aspect=30, ticks=[0, 1, 5, 20, 50, 100])
-
-
-def _in_words(percent: float | None) -> str:
-    return "unknown" if percent is None else f"{percent:.1f} %"

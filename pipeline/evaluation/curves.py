@@ -1,4 +1,4 @@
-"""Precision over retrieved items and precision against recall, as CSV and as a picture."""
+"""Precision and recall over retrieved items and against each other, as CSV."""
 
 import csv
 from collections.abc import Mapping
@@ -9,12 +9,25 @@ from typing import Literal
 import numpy as np
 
 from ivr.errors import IvrError
-from ivr.features.atomic_files import PNG, replaced, replaced_text
-from ivr.hashing.retrieval_curves import PrecisionRecall
+from ivr.features.atomic_files import replaced_text
+from ivr.hashing.retrieval_curves import OverRetrieved, PrecisionRecall
 
 
 class CurvesError(IvrError):
     """A file of curves cannot be read; the message is one line."""
+
+
+COLUMNS = (
+    "direction",
+    "curve",
+    "at",
+    "precision",
+    "recall",
+    "precision_ceiling",
+    "recall_ceiling",
+    "precision_chance",
+    "recall_chance",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,35 +35,81 @@ class Curves:
     """The curves of one direction.
 
     Attributes:
-        retrieved: numbers of retrieved items.
-        precision: mean precision over the queries at each of them, [len(retrieved)], 0 to 1.
+        retrieved: numbers of retrieved items [p].
+        means: precision and recall at each of them, mean over the queries, with those of a perfect
+            ranking and of a random order, 0 to 1.
         radius: precision and recall within each Hamming radius, or within each rank.
         within: radius, for codes, or rank, for outputs, whose distances do not compare between
             queries.
-        chance: precision of a random order, 0 to 1.
     """
 
     retrieved: tuple[int, ...]
-    precision: np.ndarray
+    means: OverRetrieved
     radius: PrecisionRecall
     within: Literal["radius", "rank"]
-    chance: float
+
+    @property
+    def precision(self) -> np.ndarray:
+        """Mean precision at each number of retrieved items [p], 0 to 1."""
+        return self.means.precision
+
+    @property
+    def chance(self) -> float:
+        """Precision of a random order, 0 to 1."""
+        return float(self.means.precision_chance[0])
 
 
 def write_curves(path: Path, curves: Mapping[str, Curves]) -> None:
     """Write the points of ``curves`` to the CSV file ``path``, in percent."""
     with replaced_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["direction", "curve", "at", "precision", "recall"])
+        writer.writerow(COLUMNS)
         for direction, curve in curves.items():
-            for count, value in zip(curve.retrieved, curve.precision, strict=True):
-                writer.writerow([direction, "retrieved", count, f"{100 * value:.4f}", ""])
+            table = np.stack([getattr(curve.means, name) for name in COLUMNS[3:]], axis=1)
+            for count, values in zip(curve.retrieved, table, strict=True):
+                writer.writerow([direction, "retrieved", count, *map(_percent, values)])
             points = curve.radius
             for radius, precision, recall in zip(
                 points.radius, points.precision, points.recall, strict=True
             ):
-                values = f"{100 * precision:.4f}", f"{100 * recall:.4f}"
-                writer.writerow([direction, curve.within, radius, *values])
+                shown = _percent(precision), _percent(recall), "", "", _percent(curve.chance), ""
+                writer.writerow([direction, curve.within, radius, *shown])
+
+
+def read_curves(path: Path) -> dict[str, Curves]:
+    """Return the curves in ``path`` by direction, as :func:`write_curves` wrote them.
+
+    Raises:
+        CurvesError: not such a file, or one of an earlier version, without ceilings.
+    """
+    rows: dict[str, dict[str, list[list[float]]]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                values = [float(row[name] or "nan") for name in COLUMNS[2:]]
+                rows.setdefault(row["direction"], {}).setdefault(row["curve"], []).append(values)
+        return {direction: _curves(found) for direction, found in rows.items()}
+    except FileNotFoundError as error:
+        raise CurvesError(f"{path}: no such file; make it with ivr evaluate") from error
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise CurvesError(
+            f"{path}: damaged or of an earlier version; make it again with ivr evaluate"
+        ) from error
+
+
+def _curves(rows: Mapping[str, list[list[float]]]) -> Curves:
+    retrieved = np.array(rows["retrieved"])
+    within: Literal["radius", "rank"] = "radius" if "radius" in rows else "rank"
+    points = np.array(rows[within])
+    means = OverRetrieved(
+        **{name: retrieved[:, place] / 100 for place, name in enumerate(COLUMNS[3:], 1)}
+    )
+    radius = PrecisionRecall(points[:, 0].astype(np.int64), points[:, 1] / 100, points[:, 2] / 100)
+    return Curves(tuple(int(n) for n in retrieved[:, 0]), means, radius, within)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4f}"
 
 
 def read_retrieved(path: Path) -> dict[str, dict[int, float]]:
@@ -69,41 +128,3 @@ def read_retrieved(path: Path) -> dict[str, dict[int, float]]:
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise CurvesError(f"{path}: damaged, not curves that ivr evaluate writes") from error
     return curves
-
-
-def draw_curves(path: Path, curves: Mapping[str, Curves], title: str) -> None:
-    """Draw both kinds of curves of both directions into the PNG file ``path``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for number, (direction, curve) in enumerate(curves.items()):
-        colour, name = f"C{number}", direction.replace("_to_", " → ")
-        line = ("-", "--")[number % 2]  # the curves of both directions may coincide
-        left.plot(curve.retrieved, 100 * curve.precision, color=colour, linestyle=line, label=name)
-        left.axhline(100 * curve.chance, color=colour, linestyle=":", linewidth=1)
-        points = curve.radius
-        right.plot(
-            100 * points.recall,
-            100 * points.precision,
-            ".-",
-            color=colour,
-            label=name,
-            markersize=3,
-        )
-        right.axhline(100 * curve.chance, color=colour, linestyle=":", linewidth=1)
-    left.set(xlabel="retrieved items", ylabel="precision, %", ylim=(0, 102), xscale="log")
-    right.set(xlabel="recall, %", ylabel="precision, %", xlim=(0, 102), ylim=(0, 102))
-    left.xaxis.set_major_formatter("{x:.0f}")
-    left.set_title("precision over retrieved items (dotted: chance)", fontsize=10)
-    names = {"radius": "Hamming radius", "rank": "rank"}
-    within = " or ".join(names[kind] for kind in sorted({c.within for c in curves.values()}))
-    right.set_title(f"precision and recall within each {within}", fontsize=10)
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.legend(loc="lower left")
-    figure.suptitle(title)
-    with replaced(path, PNG) as file:
-        figure.savefig(file, dpi=120, format="png")

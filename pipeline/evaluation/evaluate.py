@@ -4,7 +4,7 @@ Four steps, in this order: :mod:`.select` queries and galleries, :mod:`.rank` th
 :mod:`.score` the rankings, :mod:`.report` the scores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from ivr.features.atomic_files import file_digest
 from ivr.hashing.distances import Measure, measure_of
 from ivr.names import unknown
+from ivr.pipeline.pictures.picture_files import FORMATS, Format
 from ivr.pipeline.runs.codes_file import Codes, known_quantisation_error, read_codes
 from ivr.pipeline.runs.run_folder import (
     CODES,
@@ -28,6 +29,7 @@ from ivr.pipeline.runs.run_folder import (
     run_method,
 )
 from ivr.pipeline.runs.stale_codes import require_current_codes
+from ivr.pipeline.runs.training_epochs import training_history
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.lock import only_writer
 
@@ -46,13 +48,14 @@ def evaluate(
     *,
     codes: str | Path | None = None,
     out: str | Path | None = None,
+    pictures: Sequence[str] = ("png",),
     **options: Any,
 ) -> EvaluationResult:
     """Evaluate the codes of a run, write the results and return them.
 
-    Writes ``results.json``, ``queries.h5``, ``curves.csv``, ``curves.png`` and ``health.png``. The
-    results of the default protocol go to ``run``; those of each other protocol, of other options
-    and of other codes go to a folder of their own in ``run/evaluations``.
+    Writes ``results.json``, ``queries.h5``, ``curves.csv`` and ``pictures/``. The results of the
+    default protocol go to ``run``; those of each other protocol, of other options and of other
+    codes go to a folder of their own in ``run/evaluations``.
 
     Args:
         run: a run folder.
@@ -60,6 +63,8 @@ def evaluate(
             :data:`~ivr.pipeline.evaluation.protocol.PROTOCOLS`; ``divh`` if None.
         codes: a codes file, ``RUN/codes.h5`` by default.
         out: folder to write to in place of these.
+        pictures: formats of the pictures: png, svg, pdf; each picture has a CSV file of its data
+            too, whatever its formats.
         **options: single fields in place of those of the protocol, e.g. ``relevance="pair"``.
 
     Raises:
@@ -67,12 +72,13 @@ def evaluate(
         RunError: the run has no codes yet, or codes of features that were extracted anew since.
         StoreError: not a codes file.
         OptionError: the protocol has no such option, or refuses its value.
-        EvaluateError: an unknown protocol, codes of another model, a distance that the method does
-            not have, no queries, nothing to search, test items that the run was trained on, other
-            options in the place of the run's own results, or ``out`` in another run.
+        UnknownNameError: no such protocol, or no such format of pictures.
+        EvaluateError: codes of another model, a distance that the method does not have, no queries,
+            nothing to search, test items that the run was trained on, other options in the place
+            of the run's own results, or ``out`` in another run.
     """
     run = Path(run)
-    chosen = with_options(_asked(protocol), options)
+    chosen, formats = with_options(_asked(protocol), options), _formats(pictures)
     file = None if codes is None else Path(codes)
     if out is not None:
         _require_no_other_run(Path(out), run)
@@ -80,7 +86,7 @@ def evaluate(
     if elsewhere:
         found, folder = _evaluated(run, chosen, file), Path(out or run)
         with only_writer(folder):
-            write_report(folder, found)
+            write_report(folder, found, formats)
         return EvaluationResult(folder, found.results)
     read_config(begun(run))
     with locked_run(run):
@@ -94,7 +100,7 @@ def evaluate(
                 f"--out for {own}, or give another folder"
             )
         found = _evaluated(run, chosen, file)
-        write_report(folder, found)
+        write_report(folder, found, formats)
     return EvaluationResult(folder, found.results)
 
 
@@ -123,7 +129,7 @@ def _evaluated(run: Path, protocol: Protocol, codes: Path | None) -> Report:
     require_untrained(coded, path, run, config, asked)
     found = evaluate_codes(coded, asked, _measure(run, config, asked))
     found.results.update(_provenance(config, path, coded))
-    return found
+    return replace(found, history=training_history(run))
 
 
 def evaluate_codes(codes: Codes, protocol: Protocol, measure: Measure | None = None) -> Report:
@@ -152,6 +158,18 @@ def _asked(protocol: Protocol | str | None) -> Protocol:
     if name not in PROTOCOLS:
         raise unknown("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]
+
+
+def _formats(names: Sequence[str]) -> tuple[Format, ...]:
+    """Return ``names`` as formats of pictures, each once.
+
+    Raises:
+        UnknownNameError: a name that is no format.
+    """
+    for name in names:
+        if name not in FORMATS:
+            raise unknown("format of pictures", name, FORMATS)
+    return tuple(name for name in FORMATS if name in names)
 
 
 def completed(protocol: Protocol, config: Mapping[str, Any]) -> Protocol:

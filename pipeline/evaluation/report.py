@@ -1,36 +1,42 @@
 """Step 4 of an evaluation: results.json, average precision of every query, curves and pictures."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ivr.features.atomic_files import HDF5, PNG, TEXT, require_replaceable
+from ivr.features.atomic_files import HDF5, TEXT, require_replaceable
 from ivr.hashing.metrics import Scores, class_average_precision
 from ivr.pipeline.datasets.public_datasets import known_dataset
+from ivr.pipeline.pictures import picture_files
+from ivr.pipeline.pictures.picture_files import Format, Picture, write_picture
+from ivr.pipeline.pictures.training_history import TrainingHistory
 from ivr.pipeline.runs.codes_file import CodedItems
 from ivr.pipeline.runs.run_folder import (
     CURVES,
     EVALUATION_FILES,
+    PICTURE_FILES,
+    PICTURES,
     QUERIES,
     RESULTS,
     write_json,
 )
-from ivr.pipeline.runtime.digests import rewriting
+from ivr.pipeline.runtime.digests import record_digests, rewriting
 from ivr.pipeline.runtime.placed_together import finish, new_aside, place
 
-from .code_health import Health, code_health, direction_health, draw_health
-from .curves import Curves, draw_curves, write_curves
+from .code_health import Health, code_health, direction_health
+from .curves import Curves, write_curves
+from .evaluation_pictures import evaluation_pictures
 from .per_query import QueryMetrics, write_queries
 from .protocol_words import protocol_in_words
-from .report_tables import run_title
 from .score import DirectionScores, ModalityScores, Scored
 from .select import Selection
 
 ASIDE = ".evaluation"
-KINDS = {".json": TEXT, ".csv": TEXT, ".png": PNG, ".h5": HDF5}
+KINDS = {".json": TEXT, ".h5": HDF5} | {f".{k}": v for k, v in picture_files.KINDS.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +48,14 @@ class Report:
         curves: by direction.
         queries: average precision of every query, by direction.
         health: health of the codes of the queries; ``results`` has its numbers too.
+        history: the epochs of the run; None without a run, or for one without epochs.
     """
 
     results: dict[str, Any]
     curves: Mapping[str, Curves]
     queries: Mapping[str, QueryMetrics]
     health: Health
+    history: TrainingHistory | None = None
 
 
 def report(
@@ -82,6 +90,9 @@ def report(
     results["chance"] = {
         name: found.chance.to_percent() for name, found in scored.directions.items()
     }
+    results["ceiling"] = {
+        name: found.ceiling.to_percent() for name, found in scored.directions.items()
+    }
     results |= {name: _modality_results(found) for name, found in scored.modalities.items()}
     if scored.matching is not None:
         accuracy = 100 * scored.matching.accuracy
@@ -98,23 +109,36 @@ def report(
     return Report(results, curves, queries, health)
 
 
-def write_report(folder: Path, found: Report) -> None:
+def write_report(folder: Path, found: Report, formats: Sequence[Format] = ("png",)) -> None:
     """Write the files of ``found`` into ``folder``, whose lock is held, in the place of older ones.
 
     They are written aside first: the older ones stay together until all of the new ones are there.
+
+    Args:
+        folder: where to write; it is made if it is missing.
+        found: what the evaluation found.
+        formats: formats of the pictures, beside a CSV file of the data of each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finish(folder, ASIDE, _remove_results)
     for name in EVALUATION_FILES:
         require_replaceable(folder / name, KINDS[Path(name).suffix])
-    aside, title = new_aside(folder, ASIDE), run_title(found.results)
+    aside = new_aside(folder, ASIDE)
     write_queries(aside / QUERIES, {"protocol": found.results["protocol"]}, found.queries)
     write_curves(aside / CURVES, found.curves)
-    draw_curves(aside / "curves.png", found.curves, title)
-    draw_health(aside / "health.png", found.health, title)
+    (aside / PICTURES).mkdir()
+    for picture in report_pictures(found):
+        write_picture(aside / PICTURES, picture, formats)
+    record_digests(aside / PICTURES, PICTURE_FILES)
     write_json(aside / RESULTS, found.results)
-    with rewriting(folder, EVALUATION_FILES):
+    with rewriting(folder, [name for name in EVALUATION_FILES if "/" not in name]):
         place(folder, ASIDE, _remove_results)
+
+
+def report_pictures(found: Report) -> list[Picture]:
+    """Return every picture of ``found``."""
+    bits = found.health.images, found.health.voices
+    return evaluation_pictures(found.results, found.curves, bits, found.history)
 
 
 def _remove_results(folder: Path) -> None:
@@ -125,9 +149,12 @@ def _remove_results(folder: Path) -> None:
 def _direction_results(
     selection: Selection, direction: str, found: DirectionScores
 ) -> dict[str, Any]:
-    queries = selection.queries[direction]
+    queries, numbers = selection.queries[direction], selection.class_numbers
     return found.scores.to_percent() | {
-        "per_class": _per_class(found.scores, queries, selection.class_numbers),
+        "per_class": _per_class(found.scores, queries, numbers),
+        "per_class_chance": _per_class(found.chance, queries, numbers),
+        "per_class_ceiling": _per_class(found.ceiling, queries, numbers),
+        "per_class_queries": _class_queries(found.scores, queries),
         "queries": len(queries.names),
         "gallery": len(selection.galleries[direction].names),
         "queries_with_nothing_relevant": found.scores.empty_queries,
@@ -165,3 +192,10 @@ def _per_class(
     numbers = np.array([class_numbers[label] for label in queries.labels], np.int64)
     means = class_average_precision(scores.average_precision, numbers)
     return {names[number]: 100 * value for number, value in means.items() if names[number]}
+
+
+def _class_queries(scores: Scores, queries: CodedItems) -> dict[str, int]:
+    """Return the number of queries of each class that the means are over."""
+    counted = ~np.isnan(scores.average_precision)
+    labels = Counter(label for label, used in zip(queries.labels, counted, strict=True) if used)
+    return {name: labels[name] for name in sorted(labels) if name}

@@ -9,7 +9,7 @@ from ivr.pipeline.datasets.public_datasets import DATASETS
 from ivr.pipeline.datasets.published_results import published_results
 from ivr.pipeline.runtime.words import counted
 
-from .protocol_words import DISTANCES, protocol_in_words
+from .protocol_words import protocol_in_words
 
 ARROWS = {"image_to_voice": "image -> voice", "voice_to_image": "voice -> image"}
 WITHIN = {"image_to_image": "image -> image", "voice_to_voice": "voice -> voice"}
@@ -36,11 +36,6 @@ def results_table(results: Mapping[str, Any]) -> str:
             "half of which match"
         )
     return "\n".join(lines + _health_lines(results) + _published_lines(results))
-
-
-def run_title(results: Mapping[str, Any]) -> str:
-    """Return what was evaluated in one line, for a picture: method, bits, changes, distance."""
-    return f"{_run_head(results)}, ranked by {DISTANCES[results['protocol']['distance']]}"
 
 
 def _run_head(results: Mapping[str, Any]) -> str:

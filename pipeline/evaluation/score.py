@@ -1,17 +1,18 @@
 """Step 3 of an evaluation: metrics, chance, curves and health of the codes from the rankings."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ivr.hashing.distances import Measure
 from ivr.hashing.health import PairDistances, confusion, pair_distances
-from ivr.hashing.histograms import Histograms, chance_histograms
+from ivr.hashing.histograms import Histograms, chance_histograms, perfect_histograms
 from ivr.hashing.metrics import Scores, join_scores, matching_accuracy, scores
 from ivr.hashing.retrieval_curves import (
+    OverRetrieved,
     PrecisionRecall,
-    precision_over_retrieved,
+    over_retrieved,
     precision_recall_curve,
 )
 from ivr.pipeline.runs.codes_file import CodedItems
@@ -46,13 +47,15 @@ class DirectionScores:
     Attributes:
         scores: every metric of every query.
         chance: the same of a random order.
-        curves: precision over retrieved items, and precision and recall within radii or ranks.
+        ceiling: the same of a perfect ranking.
+        curves: precision and recall over retrieved items, and within radii or ranks.
         distances: Hamming distances of relevant and of other pairs.
         confusion: the classes that the queries of each class find first; None without classes.
     """
 
     scores: Scores
     chance: Scores
+    ceiling: Scores
     curves: Curves
     distances: PairDistances
     confusion: Confusion | None
@@ -133,29 +136,38 @@ def score(selection: Selection, measure: Measure | None) -> Scored:
 def _direction_scores(queries: CodedItems, gallery: CodedItems, ranker: Ranker) -> DirectionScores:
     empty = ranker.protocol.empty
     points = curve_points(len(gallery.names))
-    found, random, total, pooled = [], [], [], []
+    found: list[Scores] = []
+    random: list[Scores] = []
+    perfect: list[Scores] = []
+    means, pooled = [], []
     for block in ranker.blocks(queries, gallery):
         by_distance = ranker.histograms(block, gallery)
         hist = ranker.ranked(block, gallery, by_distance)
         hamming = by_distance if ranker.distance is None else None
         found.append(_scores(hist, ranker.protocol, hamming))
-        tied = None if hamming is None else chance_histograms(hamming)
-        random.append(_scores(chance_histograms(hist), ranker.protocol, tied))
+        for scored, order in ((random, chance_histograms), (perfect, perfect_histograms)):
+            tied = None if hamming is None else order(hamming)
+            # The order of the items alone has two groups: all other metrics need no more.
+            scored.append(_scores(order(chance_histograms(hist)), ranker.protocol, tied))
         counted = ~np.isnan(found[-1].average_precision)
         if counted.any():
-            precision = precision_over_retrieved(hist, points, empty)
-            total.append(np.count_nonzero(counted) * precision)
+            means.append((int(np.count_nonzero(counted)), over_retrieved(hist, points, empty)))
             pooled.append(ranker.pooled(by_distance, counted))
     if not pooled:
         raise EvaluateError("no query has a relevant item in the database")
-    metrics, chance = join_scores(found), join_scores(random)
+    metrics = join_scores(found)
     counted = ~np.isnan(metrics.average_precision)
     distances = stacked(pooled)
-    curves = _curves(points, np.sum(total, axis=0), distances, counted, ranker, chance)
+    curves = _curves(points, _mean(means), distances, ranker)
     if ranker.distance is not None:
         distances = ranker.pooled_by_codes(queries.select(np.flatnonzero(counted)), gallery)
     return DirectionScores(
-        metrics, chance, curves, pair_distances(distances), _confusion(queries, gallery, ranker)
+        metrics,
+        join_scores(random),
+        join_scores(perfect),
+        curves,
+        pair_distances(distances),
+        _confusion(queries, gallery, ranker),
     )
 
 
@@ -169,40 +181,41 @@ def _scores(hist: Histograms, protocol: Protocol, hamming: Histograms | None) ->
     )
 
 
+def _mean(parts: Sequence[tuple[int, OverRetrieved]]) -> OverRetrieved:
+    """Return the mean over the queries of all blocks, each given with its number of queries."""
+    counts = [count for count, _ in parts]
+    return OverRetrieved(
+        *(
+            np.average([getattr(means, field.name) for _, means in parts], axis=0, weights=counts)
+            for field in fields(OverRetrieved)
+        )
+    )
+
+
 def _curves(
-    points: tuple[int, ...],
-    total: np.ndarray,
-    distances: Histograms,
-    counted: np.ndarray,
-    ranker: Ranker,
-    chance: Scores,
+    points: tuple[int, ...], means: OverRetrieved, distances: Histograms, ranker: Ranker
 ) -> Curves:
     """Return the curves of one direction.
 
     Args:
         points: numbers of retrieved items [p].
-        total: sums over the queries of precision at each of them [p].
+        means: precision and recall at each of them, mean over the queries.
         distances: the histograms of the queries, added up.
-        counted: the queries that are not left out [q].
         ranker: how the queries are ranked.
-        chance: scores of a random order.
     """
-    precision = total / np.count_nonzero(counted)
-    random = float(chance.of("P@1")[counted].mean())
     if ranker.distance is None:
-        return Curves(points, precision, precision_recall_curve(distances), "radius", random)
-    within = _precision_recall_by_rank(points, total, distances)
-    return Curves(points, precision, within, "rank", random)
+        return Curves(points, means, precision_recall_curve(distances), "radius")
+    return Curves(points, means, _precision_recall_by_rank(points, means, distances), "rank")
 
 
 def _precision_recall_by_rank(
-    points: Sequence[int], precision: np.ndarray, distances: Histograms
+    points: Sequence[int], means: OverRetrieved, distances: Histograms
 ) -> PrecisionRecall:
     """Return precision and recall among the first n items of every query, pooled.
 
     Args:
         points: values of n [p].
-        precision: sums over the queries of P@n [p].
+        means: mean over the queries at each n.
         distances: the histograms of all queries [blocks, 1].
     """
     relevant = distances.relevant.sum()
@@ -210,7 +223,7 @@ def _precision_recall_by_rank(
         raise EvaluateError("no query has a relevant item in the database")
     ranks = np.array(points, np.int64)
     queries = distances.items.sum() / points[-1]
-    return PrecisionRecall(ranks, precision / queries, precision * ranks / relevant)
+    return PrecisionRecall(ranks, means.precision, means.precision * queries * ranks / relevant)
 
 
 def _confusion(queries: CodedItems, gallery: CodedItems, ranker: Ranker) -> Confusion | None:
@@ -234,7 +247,10 @@ def _confusion(queries: CodedItems, gallery: CodedItems, ranker: Ranker) -> Conf
         pairs=max(fewest, int(CONFUSION_SHARE * pairs)),
         at_once=CELLS_AT_ONCE,
     )
-    return Confusion(NEAREST, share, asked)
+    searched = np.bincount(ranker.classes(gallery), minlength=len(ranker.class_numbers))[unknown:]
+    nearest = min(NEAREST, len(gallery.names))
+    ceiling = np.minimum(searched, nearest) / nearest
+    return Confusion(NEAREST, share, asked, ceiling, searched / len(gallery.names))
 
 
 def _modality_scores(

@@ -31,6 +31,7 @@ from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
 from ivr.pipeline.datasets.manifest import SPLITS as MANIFEST_SPLITS
 from ivr.pipeline.extraction.feature_schema import FILES
+from ivr.pipeline.pictures import picture_files
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.digests import DIGESTS
 from ivr.pipeline.runtime.json_files import ContentError, load_json, load_json_lines, of_kind
@@ -49,7 +50,13 @@ QUERY_TABLE = "average precision of queries"  # kind of the table in queries.h5
 LOG = "log.txt"  # messages of a run that ivr compare trains
 ITEMS = "items.h5"  # stamps of the files that the run began with
 EVENTS, EVALUATIONS = "tensorboard", "evaluations"
-EVALUATION_FILES = (QUERIES, CURVES, "curves.png", "health.png", RESULTS)
+PICTURES, PICTURE_FILES = "pictures", (*picture_files.EVALUATION_FILES, DIGESTS)
+EARLIER_PICTURES = ("curves.png", "health.png")  # of earlier versions, now in pictures/
+EVALUATION_FILES = (
+    *(QUERIES, CURVES, RESULTS),
+    *EARLIER_PICTURES,
+    *(f"{PICTURES}/{name}" for name in PICTURE_FILES),
+)
 OPTIONS = ("train-hash.yaml", "evaluate.yaml", "codes.encode.yaml")
 # What a start that was killed leaves: it is no run yet.
 STARTED = (SPLITS, ITEMS)
@@ -166,8 +173,9 @@ def remove_own(run: Path) -> None:
         if folder.is_dir() and not folder.is_symlink():
             for name in OWN_FILES:
                 _remove_file(folder / name)
+            _remove_if_empty(folder / PICTURES)
             _remove_if_empty(folder)
-    for name in (EVENTS, EVALUATIONS):
+    for name in (EVENTS, EVALUATIONS, PICTURES):
         _remove_if_empty(run / name)
 
 

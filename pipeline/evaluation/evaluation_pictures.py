@@ -1,0 +1,229 @@
+"""The pictures of an evaluation, from results.json and its curves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ivr.hashing.health import BitCounts
+from ivr.pipeline.pictures.captions import ARROWS, Subject, caption, put_title, titled_axes
+from ivr.pipeline.pictures.captions import title as title_of
+from ivr.pipeline.pictures.class_precision import (
+    ClassPrecision,
+    class_precision_height,
+    class_precision_rows,
+    draw_class_precision,
+)
+from ivr.pipeline.pictures.picture_files import Picture
+from ivr.pipeline.pictures.precision_recall import (
+    PrecisionRecallCurve,
+    draw_precision_recall,
+    precision_recall_rows,
+)
+from ivr.pipeline.pictures.retrieved_curves import (
+    RetrievedCurve,
+    draw_precision,
+    draw_recall,
+    retrieved_rows,
+)
+from ivr.pipeline.pictures.style import Theme, new_figure
+from ivr.pipeline.pictures.training_history import (
+    TrainingHistory,
+    draw_history,
+    history_rows,
+)
+from ivr.pipeline.runtime.words import counted
+
+from .code_pictures import code_pictures
+from .curves import Curves
+from .picture_subject import subject_of
+from .protocol import DIRECTIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GUIDES = (
+    "Dotted: chance, a random order",
+    "Dash-dotted, grey above: the ceiling, a ranking with every relevant item first",
+)
+
+
+def evaluation_pictures(
+    results: Mapping[str, Any],
+    curves: Mapping[str, Curves],
+    bits: tuple[BitCounts, BitCounts] | None = None,
+    history: TrainingHistory | None = None,
+) -> list[Picture]:
+    """Return the pictures of an evaluation that its results have the data for.
+
+    Args:
+        results: the content of results.json.
+        curves: by direction.
+        bits: counts of the bits of images and of voices; None leaves the picture of their
+            correlations out.
+        history: the epochs of the run; None leaves their picture out.
+    """
+    subject = subject_of(results)
+    found = [
+        _precision(subject, retrieved_curves(results, curves, "precision")),
+        _recall(subject, retrieved_curves(results, curves, "recall")),
+        _precision_recall(subject, precision_recall_curves(results, curves)),
+    ]
+    by_class = class_precisions(results)
+    if by_class:
+        found.append(_class_precision(subject, by_class))
+    found += code_pictures(subject, results, bits)
+    return found if history is None else [*found, _history(subject, history)]
+
+
+def retrieved_curves(
+    results: Mapping[str, Any], curves: Mapping[str, Curves], name: str
+) -> list[RetrievedCurve]:
+    """Return ``precision`` or ``recall`` over retrieved items, as ``name`` says, by direction."""
+    return [
+        RetrievedCurve(
+            label=ARROWS[direction],
+            retrieved=np.array(curve.retrieved),
+            values=100 * getattr(curve.means, name),
+            queries=results[direction]["n"],
+            chance=100 * getattr(curve.means, f"{name}_chance"),
+            ceiling=100 * getattr(curve.means, f"{name}_ceiling"),
+        )
+        for direction, curve in curves.items()
+    ]
+
+
+def precision_recall_curves(
+    results: Mapping[str, Any], curves: Mapping[str, Curves]
+) -> list[PrecisionRecallCurve]:
+    """Return precision and recall within each radius or rank, of both directions."""
+    return [
+        PrecisionRecallCurve(
+            label=ARROWS[direction],
+            within=curve.within,
+            at=curve.radius.radius,
+            precision=100 * curve.radius.precision,
+            recall=100 * curve.radius.recall,
+            queries=results[direction]["n"],
+            chance=100 * curve.chance,
+        )
+        for direction, curve in curves.items()
+    ]
+
+
+def class_precisions(results: Mapping[str, Any]) -> list[ClassPrecision]:
+    """Return the average precision of each class, of both directions; none without classes."""
+    classes = sorted({name for direction in DIRECTIONS for name in results[direction]["per_class"]})
+    if not classes:
+        return []
+    return [
+        ClassPrecision(
+            label=ARROWS[direction],
+            classes=tuple(classes),
+            precision=_of_classes(results[direction]["per_class"], classes, np.nan),
+            queries=_of_classes(results[direction]["per_class_queries"], classes, 0).astype(int),
+            chance=_of_classes(results[direction]["per_class_chance"], classes, np.nan),
+            ceiling=_of_classes(results[direction]["per_class_ceiling"], classes, np.nan),
+        )
+        for direction in DIRECTIONS
+    ]
+
+
+def _of_classes(values: Mapping[str, float], classes: Sequence[str], missing: float) -> np.ndarray:
+    return np.array([values.get(name, missing) for name in classes], float)
+
+
+def _precision(subject: Subject, curves: list[RetrievedCurve]) -> Picture:
+    kind = "Precision over retrieved items"
+
+    def draw(theme: Theme) -> "Figure":
+        return titled_axes(title_of(kind, subject), partial(draw_precision, curves=curves), theme)
+
+    return Picture(
+        "precision",
+        title_of(kind, subject),
+        caption(kind, subject, "Precision in percent, mean over the queries", *GUIDES),
+        retrieved_rows(curves, "precision"),
+        draw,
+    )
+
+
+def _recall(subject: Subject, curves: list[RetrievedCurve]) -> Picture:
+    kind = "Recall over retrieved items"
+
+    def draw(theme: Theme) -> "Figure":
+        return titled_axes(title_of(kind, subject), partial(draw_recall, curves=curves), theme)
+
+    return Picture(
+        "recall",
+        title_of(kind, subject),
+        caption(kind, subject, "Recall in percent, mean over the queries", *GUIDES),
+        retrieved_rows(curves, "recall"),
+        draw,
+    )
+
+
+def _precision_recall(subject: Subject, curves: list[PrecisionRecallCurve]) -> Picture:
+    kind = "Precision against recall"
+    within = {"radius": "Hamming radius", "rank": "rank"}[curves[0].within]
+
+    def draw(theme: Theme) -> "Figure":
+        drawn = partial(draw_precision_recall, curves=curves)
+        return titled_axes(title_of(kind, subject), drawn, theme)
+
+    more = f"Within each {within}, pooled over the queries, in percent", GUIDES[0]
+    return Picture(
+        "precision-recall",
+        title_of(kind, subject),
+        caption(kind, subject, *more),
+        precision_recall_rows(curves),
+        draw,
+    )
+
+
+def _class_precision(subject: Subject, directions: list[ClassPrecision]) -> Picture:
+    kind = "Average precision by class"
+    height = class_precision_height(len(directions[0].classes))
+
+    def draw(theme: Theme) -> "Figure":
+        drawn = partial(draw_class_precision, directions=directions)
+        return titled_axes(title_of(kind, subject), drawn, theme, height)
+
+    return Picture(
+        "class-precision",
+        title_of(kind, subject),
+        caption(
+            kind,
+            subject,
+            "Mean over the n queries of a class, in percent, the best class on top",
+            "Grey strokes: chance of the class",
+        ),
+        class_precision_rows(directions),
+        draw,
+    )
+
+
+def _history(subject: Subject, history: TrainingHistory) -> Picture:
+    kind = "History of the training"
+    trained = replace(subject, queries={}, protocol="")
+
+    def draw(theme: Theme) -> "Figure":
+        figure = new_figure(8.6, 3.8)
+        draw_history(figure.subplots(1, 2), history, theme)
+        put_title(figure, title_of(kind, trained))
+        return figure
+
+    more = (
+        f"{counted(len(history.epochs), 'epoch')}; left: the loss and its terms, mean over the "
+        "batches; right: mAP on the validation split, in percent",
+        "" if history.best is None else f"Weights of epoch {history.best} were kept",
+    )
+    return Picture(
+        "history",
+        title_of(kind, trained),
+        caption(kind, trained, *more),
+        history_rows(history),
+        draw,
+    )

@@ -1,0 +1,1 @@
+"""Pictures of results for papers and pages: data, drawing and files; the one door of Matplotlib."""
