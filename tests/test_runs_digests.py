@@ -27,9 +27,11 @@ def evaluated(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the files below ``folder`` that are not hidden."""
+    """Return the files below ``folder`` that are neither hidden nor in a hidden folder."""
     return sorted(
-        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
     )
 
 
