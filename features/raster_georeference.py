@@ -39,9 +39,8 @@ _WGS84 = CRS.from_epsg(4326)
 
 def georeference(dataset: Any) -> dict[str, Any]:
     """Return the arguments of :class:`ivr.features.raster_place.RasterPlace` as JSON values."""
-    placed = not dataset.transform.is_identity
-    crs = dataset.crs if placed else None
-    affine = list(dataset.transform)[:6] if placed else None
+    affine = _affine(dataset)
+    crs = dataset.crs if affine else None
     whole = [[0, 0, dataset.width, dataset.height]]
     degrees = degrees_of(crs, affine, whole)[0]
     time, tag = _time({**dataset.tags(ns="IMAGERY"), **dataset.tags()})
@@ -54,6 +53,13 @@ def georeference(dataset: Any) -> dict[str, Any]:
         "time": time,
         "time_tag": tag,
     }
+
+
+def _affine(dataset: Any) -> list[float] | None:
+    """Return the six numbers of the geotransform, None if it gives pixels no place or no area."""
+    found = dataset.transform
+    known = np.isfinite(found[:6]).all() and found.determinant and not found.is_identity
+    return list(found)[:6] if known else None
 
 
 def degrees_of(
@@ -146,7 +152,8 @@ def _edges(windows: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _around(longitudes: np.ndarray, latitudes: np.ndarray) -> list[float]:
     """Return the degrees around a closed line of points."""
-    south, north = float(latitudes.min()), float(latitudes.max())
+    # Rasters of the whole globe reach beyond the poles by half a pixel.
+    south, north = np.clip([latitudes.min(), latitudes.max()], -90, 90).tolist()
     closed = np.unwrap(np.append(longitudes, longitudes[0]), period=360)
     if abs(closed[-1] - closed[0]) > 180:  # once around the globe: around a pole
         pole = 90.0 if latitudes.mean() > 0 else -90.0
@@ -169,8 +176,8 @@ def _time(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
         text = re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", tags[name].strip(" \0"))
         try:
             time = datetime.fromisoformat(text)
-        except ValueError:
+            zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
+            return zoned.astimezone(UTC).isoformat(), name
+        except (ValueError, OverflowError):  # OverflowError: in UTC before year 1 or after 9999
             continue
-        zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
-        return zoned.astimezone(UTC).isoformat(), name
     return None, None

@@ -138,6 +138,24 @@ def test_the_time_of_acquisition_is_preferred_to_that_of_the_file(
     assert (place.time, place.time_tag) == (expected, tag)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"])
+def test_a_time_that_utc_does_not_have_is_none(tmp_path: Path, text: str) -> None:
+    assert place_of(scene(tmp_path / "a", {"ACQUISITION_DATE": text})).time is None
+
+
+@pytest.mark.parametrize("pixel", [0.0, float("nan")])
+def test_pixels_without_a_size_have_no_place(tmp_path: Path, pixel: float) -> None:
+    transform = rasterio.Affine(pixel, 0, 5, 0, pixel, 5)
+    place = place_of(scene(tmp_path / "a", crs="EPSG:4326", transform=transform))
+    assert place.bounds is place.degrees is place.crs is place.pixel_size is None
+
+
+def test_degrees_end_at_the_poles(tmp_path: Path) -> None:
+    # As grids of weather have it: the middle of the first row is the pole.
+    path = scene(tmp_path / "a", crs="EPSG:4326", transform=from_origin(0, 90.5, 1, 1))
+    assert place_of(path).degrees == pytest.approx((0, 60.5, 40, 90))
+
+
 def test_files_beside_a_raster_do_not_place_it(tmp_path: Path) -> None:
     scene(tmp_path / "a.tif")
     (tmp_path / "a.tfw").write_text("10\n0\n0\n-10\n500000\n4000000\n")
