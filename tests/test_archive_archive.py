@@ -13,6 +13,7 @@ from archive_rows import SETTINGS, empty_archive, item_rows
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.create import make_table
 from ivr.pipeline.archive.lance_library import ArchiveError
+from ivr.pipeline.archive.remove import archive_remove
 from ivr.pipeline.archive.where import parse_bounds
 
 TIME = pa.timestamp("us", "UTC")
@@ -120,12 +121,77 @@ def test_conditions_leave_only_rows_that_fulfil_them(archive: Archive) -> None:
         (["b"], "time between '2025-01-01' and '2025-12-31' and label = 'pond'"),
         (["a", "b"], "time in ('2024-03-01', '2025-03-01')"),
         (["c"], "time > timestamp '2026-01-01'"),
+        (["c"], "TIME > '2026-01-01'"),
+        (["b", "c"], "label = 'pond' and 'it''s ) -- ;' <> name"),
     ]:
         assert found_names(archive, [0, 0], where=where) == kept, where
         held = open_archive(archive.place)
         held.codes("image")
         assert found_names(held, [0, 0], where=where) == kept, where
     assert found_names(archive, [0, 0], within=2) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "true)) or ((true",
+        "label = 'none') or (true",
+        "name = 'a' -- and label = 'pond'",
+        "name = 'a' /* and label = 'pond' */",
+        "name = 'a'; label = 'pond'",
+        "name = 'a",
+        "(name = 'a'",
+    ],
+)
+def test_a_condition_does_not_reach_beyond_its_brackets(archive: Archive, where: str) -> None:
+    archive.write(item_rows(["a", "b"], [[0, 0], [0, 1]]))
+    archive.write(item_rows(["v", "w"], [[0, 0], [0, 1]], "voice"))
+    for use in (
+        lambda: archive.count(where),
+        lambda: found_names(archive, [0, 0], where=where),
+        lambda: archive.remove(where),
+        lambda: archive_remove(archive.place, where=where, modality="image"),
+    ):
+        with pytest.raises(ArchiveError, match="the condition"):
+            use()
+    assert open_archive(archive.place).count() == 4
+
+
+def test_an_empty_name_removes_nothing(archive: Archive, tmp_path: Path) -> None:
+    archive.write(item_rows(["a", "b"], [[0, 0], [0, 1]]))
+    (tmp_path / "names.txt").write_text("a\n\n")
+    with pytest.raises(ArchiveError, match="a name to remove is empty"):
+        archive_remove(archive.place, [""])
+    assert open_archive(archive.place).count() == 2
+    assert archive_remove(archive.place, listed=tmp_path / "names.txt").removed == 1
+
+
+def test_the_name_of_a_scene_removes_its_windows_only(archive: Archive) -> None:
+    names = ["a.tif", "a.tif#0,0,8,8", "a.tif#1.png", "a.tif#x#0,0,8,8"]
+    archive.write(item_rows(names, [[0, 0]] * 4))
+    assert archive_remove(archive.place, ["a.tif"]).removed == 2
+    archive.refresh()
+    assert names_of(archive, archive.codes("image")[1]) == names[2:]
+
+
+def test_words_after_a_condition_to_remove_are_an_error(archive: Archive) -> None:
+    archive.write(item_rows(["a", "b"], [[0, 0], [0, 1]]))
+    with pytest.raises(ArchiveError, match="sql parser error"):
+        archive.remove("name = 'a' limit 1")
+    assert archive.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("bbox", "words"),
+    [
+        ("200,0,1,1", "'200,0,1,1': west must be in .-180, 180., got 200"),
+        ("0,5,1,1", "south 5 above north 1"),
+        ("nan,0,1,1", "west must be a finite number"),
+    ],
+)
+def test_a_box_beside_the_globe_is_one_line_that_names_the_side(bbox: str, words: str) -> None:
+    with pytest.raises(ArchiveError, match=words):
+        parse_bounds(bbox)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +245,7 @@ def test_two_writers_at_once_lose_nothing(archive: Archive, tmp_path: Path) -> N
     [
         (lambda archive: archive.count("bogus = 1"), "No field named bogus"),
         (lambda archive: archive.count("label ="), "sql parser error"),
+        (lambda archive: archive.count("name = N'a'"), "LanceDB failed"),
         (lambda archive: archive.codes("picture"), "modality must be image or voice"),
         (
             lambda archive: archive.search(np.zeros(3, np.uint8), modality="image", count=1),

@@ -28,7 +28,7 @@ from .lance_library import (
 )
 from .settings import ArchiveSettings, from_metadata
 from .table_columns import add_columns, of_schema, require_unique
-from .where import Bounds, joined, with_times
+from .where import Bounds, joined, whole, with_times
 
 ROW_ID = "_rowid"
 BATCH_ROWS = 1 << 16
@@ -263,7 +263,8 @@ class Archive:
         """
         latest = open_items(self.place)
 
-        chosen = with_times(condition, self._times())
+        # In brackets: Lance ignores what follows the end of a condition.
+        chosen = with_times(f"({whole(condition)})", self._times())
 
         def commit() -> int:
             latest.checkout_latest()

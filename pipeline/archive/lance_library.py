@@ -30,6 +30,7 @@ LONGEST_WAIT = 2.0  # seconds between two tries of a commit
 _UNUSED = ("lance_namespace", "lance_namespace_urllib3_client")
 _STABLE_ROW_IDS = {"new_table_enable_stable_row_ids": "true"}
 _IN_THE_LIBRARY = re.compile(r",?\s*(/\S*\.rs:\d+(:\d+)?|Backtrace\b.*)", re.DOTALL)
+_PANIC = "RustPanic"  # a class that each library in Rust has of its own
 _NO_TABLE = re.compile(r"Table '\w+' was not found")
 
 
@@ -163,6 +164,13 @@ def lance_errors(place: str) -> Iterator[None]:
         raise
     except (ValueError, RuntimeError, OSError) as error:
         raise ArchiveError(f"{place}: {one_line(error)}") from error
+    except Exception as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise ArchiveError(
+            f"{place}: LanceDB failed (a panic of the library); if a condition was given, write it "
+            "in another way"
+        ) from error
 
 
 def retried(commit: Callable[[], Value]) -> Value:

@@ -12,6 +12,8 @@ from .archive import Archive, open_archive
 from .item_columns import MODALITIES
 from .known_items import SEVERAL
 from .lance_library import ArchiveError, one_of
+from .sources import WINDOW
+from .where import whole
 
 MOST_LIST_BYTES = 1 << 30
 
@@ -68,9 +70,11 @@ def archive_remove(
     held = open_archive(archive)
     kind = f"modality = '{modality}'" if modality else "true"
     if where is not None:
-        removed = held.remove(f"{kind} AND ({where})")
+        removed = held.remove(f"{kind} AND ({whole(where)})")
         return RemoveResult(held.place, held.version, removed, ())
     wanted = list(dict.fromkeys([*names, *_listed(listed)]))
+    if "" in wanted:
+        raise ArchiveError("a name to remove is empty; every item has a name")
     row_ids, found = _rows_of(held, wanted, kind)
     removed = sum(
         held.remove(one_of("_rowid", row_ids[start : start + SEVERAL]))
@@ -99,7 +103,7 @@ def _rows_of(archive: Archive, names: Sequence[str], kind: str) -> tuple[list[in
             batch.column("name").to_pylist(), batch.column("_rowid").to_pylist(), strict=True
         )
         for name, row_id in held:
-            known = name if name in wanted else name.rpartition("#")[0]
+            known = name if name in wanted else WINDOW.sub("", name)
             if known in wanted:
                 rows.append(row_id)
                 found.add(known)

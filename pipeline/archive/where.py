@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ivr.config import config
+from ivr.config import OptionError, config
 
 from .lance_library import ArchiveError
 
@@ -15,6 +15,8 @@ _TOKEN = re.compile(
 )
 _WORDS = {"and", "or", "not", "between", "in", "is", "like", "null", "true", "false"}
 _TYPED = {"timestamp", "date", "interval"}
+_PIECE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--|/\*|[()'"`;]""")
+"""Quoted literals and names as one piece each, brackets, and signs that end a condition early."""
 
 
 @config
@@ -57,8 +59,7 @@ def parse_bounds(text: str) -> Bounds:
     """Return the box that ``WEST,SOUTH,EAST,NORTH`` means.
 
     Raises:
-        ArchiveError: other than four numbers.
-        OptionError: numbers that are no such box.
+        ArchiveError: other than four numbers, or numbers that are no such box.
     """
     try:
         west, south, east, north = map(float, text.split(","))
@@ -66,25 +67,55 @@ def parse_bounds(text: str) -> Bounds:
         raise ArchiveError(
             f"the box must be four numbers WEST,SOUTH,EAST,NORTH, in degrees, got {text!r}"
         ) from error
-    return Bounds(west, south, east, north)
+    try:
+        return Bounds(west=west, south=south, east=east, north=north)
+    except OptionError as error:
+        raise ArchiveError(f"the box {text!r}: {error}") from error
+
+
+def whole(condition: str) -> str:
+    """Return ``condition`` if nothing in it reaches beyond it when it is joined with others.
+
+    Of ``label = 'a') or (true``, which has one bracket too many, a join would make another
+    condition, and Lance ignores what stands after the end of a statement.
+
+    Raises:
+        ArchiveError: brackets or quotes that do not match, a comment, or a semicolon.
+    """
+    depth = 0
+    for found in _PIECE.finditer(condition):
+        piece = found.group()
+        if piece in ("--", "/*", ";"):
+            raise ArchiveError(f"the condition {condition!r} holds {piece}, which is not taken")
+        depth += {"(": 1, ")": -1}.get(piece, 0)
+        if depth < 0 or piece in ("'", '"', "`"):
+            raise ArchiveError(f"the condition {condition!r} has one {piece} too many")
+    if depth:
+        raise ArchiveError(f"the condition {condition!r} lacks a bracket: )")
+    return condition
 
 
 def joined(*conditions: str | None) -> str | None:
-    """Return the condition that all given ``conditions`` hold, None if none is given."""
-    given = [one for one in conditions if one]
+    """Return the condition that all given ``conditions`` hold, None if none is given.
+
+    Raises:
+        ArchiveError: see :func:`whole`.
+    """
+    given = [whole(one) for one in conditions if one]
     return " AND ".join(f"({one})" for one in given) if given else None
 
 
 def with_times(condition: str, times: Collection[str]) -> str:
     """Return ``condition`` with ``timestamp`` before each text that is compared with a time.
 
-    Lance does not take ``time > '2026-01-01'``, which everyone writes.
+    Lance does not take ``time > '2026-01-01'``, which everyone writes. The case of the name of a
+    column does not count, as in Lance.
 
     Args:
         condition: SQL.
         times: names of the columns that hold times.
     """
-    tokens = list(_TOKEN.finditer(condition))
+    tokens, times = list(_TOKEN.finditer(condition)), {name.lower() for name in times}
     found, end = [], 0
     column, before = "", ""
     for number, token in enumerate(tokens):
@@ -92,10 +123,10 @@ def with_times(condition: str, times: Collection[str]) -> str:
         word = text.strip("`")
         if token["literal"]:
             compared = column or _column_after(tokens, number)
-            prefix = "timestamp " if compared in times and before not in _TYPED else ""
+            prefix = "timestamp " if compared.lower() in times and before not in _TYPED else ""
             found.append(condition[end : token.start()] + prefix + text)
             end = token.end()
-        elif token["column"] and word.lower() not in _WORDS | (_TYPED - set(times)):
+        elif token["column"] and word.lower() not in _WORDS | (_TYPED - times):
             column = word
         elif word.lower() in ("and", "or") and not _in_between(tokens, number):
             column = ""
