@@ -340,6 +340,8 @@ def test_boxes_are_geometries_where_the_database_has_that_type(
 def test_a_password_is_not_shown() -> None:
     assert shown("postgres://me:secret@host/db") == "postgres://me@host/db"
     assert "secret" not in shown("postgresql:///db?host=/tmp&password=secret")
+    for odd in ("se/cret", "se@cret", "se:c/r@et"):
+        assert shown(f"postgres://me:{odd}@host/db") == "postgres://me@host/db"
 
 
 def test_a_database_that_is_not_there_is_one_line(archive: Archive, tmp_path: Path) -> None:

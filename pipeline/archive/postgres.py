@@ -15,7 +15,8 @@ from ivr.errors import IvrError
 
 ADDRESSES = ("postgres://", "postgresql://")
 """Beginnings of the addresses of a database."""
-_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@|([?&]password=)[^&]*")
+# Up to the last @: a password that holds a slash or an @ is refused by the server, and not shown.
+_PASSWORD = re.compile(r"(://[^/@:]*):.*@|([?&](?:ssl)?password=)[^&]*")
 _TYPES = {
     pa.int64(): "bigint",
     pa.int32(): "integer",
