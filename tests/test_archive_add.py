@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,6 +155,54 @@ def test_columns_of_a_parquet_manifest_keep_their_types(place: Path, tiles: Path
         ivr.archive_add(place, write(floors=[0.5, 1.0]))
 
 
+def test_not_a_number_is_a_missing_value(place: Path, tiles: Path) -> None:
+    columns = {"image": ["a/1.png", "a/2.png"], "voice": ["", ""], "label": ["pond", "pond"]}
+    boxes = {name: [1.0, float("nan")] for name in ("west", "south", "east", "north", "clouds")}
+    pq.write_table(pa.table({**columns, **boxes}), tiles / "manifest.parquet")
+    ivr.archive_add(place, tiles / "manifest.parquet")
+    assert [row["west"] for row in rows_of(place, "west")] == [1.0, None]
+    assert open_archive(place).count("clouds > 0.5") == 1
+    updated = ivr.archive_update(place, tiles / "manifest.parquet")
+    assert (updated.updated, updated.unchanged) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("190,0,191,1", "column west: 190 is not from -180 to 180 degrees"),
+        ("1,0,2,95.5", "column north: 95.5 is not from -90 to 90 degrees"),
+        ("1,3,2,1", "south is above that of north"),
+    ],
+)
+def test_a_box_beside_the_globe_is_refused(
+    place: Path, tiles: Path, values: str, words: str
+) -> None:
+    manifest = tiles / "manifest.csv"
+    manifest.write_text(f"image,voice,label,west,south,east,north\na/1.png,,pond,{values}\n")
+    with pytest.raises(ArchiveError, match=words):
+        ivr.archive_add(place, manifest)
+
+
+def test_numbers_that_a_float_does_not_hold_stay_text(place: Path, tiles: Path) -> None:
+    manifest = tiles / "manifest.csv"
+    manifest.write_text(
+        "image,voice,label,serial,huge,whole\na/1.png,,pond,12345678901234567890,1e400,1e3\n"
+    )
+    ivr.archive_add(place, manifest)
+    (row,) = rows_of(place, "serial", "huge", "whole")
+    assert row == {"serial": "12345678901234567890", "huge": "1e400", "whole": 1000.0}
+
+
+@pytest.mark.parametrize("name", [b"bad\xff.png", b"two\nlines.png"])
+def test_a_name_that_no_manifest_may_have_is_one_line(
+    place: Path, tiles: Path, name: bytes
+) -> None:
+    draw(tiles / "a" / "1.png", 1)
+    (tiles / "a" / "1.png").rename(tiles / "a" / os.fsdecode(name))
+    with pytest.raises(ArchiveError, match="is not a path with forward slashes, in UTF-8"):
+        ivr.archive_add(place, tiles)
+
+
 def test_a_later_manifest_adds_columns_and_a_conflict_of_types_is_one_line(
     place: Path, tiles: Path
 ) -> None:
@@ -199,6 +248,22 @@ def test_a_geotiff_gets_its_bounds_and_its_box_in_degrees(place: Path, tmp_path:
     assert picture["crs"] is picture["west"] is picture["time"] is None
 
 
+def test_a_changed_raster_keeps_nothing_of_its_earlier_place(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    profile = {
+        "driver": "GTiff", "width": 8, "height": 8, "count": 3, "dtype": "uint8",
+        "transform": from_origin(500_000, 5_500_000, 10, 10),
+    }  # fmt: skip
+    for crs, value in (("EPSG:32632", 9), ('LOCAL_CS["site",UNIT["metre",1]]', 10)):
+        with rasterio.open(folder / "a.tif", "w", crs=crs, **profile) as file:
+            file.write(np.full((3, 8, 8), value, np.uint8))
+        ivr.archive_add(place, folder)
+    (row,) = rows_of(place, "crs", "min_x", "west", "north")
+    assert row["crs"].startswith("LOCAL_CS")
+    assert (row["min_x"], row["west"], row["north"]) == (500_000, None, None)
+
+
 def test_a_damaged_file_is_named_and_skipped_and_strict_stops_at_it(
     place: Path, tiles: Path
 ) -> None:
@@ -233,6 +298,19 @@ def test_the_same_name_from_another_folder_is_refused_unless_it_moved(
     assert rows_of(place, "file")[-1]["file"] == "a/1.png"
     ivr.archive_add(place, tmp_path / "other", moved=True)
     assert reds(place)["a/1.png"] == 77
+
+
+def test_rows_of_files_that_moved_name_their_new_folder(place: Path, tiles: Path) -> None:
+    ivr.archive_add(place, tiles, prefix="may/a/")
+    tiles = tiles.rename(tiles.with_name("elsewhere"))
+    assert ivr.archive_add(place, tiles, prefix="may/a/").unchanged == 5
+    assert {row["root"] for row in rows_of(place, "root")} == {str(tiles.with_name("tiles"))}
+    (tiles / "a" / "a").mkdir()
+    for path in (tiles / "a").glob("*.png"):
+        path.rename(tiles / "a" / "a" / path.name)
+    assert ivr.archive_add(place, tiles / "a", prefix="may/a/", moved=True).unchanged == 5
+    assert ivr.archive_verify(place, files=True).faults == ()
+    assert {row["root"] for row in rows_of(place, "root")} == {str(tiles / "a")}
 
 
 def test_a_changed_file_keeps_what_its_new_source_does_not_say(place: Path, tiles: Path) -> None:

@@ -19,7 +19,7 @@ from ivr.pipeline.extraction.parallel_readers import LostReadersError
 from ivr.pipeline.extraction.worker_tasks import SkippedFile
 from ivr.pipeline.packing.code_maker import CodeMaker
 from ivr.pipeline.runtime.config_options import with_options
-from ivr.pipeline.runtime.progress import progress, warn
+from ivr.pipeline.runtime.progress import progress, say, warn
 from ivr.pipeline.runtime.stop import Stop
 from ivr.pipeline.runtime.words import counted
 
@@ -139,7 +139,7 @@ def _work(archive: Archive, items: SourceItems, config: AddConfig, stop: Stop) -
     files = FileStamps(items.root, _remembered(archive, items) if config.trust_mtime else None)
     of_known = [file for file, name in zip(items.files, items.names, strict=True) if name in known]
     now = files.now(of_known, lambda: stop.signalled)
-    wanted = []
+    wanted, moved = [], []
     for place, (file, name) in enumerate(zip(items.files, items.names, strict=True)):
         item = known.get(name)
         # A file that is gone keeps its row; ivr archive verify --files names it.
@@ -150,7 +150,27 @@ def _work(archive: Archive, items: SourceItems, config: AddConfig, stop: Stop) -
                     f"{name} is in {archive.place} from {item.root}, with another content; give "
                     "--prefix to keep both, or --moved if these files replace those"
                 )
+        elif now[file] == item.stamp and item.root != str(items.root):
+            moved.append(place)
+    if moved and config.moved:
+        _note_root(archive, items.part(moved))
     return _Work(items.part(wanted), known, len(items.names) - len(wanted), files)
+
+
+def _note_root(archive: Archive, items: SourceItems) -> None:
+    """Write to the rows of ``items``, whose content is the same, where their files are now."""
+    many = len(items.names)
+    archive.update(
+        pa.table(
+            {
+                "modality": pa.array([items.modality] * many, pa.string()),
+                "name": pa.array(items.names, pa.string()),
+                "root": pa.array([str(items.root)] * many, pa.string()),
+                "file": pa.array(items.files, pa.string()),
+            }
+        )
+    )
+    say(f"{counted(many, items.modality)} found below {items.root} from now on")
 
 
 def _remembered(archive: Archive, items: SourceItems) -> Path:

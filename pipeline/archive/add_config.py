@@ -25,7 +25,8 @@ class AddConfig:
         prefix: Text that is put before each name, e.g. ``2026-05/``, so that files of several
             sources whose names are the same do not replace each other.
         moved: Let files of this source replace items of the same names that came from another
-            folder; without it they are refused.
+            folder; without it they are refused. Rows of files with the same content name the new
+            folder from then on.
         batch_size: Number of files per forward pass, 0 for a size that suits the device.
         jobs: Number of parallel readers, 0 for one per core.
         device: Device that computes the codes: auto, cpu, cuda or cuda:N; auto takes cuda if there

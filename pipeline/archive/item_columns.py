@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import isinf
 from typing import Any
 
 import pyarrow as pa
@@ -57,6 +58,8 @@ TYPES = {
     "string": pa.string(),
 }
 """Types of further columns, in the order in which they are tried."""
+_EXACT = 1 << 53
+"""Whole numbers up to this one are floats without loss."""
 _BOOLEANS = {"true": True, "false": False}
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _FLOAT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -89,7 +92,7 @@ def type_of(values: Sequence[str]) -> str:
         # 007 is a name: as a number it would lose its zeros.
         return "string" if any(map(_leads_with_zero, given)) else "integer"
     if given and all(map(_FLOAT.fullmatch, given)):
-        return "string" if any(map(_leads_with_zero, given)) else "float"
+        return "string" if any(map(_is_no_float, given)) else "float"
     if given and all(value.lower() in _BOOLEANS for value in given):
         return "boolean"
     if given and all(map(_is_time, given)):
@@ -165,6 +168,13 @@ def _leads_with_zero(value: str) -> bool:
     return len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
 
 
+def _is_no_float(value: str) -> bool:
+    """Return whether a number would be another one as a float."""
+    if _leads_with_zero(value) or isinf(float(value)):
+        return True
+    return value.lstrip("+-").isdigit() and abs(int(value)) > _EXACT
+
+
 def _integer(text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise ValueError(text)
@@ -172,7 +182,7 @@ def _integer(text: str) -> int:
 
 
 def _number(text: str) -> float:
-    if not _FLOAT.fullmatch(text):
+    if not _FLOAT.fullmatch(text) or isinf(float(text)):
         raise ValueError(text)
     return float(text)
 

@@ -15,7 +15,8 @@ from .sources import SourceItems
 
 BOUNDS = ("min_x", "min_y", "max_x", "max_y")
 DEGREES = ("west", "south", "east", "north")
-PLACE = ("crs", "pixel_size", "time", *BOUNDS, *DEGREES)
+WHERE = ("crs", "pixel_size", *BOUNDS, *DEGREES)
+"""Columns that say where an image was taken, which belong together."""
 _NOWHERE = (None, None, None, None)
 
 
@@ -53,17 +54,23 @@ def item_rows(bits: int, items: SourceItems, coded: Sequence[tuple[int, CodedFil
 def with_kept_columns(rows: pa.Table, items: SourceItems, earlier: pa.Table) -> pa.Table:
     """Return ``rows`` with the columns of ``earlier`` that neither source nor file say anew.
 
+    A file that says anything of its place says all of it: nothing of its earlier place is kept.
+
     Args:
         rows: rows of :func:`item_rows`, whose items the archive has already.
         items: their source.
         earlier: the rows of the same items in the archive, in the same order.
     """
     columns = {name: rows[name].combine_chunks() for name in rows.column_names}
+    of_file = [name for name in WHERE if name not in items.columns.column_names]
+    placed = pa.array(np.any([columns[name].is_valid() for name in of_file], axis=0), pa.bool_())
     for name in earlier.column_names:
         old = earlier[name].combine_chunks()
         if name not in columns:
             columns[name] = old
-        elif name in PLACE and name not in items.columns.column_names:
+        elif name in of_file:
+            columns[name] = pc.if_else(placed, columns[name], old)
+        elif name == "time" and name not in items.columns.column_names:
             columns[name] = pc.coalesce(columns[name], old)
     return pa.table(columns)
 

@@ -29,6 +29,8 @@ NONE = pa.table({})
 
 WINDOW = re.compile(r"#\d+,\d+,\d+,\d+$")
 """End of the name of a window of a scene."""
+_DEGREES = {"west": 180.0, "south": 90.0, "east": 180.0, "north": 90.0}
+"""Columns of the box in degrees, with the largest value of each."""
 _TEXTS = ("label", "caption", "speaker")
 
 
@@ -114,6 +116,11 @@ def _of_folder(folder: Path, prefix: str) -> SourceItems:
             if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
         )
     )
+    for file in files:
+        try:
+            check_name(file, str(folder))
+        except ManifestError as error:
+            raise ArchiveError(str(error)) from error
     if not files:
         raise ArchiveError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return SourceItems("image", folder, files, _named(files, prefix), NONE)
@@ -158,8 +165,25 @@ def _or_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _further(
     rows: pa.Table, kinds: Mapping[str, pa.DataType]
 ) -> dict[str, pa.Array | pa.ChunkedArray]:
-    """Return the further columns of a manifest, of the types ``kinds``."""
-    return {_own_name(name): _of_type(rows[name], name, kind) for name, kind in kinds.items()}
+    """Return the further columns of a manifest, of the types ``kinds``.
+
+    Raises:
+        ArchiveError: a value of another type, or a box that does not lie on the globe.
+    """
+    found = {_own_name(name): _of_type(rows[name], name, kind) for name, kind in kinds.items()}
+    for name, most in _DEGREES.items():
+        if name in found:
+            beyond = found[name].filter(pc.greater(pc.abs(found[name]), most))
+            if len(beyond):
+                raise ArchiveError(
+                    f"column {name}: {beyond[0].as_py():g} is not from -{most:g} to {most:g} "
+                    "degrees; convert it"
+                )
+    if {"south", "north"} <= found.keys():
+        turned = pc.any(pc.greater(found["south"], found["north"])).as_py()
+        if turned:
+            raise ArchiveError("a value of the column south is above that of north; correct it")
+    return found
 
 
 def _types(columns: pa.Table, schema: pa.Schema) -> dict[str, pa.DataType]:
@@ -195,7 +219,7 @@ def _given_type(kind: pa.DataType) -> pa.DataType | None:
 
 
 def _of_type(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    """Return a column of a manifest as ``kind``; a time without a zone is UTC.
+    """Return a column of a manifest as ``kind``; a time without a zone is UTC, NaN is missing.
 
     Raises:
         ArchiveError: a value of another type.
@@ -205,11 +229,14 @@ def _of_type(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.Array 
     if given is None or not (given == kind or widened):
         return converted(name, as_text(column).to_pylist(), kind)
     try:
-        return column.cast(kind)
+        typed = column.cast(kind)
     except pa.ArrowInvalid as error:
         raise ArchiveError(
             f"column {name}: {str(error).splitlines()[0]}; correct it, or rename the column"
         ) from error
+    if not pa.types.is_floating(kind):
+        return typed
+    return pc.if_else(pc.is_nan(typed), pa.scalar(None, kind), typed)
 
 
 def _own_name(name: str) -> str:
