@@ -20,8 +20,9 @@ from ivr.pipeline.runtime.stop import Stop
 
 from .add_config import AddConfig
 from .add_result import AddResult
-from .archive import ROW_ID, Archive
+from .archive import Archive
 from .archive_model import open_code_maker
+from .code_batches import ROW_ID
 from .item_columns import OWN, TIME, code_type
 from .item_rows import place_columns
 from .known_items import SEVERAL, KnownItem, known_items, remove_repeated

@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 
 from ivr.hashing.ranking import top_k
 
-from .distances import SAMPLE, Confidence, confidence, spread_sample
+from .code_batches import CHANGED_IN, ROW_ID, followed, held_codes
+from .distances import SAMPLE, Confidence, confidence
+from .held_codes import HeldCodes
 from .item_columns import KEY, MODALITIES
 from .lance_library import (
     ArchiveError,
@@ -30,12 +32,12 @@ from .settings import ArchiveSettings, from_metadata
 from .table_columns import add_columns, of_schema, require_unique
 from .where import Bounds, joined, whole, with_times
 
-ROW_ID = "_rowid"
 BATCH_ROWS = 1 << 16
 INDEX = "code_idx"
 """Name of the index over the codes."""
 PROBES = 32
 """Number of lists of the index that a query reads."""
+_NO_IDS = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,6 @@ class Nearest:
     row_ids: np.ndarray
     distances: np.ndarray
     confidence: Confidence | None
-
-
-@dataclass(frozen=True)
-class _Codes:
-    """The codes of one modality of one version, their row ids in ascending order, and a sample."""
-
-    codes: np.ndarray
-    row_ids: np.ndarray
-    sample: np.ndarray
 
 
 class Archive:
@@ -80,7 +73,7 @@ class Archive:
             self.table.checkout(self.table.version)
             self.settings: ArchiveSettings = from_metadata(self.table.schema.metadata, place)
         self.commits = 0
-        self._codes: dict[str, _Codes] = {}
+        self._codes: dict[str, HeldCodes] = {}
         self._samples: dict[str, np.ndarray] = {}
 
     @property
@@ -117,19 +110,68 @@ class Archive:
             return int(self.table.count_rows(self._condition(where, bbox)))
 
     def codes(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the codes of one modality and their row ids; they are kept in memory.
+        """Return copies of the codes of one modality and of their row ids; see :meth:`held`.
+
+        Returns:
+            Packed codes [n, bits / 8], uint8, and row ids [n], uint64, ascending.
+        """
+        return self.held(modality).arrays()
+
+    def held(self, modality: str) -> HeldCodes:
+        """Return the codes of one modality; they are read once per version and kept in memory.
 
         Args:
             modality: ``image`` or ``voice``.
 
-        Returns:
-            Packed codes [n, bits / 8], uint8, and row ids [n], uint64, ascending.
-
         Raises:
             ArchiveError: no such modality, or the archive cannot be read.
         """
-        held = self._held(modality)
-        return held.codes, held.row_ids
+        if modality not in MODALITIES:
+            raise ArchiveError(f"modality must be image or voice, got {modality!r}")
+        held = self._codes.get(modality)
+        if held is None:
+            batches = self._code_batches(f"modality = {quoted(modality)}")
+            held = held_codes(batches, [modality], self._width)[modality]
+            self._codes[modality] = held
+        return held
+
+    def hold(self) -> None:
+        """Read the codes of all modalities in one pass; they are kept in memory."""
+        self._codes = held_codes(self._code_batches(None), MODALITIES, self._width)
+
+    def newer(self) -> "Archive | None":
+        """Return the latest version with its codes in memory, None if it is this one.
+
+        The codes of this version must be in memory. Only rows that were added or changed since are
+        read, and blocks of codes without a change are those of this version. An archive that was
+        made anew at the same place is read as a whole. Other threads may search meanwhile.
+
+        Raises:
+            ArchiveError: the archive cannot be read, or its codes are those of another model now.
+        """
+        later = Archive(self.place)
+        if (later.version, later.settings) == (self.version, self.settings):
+            return None
+        if later.settings.identity != self.settings.identity:
+            raise ArchiveError(f"{self.place}: has codes of another model now; start again with it")
+        if later.settings.made != self.settings.made or later.version < self.version:
+            later.hold()
+            return later
+        with lance_errors(self.place):
+            later._codes = followed(
+                {modality: self.held(modality) for modality in MODALITIES},
+                later._code_batches(f"{CHANGED_IN} > {self.version}"),
+                later.count(),
+                later._row_ids,
+            )
+        return later
+
+    def tidy(self) -> None:
+        """Join and rewrite the blocks of the codes in memory, one after the other."""
+        for modality in list(self._codes):
+            # No variable may hold what was there before: its blocks are freed one by one.
+            while (tidier := self._codes[modality].tidier()) is not None:
+                self._codes[modality] = tidier
 
     def search(
         self,
@@ -315,53 +357,43 @@ class Archive:
     def _times(self) -> set[str]:
         return {field.name for field in self.schema if pa.types.is_timestamp(field.type)}
 
-    def _held(self, modality: str) -> _Codes:
-        """Return the codes of one modality, which are read once per version."""
-        if modality not in MODALITIES:
-            raise ArchiveError(f"modality must be image or voice, got {modality!r}")
-        held = self._codes.get(modality)
-        if held is None:
-            held = self._codes[modality] = self._read_codes(f"modality = {quoted(modality)}")
-        return held
+    @property
+    def _width(self) -> int:
+        return self.settings.bits // 8
 
-    def _read_codes(self, condition: str) -> _Codes:
-        size, done = self.count(condition), 0
-        codes = np.empty((size, self.settings.bits // 8), np.uint8)
-        row_ids = np.empty(size, np.uint64)
-        for batch in self.batches(["code"], condition, with_row_id=True):
-            part = slice(done, done + len(batch))
-            flat = batch.column("code").flatten()
-            codes[part] = flat.to_numpy().reshape(len(batch), -1)
-            row_ids[part] = batch.column(ROW_ID).to_numpy()
-            done += len(batch)
-        if (row_ids[1:] < row_ids[:-1]).any():
-            order = np.argsort(row_ids)
-            codes, row_ids = codes[order], row_ids[order]
-        return _Codes(codes, row_ids, spread_sample(codes))
+    def _code_batches(self, where: str | None) -> Iterator[pa.RecordBatch]:
+        return self.batches(["modality", "code"], where, with_row_id=True)
+
+    def _row_ids(self) -> Iterator[np.ndarray]:
+        for batch in self.batches([ROW_ID]):
+            yield batch.column(ROW_ID).to_numpy()
 
     def _by_all_codes(
         self, code: np.ndarray, modality: str, count: int, condition: str | None
     ) -> Nearest:
-        held = self._held(modality)
-        codes, row_ids = held.codes, held.row_ids
+        held = self.held(modality)
         if condition:
-            chosen = self._places(modality, condition, row_ids)
-            codes, row_ids = codes[chosen], row_ids[chosen]
-        if not len(codes):
-            return Nearest(np.empty(0, np.uint64), np.empty(0, np.uint16), None)
-        places, distances = top_k(code[None], codes, count)
-        clear = confidence(code, held.sample, int(distances[0, 0]))
-        return Nearest(row_ids[places[0]], distances[0], clear)
+            row_ids = self._chosen(modality, condition)
+            there, codes = held.codes_of(row_ids)
+            row_ids = row_ids[there]
+            if not len(row_ids):
+                return Nearest(_NO_IDS, np.empty(0, np.uint16), None)
+            places, found = top_k(code[None], codes, count)
+            row_ids, distances = row_ids[places[0]], found[0]
+        else:
+            row_ids, distances = held.nearest(code, count)
+            if not len(row_ids):
+                return Nearest(row_ids, distances, None)
+        return Nearest(row_ids, distances, confidence(code, held.sample, int(distances[0])))
 
-    def _places(self, modality: str, condition: str, row_ids: np.ndarray) -> np.ndarray:
-        """Return the places of the rows that fulfil ``condition`` among ``row_ids``."""
+    def _chosen(self, modality: str, condition: str) -> np.ndarray:
+        """Return the ids of the rows that fulfil ``condition``, ascending."""
         both = f"modality = {quoted(modality)} AND ({condition})"
         found = [
             batch.column(ROW_ID).to_numpy()
             for batch in self.batches(["modality"], both, with_row_id=True)
         ]
-        chosen = np.sort(np.concatenate(found)) if found else np.empty(0, np.uint64)
-        return np.searchsorted(row_ids, chosen)
+        return np.sort(np.concatenate([_NO_IDS, *found]))
 
     def _by_index(
         self, code: np.ndarray, modality: str, count: int, condition: str | None

@@ -31,7 +31,10 @@ def model_place(archive: Archive, model: str | Path | None = None) -> Path:
 
 
 def open_code_maker(
-    archive: Archive, model: str | Path | None = None, device: str = "auto"
+    archive: Archive,
+    model: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
 ) -> CodeMaker:
     """Return the opened model of ``archive``.
 
@@ -39,13 +42,14 @@ def open_code_maker(
         archive: an archive.
         model: a packed model or a run, by default the one that the archive was created with.
         device: auto, cpu, cuda or cuda:N.
+        threads: threads that compute one batch, by default one per core.
 
     Raises:
         ArchiveError: it is not there, or its codes are not those of the archive.
         PackError, RunError, DeviceError: see :func:`ivr.pipeline.packing.code_maker.open_model`.
     """
     place = model_place(archive, model)
-    maker = open_model(place, device=device)
+    maker = open_model(place, device=device, threads=threads)
     if maker.identity != archive.settings.identity:
         raise ArchiveError(
             f"{place}: makes other codes than those of {archive.place}, which come from another "

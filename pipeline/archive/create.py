@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from ivr.pipeline.packing.code_maker import open_model
 from ivr.pipeline.packing.model_folder import is_packed
@@ -63,7 +64,7 @@ def archive_create(archive: str | Path, model: str | Path) -> CreateResult:
     copied = is_local(place) and is_packed(source)
     kept = "" if copied else str(source.absolute())
     settings = ArchiveSettings(
-        FORMAT, maker.bits, maker.identity, maker.method, maker.classes, kept
+        FORMAT, maker.bits, maker.identity, maker.method, maker.classes, kept, uuid4().hex
     )
     if is_local(place):
         _require_free(Path(place))

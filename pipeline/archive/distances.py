@@ -45,11 +45,6 @@ class Confidence:
         return f"{line}; probably about nothing that the archive knows" if self.unclear else line
 
 
-def spread_sample(codes: np.ndarray) -> np.ndarray:
-    """Return at most :data:`SAMPLE` of ``codes`` [n, bits / 8], from places all over them."""
-    return np.ascontiguousarray(codes[:: -(-len(codes) // SAMPLE) or 1])
-
-
 def confidence(code: np.ndarray, sample: np.ndarray, first: int) -> Confidence:
     """Return how clearly a hit at distance ``first`` stands out.
 

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from ivr.pipeline.runs.codes_file import CodedItems, read_codes
 
-from .archive import ROW_ID, Archive, open_archive
+from .archive import Archive, open_archive
+from .code_batches import ROW_ID
 from .item_columns import code_type
 from .lance_library import ArchiveError, is_archive
 from .where import joined, parse_bounds

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .archive import ROW_ID, Archive
+from .archive import Archive
+from .code_batches import ROW_ID
 from .item_columns import MODALITIES
 from .lance_library import one_of
 

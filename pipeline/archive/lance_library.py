@@ -28,6 +28,7 @@ LONGEST_WAIT = 2.0  # seconds between two tries of a commit
 # A client of REST services that LanceDB imports and that an archive never uses; it takes longer to
 # import than everything else together.
 _UNUSED = ("lance_namespace", "lance_namespace_urllib3_client")
+_NATIVE = "lancedb._lancedb"
 _STABLE_ROW_IDS = {"new_table_enable_stable_row_ids": "true"}
 _IN_THE_LIBRARY = re.compile(r",?\s*(/\S*\.rs:\d+(:\d+)?|Backtrace\b.*)", re.DOTALL)
 _PANIC = "RustPanic"  # a class that each library in Rust has of its own
@@ -93,8 +94,10 @@ def _import_quickly() -> None:
         import lancedb  # noqa: F401
     except Exception:
         # Another version of it that needs the real packages: the caller imports it as usual.
+        # Its native module can be loaded once only.
         for name in [name for name in sys.modules if name.partition(".")[0] == "lancedb"]:
-            del sys.modules[name]
+            if name != _NATIVE:
+                del sys.modules[name]
     finally:
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name.partition(".")[0] in _UNUSED]:

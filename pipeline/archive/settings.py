@@ -28,6 +28,8 @@ class ArchiveSettings:
         classes: names of the classes that the model knows.
         model: absolute path of the run or of the packed model that the archive was created with,
             ``""`` if a copy of the packed model lies in the archive.
+        made: random text that tells this archive from one that is made anew at its place; ``""`` in
+            older archives.
     """
 
     format: int
@@ -36,6 +38,7 @@ class ArchiveSettings:
     method: str
     classes: tuple[str, ...]
     model: str = ""
+    made: str = ""
 
 
 def as_metadata(settings: ArchiveSettings) -> dict[bytes, bytes]:

@@ -9,7 +9,6 @@ import numpy as np
 from ivr.hashing.codes import packed_signs
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.extraction.feature_schema import stream_rows
-from ivr.pipeline.extraction.query_streams import query_streams
 from ivr.pipeline.extraction.recorded_settings import recorded_pixels, recorded_voice_config
 from ivr.pipeline.runtime.progress import warn
 
@@ -74,6 +73,9 @@ class PackedModel:
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
         """Return the MFCC streams of a recording, its frames, and what is odd about it."""
+        # Here, since an image, and a service whose readers do this, need no reader of voices.
+        from ivr.pipeline.extraction.query_streams import query_streams
+
         found = query_streams(data, self.voice_config, self._found["streams"])
         if list(found[0].shape) != self._found["voice_shape"]:
             raise PackError(

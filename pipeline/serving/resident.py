@@ -22,6 +22,7 @@ from ivr.pipeline.datasets.manifest import ManifestError, resolve
 from ivr.pipeline.packing.code_maker import CodeMaker
 from ivr.pipeline.packing.model_folder import is_packed
 from ivr.pipeline.packing.search import STREAM, EncodedQuery
+from ivr.pipeline.runtime.memory import hold_little_memory, return_freed_memory
 from ivr.pipeline.runtime.progress import warn
 
 from .read_tasks import draw_thumbnail, draw_window, play, read_image, read_voice
@@ -107,14 +108,20 @@ class ResidentArchive:
             ServeError: the model is a run, which needs torch.
         """
         self.config = config
-        self._held = _held(open_archive(place))
+        hold_little_memory()
+        archive = open_archive(place)
+        archive.hold()
+        return_freed_memory()
+        self._held = _held(archive)
         self.model = model_place(self.archive, model)
         if not is_packed(self.model):
             raise ServeError(
                 f"{self.model}: is not a packed model; make one with ivr pack and give it with "
                 "--model"
             )
-        self._maker: CodeMaker = open_code_maker(self.archive, self.model, "cpu")
+        self._maker: CodeMaker = open_code_maker(
+            self.archive, self.model, "cpu", threads=config.threads
+        )
         self._warm_up()
         self._readers = Readers(config.readers, config.time_limit, str(self.model))
         self._stop = threading.Event()
@@ -134,7 +141,7 @@ class ResidentArchive:
     def about(self) -> dict[str, Any]:
         """Return what the page says of the archive, as JSON values."""
         archive = self.archive
-        counts = {modality: len(archive.codes(modality)[1]) for modality in MODALITIES}
+        counts = {modality: len(archive.held(modality)) for modality in MODALITIES}
         return {
             "archive": Path(archive.place).name,
             "version": archive.version,
@@ -236,21 +243,23 @@ class ResidentArchive:
 
     def _watch(self) -> None:
         """Put a new version in the place of the old one once its codes are read."""
+        said = ""
         while not self._stop.wait(self.config.refresh):
             try:
-                latest = open_archive(self.archive.place)
-                if latest.version != self.archive.version:
+                latest = self.archive.newer()
+                if latest is not None:
                     self._held = _held(latest)
+                    latest.tidy()
+                    return_freed_memory()
+                said = ""
             except (IvrError, OSError) as error:
-                warn(
-                    f"{self.archive.place}: cannot be read again ({error}); the last version stays"
-                )
+                if said != str(error):
+                    said = str(error)
+                    warn(f"{said}; the last version stays")
 
 
 def _held(archive: Archive) -> _Held:
-    """Return ``archive`` with all codes in memory, and the columns that its hits show."""
-    for modality in MODALITIES:
-        archive.codes(modality)
+    """Return ``archive``, whose codes are in memory, and the columns that its hits show."""
     further = [name for name in archive.schema.names if name not in OWN]
     own = [name for name in SHOWN_OWN if archive.count(f"{name} IS NOT NULL")]
     return _Held(archive, (*own, *further))

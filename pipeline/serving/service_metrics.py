@@ -51,4 +51,4 @@ class ServiceMetrics:
 
 
 def _count(resident: ResidentArchive, modality: str) -> int:
-    return len(resident.archive.codes(modality)[1])
+    return len(resident.archive.held(modality))
