@@ -123,6 +123,27 @@ def test_a_round_trip_through_parquet_loses_nothing(archive: Archive, tmp_path: 
     assert (notes["bits"], notes["identity"], notes["method"]) == (64, "made up", "csq")
 
 
+def test_columns_that_are_named_as_those_of_an_export_are_kept_beside_them(
+    tmp_path: Path,
+) -> None:
+    make_table(str(tmp_path / "tiles"), SETTINGS)
+    held = open_archive(tmp_path / "tiles")
+    own = rows(5, "image", np.random.default_rng(0))
+    given = {name: [7, 8, 9, 7, 8] for name in ("id", "id_", "geometry", "code_uint64", "Distance")}
+    held.write(pa.table({**{name: own[name] for name in own.column_names}, **given}))
+    ids = held.codes("image")[1].tolist()
+    for target in ("parquet", "npy", "faiss", "milvus", "opensearch"):
+        ivr.export(held.place, tmp_path / target, target)  # type: ignore[arg-type]
+    for file in ("parquet", "npy/items.parquet", "faiss/items.parquet", "milvus"):
+        table = pq.read_table(tmp_path / file)
+        assert table["id"].to_pylist() == ids
+        for name in ("id_", "id__", "geometry_", "code_uint64_", "Distance_"):
+            assert table[name].to_pylist() == [7, 8, 9, 7, 8], (file, name)
+    lines = [json.loads(line) for line in (tmp_path / "opensearch").read_text().splitlines()]
+    assert [line["index"]["_id"] for line in lines[::2]] == [str(one) for one in ids]
+    assert [line["id"] for line in lines[1::2]] == ids
+
+
 def test_boxes_are_geoparquet_with_their_corners_against_the_clock(
     archive: Archive, tmp_path: Path
 ) -> None:
@@ -281,17 +302,18 @@ def test_postgresql_takes_the_conditions_of_a_search(archive: Archive, database:
 
 
 @pytest.mark.parametrize(
-    ("where", "words"),
+    ("where", "kind", "words"),
     [
-        ("colour = 1", 'column "colour" does not exist'),
-        ("true); DELETE FROM items; --", "cannot insert multiple commands"),
+        ("colour = 1", PostgresError, 'column "colour" does not exist'),
+        ("true); DELETE FROM items; --", ArchiveError, r"has one \) too many"),
+        ("lo_create(0) > 0", PostgresError, "read-only transaction"),
     ],
 )
 def test_a_condition_that_cannot_be_used_changes_nothing(
-    database: str, where: str, words: str
+    database: str, where: str, kind: type[Exception], words: str
 ) -> None:
     engine = PostgresEngine(database, "items")
-    with pytest.raises(PostgresError, match=words) as caught:
+    with pytest.raises(kind, match=words) as caught:
         engine.nearest(queries()[0], modality="image", count=5, where=where)
     assert "\n" not in str(caught.value)
     assert len(engine.nearest(queries()[0], modality="image", count=5)[0]) == 5

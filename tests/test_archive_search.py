@@ -16,7 +16,7 @@ from fake_code_maker import FakeCodeMaker, use
 from PIL import Image
 
 import ivr
-from ivr.pipeline.archive.archive import Archive
+from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.distances import confidence
 from ivr.pipeline.archive.lance_library import ArchiveError
 from ivr.pipeline.archive.search import ArchiveSearchResult, geojson_of
@@ -169,6 +169,23 @@ def test_what_an_archive_cannot_answer_is_one_line(
 def test_options_of_archives_are_refused_for_runs(tmp_path: Path, image: Path) -> None:
     result = called("search", tmp_path, "--image", image, "--where", "label = 'x'")
     assert_one_line(result, "where belongs to an archive, which this is not")
+
+
+def test_the_confidence_of_a_rare_modality_is_that_of_its_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = empty_archive(tmp_path / "archive")
+    codes = np.random.default_rng(0).integers(0, 256, (600, 2))
+    held.append(item_rows([f"{number}.tif" for number in range(600)], codes))
+    held.append(item_rows(["a.wav", "b.wav"], [[0, 1], [0, 7]], "voice"))
+    held.append(item_rows([f"{number}.tif" for number in range(600, 1200)], codes))
+    ivr.archive_index(held.place, lists=2, queries=2)
+    monkeypatch.setattr("ivr.pipeline.archive.archive.SAMPLE", 16)
+    held = open_archive(held.place)
+    code = np.array([0, 0], np.uint8)
+    clear = held.search(code, modality="voice", count=1, index=True).confidence
+    assert clear is not None
+    assert (clear.first, clear.median) == (1, 2)
 
 
 def test_an_index_finds_what_exact_search_finds(tmp_path: Path) -> None:

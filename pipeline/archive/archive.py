@@ -425,7 +425,9 @@ class Archive:
             rows = self.table.take_offsets(places).select(["modality", "code"]).to_arrow()
             kept = rows.filter(pc.equal(rows["modality"], modality))["code"].combine_chunks()
             flat = kept.flatten().to_numpy()
-            self._samples[modality] = flat.reshape(-1, self.settings.bits // 8)
+            some = flat.reshape(-1, self.settings.bits // 8)
+            # A modality that is so rare that none of its rows was met has few codes.
+            self._samples[modality] = some if len(some) else self._held(modality).sample
         return self._samples[modality]
 
 

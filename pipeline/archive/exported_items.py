@@ -1,6 +1,6 @@
 """The items that are exported, of an archive or of the codes of a run, batch by batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from .lance_library import ArchiveError, is_archive
 from .where import joined, parse_bounds
 
 ID = "id"
+TAKEN = (ID, "code_uint64", "geometry", "distance")
+"""Columns that an export or a database adds; others that are named so get an underscore."""
 BOX = ("west", "south", "east", "north")
 """Columns of the box of an item, degrees."""
 
@@ -74,7 +76,11 @@ def _of_archive(archive: Archive, where: str | None, bbox: str | None) -> Export
     superseded = _superseded(archive)
     names = [name for name in archive.schema.names if name not in ("name", "modality", "code")]
     names = ["name", "modality", "code", *names]
-    schema = pa.schema([(ID, pa.int64()), *(archive.schema.field(name) for name in names)])
+    fields = [
+        archive.schema.field(name).with_name(shown)
+        for name, shown in zip(names, _shown_names(names), strict=True)
+    ]
+    schema = pa.schema([(ID, pa.int64()), *fields])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in archive.batches(names, condition, with_row_id=True):
@@ -97,6 +103,17 @@ def _of_archive(archive: Archive, where: str | None, bbox: str | None) -> Export
         "version": archive.version,
     }
     return ExportedItems(archive.place, settings.bits, made_by, schema, count, batches)
+
+
+def _shown_names(names: Sequence[str]) -> list[str]:
+    """Return ``names`` with underscores behind those that an export has for its own columns."""
+    shown: list[str] = []
+    for name in names:
+        other = name
+        while other.lower() in TAKEN or (other != name and other in (*names, *shown)):
+            other += "_"
+        shown.append(other)
+    return shown
 
 
 def _superseded(archive: Archive) -> np.ndarray:

@@ -54,7 +54,7 @@ class ArchiveInfo(Result):
         """Return the lines that ``ivr archive info`` prints."""
         further = ", ".join(f"{name} ({kind})" for name, kind in self.columns.items())
         lines = [
-            f"{self.archive}: version {self.version} of {counted(self.versions, 'version')}",
+            f"{self.archive}: version {self.version}, {counted(self.versions, 'version')} readable",
             f"{counted(self.images, 'image')}, {counted(self.voices, 'voice')}"
             + (f"; last addition {self.latest}" if self.latest else ""),
             f"{self.bits} bits, {self.method}, {counted(len(self.classes), 'class')}, "
