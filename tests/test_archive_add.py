@@ -183,6 +183,14 @@ def test_a_box_beside_the_globe_is_refused(
         ivr.archive_add(place, manifest)
 
 
+def test_a_column_gets_its_type_with_its_first_value(place: Path, tiles: Path) -> None:
+    manifest = tiles / "manifest.csv"
+    for number, clouds in ((1, ""), (2, "0.25"), (3, "")):
+        manifest.write_text(f"image,voice,label,clouds\na/{number}.png,,pond,{clouds}\n")
+        ivr.archive_add(place, manifest)
+    assert [row["clouds"] for row in rows_of(place, "clouds")] == [None, 0.25, None]
+
+
 def test_numbers_that_a_float_does_not_hold_stay_text(place: Path, tiles: Path) -> None:
     manifest = tiles / "manifest.csv"
     manifest.write_text(

@@ -189,7 +189,8 @@ def _further(
 def _types(columns: pa.Table, schema: pa.Schema) -> dict[str, pa.DataType]:
     """Return the type of each further column.
 
-    It is that of the archive, or else that of the column itself, or what its texts say.
+    It is that of the archive, or else that of the column itself, or what its texts say. A column of
+    texts that are all empty says nothing: it is left out, since its type would stay.
     """
     kinds: dict[str, pa.DataType] = {}
     for name in further_columns(columns):
@@ -201,8 +202,9 @@ def _types(columns: pa.Table, schema: pa.Schema) -> dict[str, pa.DataType]:
         if own in schema.names:
             kinds[name] = schema.field(own).type
         else:
-            given = _given_type(columns[name].type)
-            kinds[name] = given or TYPES[type_of(as_text(columns[name]).to_pylist())]
+            given, texts = _given_type(columns[name].type), as_text(columns[name])
+            if given or pc.any(pc.not_equal(texts, "")).as_py():
+                kinds[name] = given or TYPES[type_of(texts.to_pylist())]
     return kinds
 
 
