@@ -40,7 +40,7 @@ def demo(out: Path, options: dict[str, Any]) -> None:
     write_choices(out)
     show(repr(result))
     show(
-        f"\nLook at {out / 'run' / 'curves.png'} and {out / 'set' / 'images'}, and listen to "
+        f"\nLook at {out / 'run' / 'pictures'} and {out / 'set' / 'images'}, and listen to "
         f"{out / 'set' / 'voices'}."
     )
     if (out / "tiles").is_dir():

@@ -49,26 +49,36 @@ _OWN = "own"
     help="Folder for results and curves  [default: RUN; with other options or codes a folder of "
     "their own in RUN/evaluations].",
 )
+@click.option(
+    "--pictures",
+    metavar="FORMATS",
+    default="png",
+    show_default=True,
+    help="Formats of the pictures, joined by commas: png, svg, pdf; none for their data alone.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
 def evaluate(
     run: Path,
     preset: str,
     codes: Path | None,
     out: Path | None,
+    pictures: str,
     as_json: bool,
     options: dict[str, Any],
 ) -> None:
     """Rank by the method's distance and print mAP, P@K, R@K and F@K of RUN, both directions.
 
     Queries are the images and voices of the test split. Writes results.json, queries.h5 (average
-    precision of every query), curves.csv, curves.png and health.png. Options never replace the
-    results without them: each set of options has a folder of its own in RUN/evaluations.
+    precision of every query), curves.csv and pictures/ with the data of each as CSV. Options never
+    replace the results without them: each set of options has a folder of its own in
+    RUN/evaluations. The formats of the pictures change no result.
 
     \b
     Example:
       ivr evaluate run
       ivr evaluate run --protocol pair --json
       ivr evaluate run --distance hamming
+      ivr evaluate run --pictures svg,pdf,png
       ivr evaluate run --bits 16 --out 16-bits
       ivr evaluate run --database all --voices all
     """
@@ -78,7 +88,8 @@ def evaluate(
     if options.get("distance") == _OWN:
         options["distance"] = None
     protocol = with_options(PROTOCOLS[preset], options)
-    result = ivr.evaluate(run, protocol, codes=codes, out=out)
+    formats = [] if pictures == "none" else [name.strip() for name in pictures.split(",")]
+    result = ivr.evaluate(run, protocol, codes=codes, out=out, pictures=formats)
     write_choices(result.folder)
     if result.folder != run:
         say(f"written: {result.folder}")

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ivr.errors import IvrError
 
+from .average_precision import average_precision
 from .codes import pack, sign
 from .distances import Measure, measure_of
-from .histograms import class_histograms, score_histograms
+from .histograms import Histograms, class_histograms, score_histograms
 from .method import Batch, ClosedFormMethod, Method, TrainedMethod
 from .metrics import Scores, join_scores, scores
 from .pairs import Pairs
@@ -67,6 +68,8 @@ class Epoch:
         voice_to_image: validation mAP in [0, 1], None if the epoch was not validated.
         seconds: wall time of the training steps and the validation.
         pairs_per_second: training pairs per second of wall time.
+        chance: validation mAP of a random order in [0, 1], by direction; None in the history of
+            an earlier version.
     """
 
     number: int
@@ -76,6 +79,7 @@ class Epoch:
     voice_to_image: float | None
     seconds: float
     pairs_per_second: float
+    chance: dict[str, float] | None = None
 
     @property
     def score(self) -> float | None:
@@ -112,6 +116,7 @@ def fit(model: ClosedFormMethod, training: Pairs, validation: Pairs, *, seed: in
         voice_to_image,
         time.perf_counter() - began,
         len(training.frames) / took,
+        validation_chance(validation),
     )
 
 
@@ -144,7 +149,7 @@ def train(
         raise TrainingError(
             f"two images with voices are needed to train, got {len(training.labels)}"
         )
-    config = resolved(config, model)
+    config, chance = resolved(config, model), validation_chance(validation)
     epochs = config.epochs
     assert epochs is not None  # resolved fills it in
     for number in range(start + 1, epochs + 1):
@@ -167,6 +172,7 @@ def train(
             voice_to_image,
             time.perf_counter() - began,
             len(training.labels) / steps_took,
+            chance,
         )
 
 
@@ -235,6 +241,24 @@ def validation_scores(model: Method, pairs: Pairs) -> tuple[float, float]:
             class_histograms(codes[1], voice_labels, codes[0], image_labels), metrics=("mAP",)
         ).mAP,
     )
+
+
+def validation_chance(pairs: Pairs) -> dict[str, float]:
+    """Return the mAP in [0, 1] of a random order of ``pairs`` by direction, by class."""
+    images = torch.bincount(pairs.labels.cpu()).numpy()
+    voices = np.bincount(pairs.labels.cpu()[pairs.voice_image.cpu()].numpy(), minlength=len(images))
+    return {
+        "image_to_voice": _chance(images, voices),
+        "voice_to_image": _chance(voices, images),
+    }
+
+
+def _chance(queries: np.ndarray, gallery: np.ndarray) -> float:
+    """Return the mAP of a random order for numbers of queries and of items by class [classes]."""
+    asked = np.flatnonzero(queries)
+    items = np.full((len(asked), 1), gallery.sum(), np.int64)
+    tied = Histograms(items, gallery[asked, None].astype(np.int64))
+    return float(np.average(average_precision(tied), weights=queries[asked]))
 
 
 def _measured(

@@ -25,6 +25,7 @@ from ivr.pipeline.comparison.preset_metrics import preset_metrics
 from ivr.pipeline.comparison.presets import PRESETS
 from ivr.pipeline.comparison.variants import Variant
 from ivr.pipeline.evaluation.per_query import read_queries
+from ivr.pipeline.pictures.picture_files import FORMATS
 from ivr.pipeline.runs.run_folder import QUERY_TABLE
 from ivr.pipeline.runtime.lock import only_writer
 
@@ -460,8 +461,8 @@ PRESET_LINES = {
     "generalisation": ["divh", "divh", "lsh", "lsh"],  # plain, and all voices
 }  # fmt: skip
 PRESET_FILES = {
-    "divh-parameters": {"divh-parameters.png"},
-    "divh-curves": {"divh-curves.png", "divh-curves-points.csv"},
+    "divh-parameters": {f"divh-parameters-grid.{kind}" for kind in (*FORMATS, "csv")},
+    "divh-curves": {f"divh-curves-precision.{kind}" for kind in (*FORMATS, "csv")},
 }
 
 
@@ -562,9 +563,9 @@ def test_health_is_that_of_the_results(presets: Path) -> None:
 
 
 def test_curves_hold_the_precision_of_every_method_at_every_number(presets: Path) -> None:
-    with (presets / "divh-curves-points.csv").open(newline="") as file:
+    with (presets / "divh-curves-precision.csv").open(newline="") as file:
         points = list(csv.DictReader(file))
-    at = {(p["method"], p["direction"], p["retrieved"]): float(p["precision"]) for p in points}
+    at = {(p["line"], p["direction"], p["retrieved"]): float(p["precision"]) for p in points}
     assert {(method, n) for method, _, n in at} == {(m, str(n)) for m in ("divh", "lsh")
                                                     for n in (1, 2, 3)}  # fmt: skip
     for line in lines_of(presets / "divh-curves.csv"):

@@ -305,6 +305,7 @@ def test_the_command_prints_accuracies_ceiling_and_advice(
     assert f"a run well below {ceiling[0]} / {ceiling[1]} mAP" in lines[-1]
     assert {file.state for file in verify(out).files} == {"whole"}
     assert sorted(path.name for path in out.iterdir()) == [
+        "confusion.csv",
         "confusion.png",
         "confusion_images.csv",
         "confusion_voices.csv",

@@ -22,7 +22,7 @@ from ivr.pipeline.runtime.results import TableResult, json_value
 
 from .columns import Column, retrieval_columns
 from .compare_config import CompareConfig
-from .comparison_pictures import draw_grid, draw_retrieved, write_retrieved
+from .comparison_pictures import grid_picture, precision_picture, write_comparison_picture
 from .comparison_table import comparison_table
 from .evaluated_runs import ComparisonRow, read_rows
 from .generalisation import check_notes, checks_of
@@ -241,14 +241,15 @@ def _columns(preset: Preset, config: CompareConfig, protocol: str) -> tuple[Colu
 def _pictures(
     preset: Preset, out: Path, name: str, table: Table, rows: Sequence[ComparisonRow]
 ) -> list[Path]:
+    if not any(row.evaluations for row in rows):
+        return []
     if preset.picture == "curves":
-        return [
-            write_retrieved(out / f"{name}-points.csv", rows),
-            draw_retrieved(out / f"{name}.png", rows, table.title),
-        ]
-    if preset.picture == "grid":
-        return [draw_grid(out / f"{name}.png", table, GRID, ("gamma", "eta"))]
-    return []
+        picture = precision_picture(f"{name}-precision", rows)
+    elif preset.picture == "grid":
+        picture = grid_picture(f"{name}-grid", table, GRID, ("gamma", "eta"), rows)
+    else:
+        return []
+    return write_comparison_picture(out, picture)
 
 
 def _outcome_text(outcome: Outcome) -> str:

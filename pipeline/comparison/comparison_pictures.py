@@ -1,126 +1,193 @@
-"""Pictures of papers: precision over retrieved items of every method, and mAP over a grid."""
+"""Pictures of a comparison: precision over retrieved items of every method, mAP over a grid."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivr.features.atomic_files import PNG, replaced, replaced_text
-from ivr.pipeline.evaluation.curves import read_retrieved
-from ivr.pipeline.evaluation.per_query import DIRECTIONS
+from ivr.pipeline.evaluation.curves import Curves, read_curves
+from ivr.pipeline.evaluation.picture_subject import data_name
+from ivr.pipeline.evaluation.protocol import DIRECTIONS
+from ivr.pipeline.evaluation.protocol_words import protocol_in_words
+from ivr.pipeline.pictures.captions import ARROWS, Subject, caption, put_title
+from ivr.pipeline.pictures.captions import title as title_of
+from ivr.pipeline.pictures.guides import outside_legend
+from ivr.pipeline.pictures.picture_files import FORMATS, Picture, write_picture
+from ivr.pipeline.pictures.retrieved_curves import RetrievedCurve, draw_precision, retrieved_rows
+from ivr.pipeline.pictures.style import Theme, new_figure
+from ivr.pipeline.pictures.sweep import SweepTable, draw_sweep_table, sweep_table_rows
 from ivr.pipeline.runs.run_folder import CURVES
 from ivr.pipeline.runtime.digests import rewriting
 
-from .columns import ARROWS
 from .evaluated_runs import ComparisonRow
 from .row_heads import row_name
 from .table import Spread, Table
 
-COLOURS = 10
-
-
-def write_retrieved(path: Path, rows: Sequence[ComparisonRow]) -> Path:
-    """Write mean precision over retrieved items of every row to the CSV file ``path``."""
-    with rewriting(path.parent, [path.name]), replaced_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(
-            ["method", "bits", "direction", "retrieved", "precision", "deviation", "seeds"]
-        )
-        for row in rows:
-            for direction, curve in mean_precision(row).items():
-                for count, values in curve.items():
-                    deviation = f"{stdev(values):.4f}" if len(values) > 1 else ""
-                    writer.writerow(
-                        [
-                            row_name(row, rows),
-                            row.row.bits,
-                            direction,
-                            count,
-                            f"{fmean(values):.4f}",
-                            deviation,
-                            len(values),
-                        ]
-                    )
-    return path
-
-
-def mean_precision(row: ComparisonRow) -> dict[str, dict[int, list[float]]]:
-    """Return by direction the precision of each seed at numbers of retrieved items, percent.
-
-    Only at numbers that all seeds have, since galleries differ by a few items.
-    """
-    found = [read_retrieved(e.folder / CURVES) for e in row.evaluations.values()]
-    curves: dict[str, dict[int, list[float]]] = {}
-    for direction in DIRECTIONS if found else ():
-        common = set.intersection(*(set(curve[direction]) for curve in found))
-        curves[direction] = {
-            count: [curve[direction][count] for curve in found] for count in sorted(common)
-        }
-    return curves
-
-
-def draw_retrieved(path: Path, rows: Sequence[ComparisonRow], title: str) -> Path:
-    """Draw the mean precision over retrieved items of every row into the PNG file ``path``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    bits = len({row.row.bits for row in rows}) > 1
-    for axes, direction in zip(figure.subplots(1, 2), DIRECTIONS, strict=True):
-        for number, row in enumerate(rows):
-            curve = mean_precision(row).get(direction)
-            if curve:
-                name = row_name(row, rows) + (f", {row.row.bits} bits" if bits else "")
-                style = ("-", "--", ":", "-.")[number // COLOURS % 4]
-                means = [fmean(values) for values in curve.values()]
-                axes.plot(list(curve), means, style, color=f"C{number % COLOURS}", label=name)
-        axes.set(xlabel="retrieved items", ylabel="precision, %", ylim=(0, 102), xscale="log")
-        axes.set_title(ARROWS[direction], fontsize=10)
-        axes.xaxis.set_major_formatter("{x:.0f}")
-        axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
-    figure.suptitle(title)
-    with rewriting(path.parent, [path.name]), replaced(path, PNG) as file:
-        figure.savefig(file, dpi=120, format="png")
-    return path
+PRECISION = "Precision over retrieved items"
 
 
-def draw_grid(
-    path: Path, table: Table, places: Mapping[str, tuple[float, float]], names: tuple[str, str]
-) -> Path:
-    """Draw mAP over two settings, one panel per direction, into the PNG file ``path``.
+def write_comparison_picture(folder: Path, picture: Picture) -> list[Path]:
+    """Write ``picture`` into ``folder`` in every format, with its data; return the files."""
+    files = [folder / f"{picture.name}.{kind}" for kind in (*FORMATS, "csv")]
+    with rewriting(folder, [path.name for path in files]):
+        write_picture(folder, picture, FORMATS)
+    return files
+
+
+def comparison_subject(rows: Sequence[ComparisonRow]) -> Subject:
+    """Return what the pictures of ``rows``, of which at least one is evaluated, are about."""
+    found = [evaluation.results for row in rows for evaluation in row.evaluations.values()]
+    first = found[0]
+    bits = {row.row.bits for row in rows}
+    seeds = {seed for row in rows for seed in row.evaluations}
+    return Subject(
+        data=data_name(first),
+        methods=tuple(dict.fromkeys(row_name(row, rows) for row in rows)),
+        bits=bits.pop() if len(bits) == 1 else None,
+        seeds=tuple(sorted(seeds)),
+        queries={name: first[name]["n"] for name in DIRECTIONS},
+        gallery={name: first[name]["gallery"] for name in DIRECTIONS},
+        protocol=protocol_in_words(first["protocol"]),
+        chance={name: first["chance"][name]["mAP"] for name in DIRECTIONS},
+    )
+
+
+def precision_curves(rows: Sequence[ComparisonRow], direction: str) -> list[RetrievedCurve]:
+    """Return the mean precision over the seeds of every evaluated row, in one direction.
+
+    Only at numbers of retrieved items that all seeds have, since galleries differ by a few items.
+    """
+    several = len({row.row.bits for row in rows}) > 1
+    return [
+        _mean_curve(row, row_name(row, rows) + (f", {row.row.bits} bits" if several else ""),
+                    direction)
+        for row in rows
+        if row.evaluations
+    ]  # fmt: skip
+
+
+def precision_picture(name: str, rows: Sequence[ComparisonRow]) -> Picture:
+    """Return precision over retrieved items of every row, one panel per direction.
 
     Args:
-        path: the file.
+        name: stem of the files.
+        rows: rows of a comparison, of which at least one is evaluated.
+    """
+    subject = comparison_subject(rows)
+    curves = {direction: precision_curves(rows, direction) for direction in DIRECTIONS}
+
+    def draw(theme: Theme) -> "Figure":
+        lines = max(map(len, curves.values()))
+        figure = new_figure(10.4, max(4.2, 1.6 + 0.2 * lines))
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, (direction, found) in zip(panels, curves.items(), strict=True):
+            draw_precision(axes, found, theme, legend=False)
+            axes.set_title(ARROWS[direction], loc="left")
+            axes.label_outer()
+        outside_legend(figure, panels[-1])
+        put_title(figure, title_of(PRECISION, subject))
+        return figure
+
+    more = (
+        "Precision in percent, mean over the queries and the seeds; bands: standard deviation over "
+        "the seeds",
+        "Dotted: chance, a random order",
+        "Dash-dotted, grey above: the ceiling, a ranking with every relevant item first",
+    )
+    rows_of = [
+        {"direction": direction} | row
+        for direction, found in curves.items()
+        for row in retrieved_rows(found, "precision")
+    ]
+    title = title_of(PRECISION, subject)
+    return Picture(name, title, caption(PRECISION, subject, *more), rows_of, draw)
+
+
+def grid_picture(
+    name: str,
+    table: Table,
+    places: Mapping[str, tuple[float, float]],
+    settings: tuple[str, str],
+    rows: Sequence[ComparisonRow],
+) -> Picture:
+    """Return mAP over two settings, one panel per direction.
+
+    Args:
+        name: stem of the files.
         table: table with a measured row for every place; the first row with a label counts.
         places: label of the row -> both values.
-        names: names of the two settings.
+        settings: names of the two settings.
+        rows: rows of the comparison.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    kind, subject = f"mAP over {settings[0]} and {settings[1]}", comparison_subject(rows)
+    tables = [_sweep_table(table, places, settings, d, subject.chance[d]) for d in DIRECTIONS]
 
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    def draw(theme: Theme) -> "Figure":
+        figure = new_figure(10.0, 4.6)
+        panels = figure.subplots(1, 2)
+        for axes, found in zip(panels, tables, strict=True):
+            image = draw_sweep_table(axes, found, theme)
+            figure.colorbar(image, ax=axes, label="mAP, %")
+        put_title(figure, title_of(kind, subject))
+        return figure
+
+    more = "Percent, mean and standard deviation over the seeds"
+    return Picture(
+        name, title_of(kind, subject), caption(kind, subject, more), sweep_table_rows(tables), draw
+    )
+
+
+def _mean_curve(row: ComparisonRow, label: str, direction: str) -> RetrievedCurve:
+    found = {seed: _read(e.folder, direction) for seed, e in row.evaluations.items()}
+    common = sorted(set.intersection(*(set(curve.retrieved) for curve in found.values())))
+
+    def at_common(name: str) -> np.ndarray:
+        """Return the values of ``name`` in percent [seeds, numbers]."""
+        columns = [
+            dict(zip(curve.retrieved, getattr(curve.means, name), strict=True))
+            for curve in found.values()
+        ]
+        return np.array([[100 * column[count] for count in common] for column in columns])
+
+    values = at_common("precision")
+    evaluations = list(row.evaluations.values())
+    return RetrievedCurve(
+        label=label,
+        retrieved=np.array(common),
+        values=values.mean(axis=0),
+        queries=evaluations[0].results[direction]["n"],
+        chance=at_common("precision_chance").mean(axis=0),
+        ceiling=at_common("precision_ceiling").mean(axis=0),
+        deviation=values.std(axis=0, ddof=1) if len(found) > 1 else None,
+        seeds=len(found),
+    )
+
+
+def _read(folder: Path, direction: str) -> Curves:
+    return read_curves(folder / CURVES)[direction]
+
+
+def _sweep_table(
+    table: Table,
+    places: Mapping[str, tuple[float, float]],
+    settings: tuple[str, str],
+    direction: str,
+    chance: float,
+) -> SweepTable:
     heights, widths = (sorted({place[side] for place in places.values()}) for side in (0, 1))
-    for axes, direction in zip(figure.subplots(1, 2), DIRECTIONS, strict=True):
-        values = np.full((len(heights), len(widths)), np.nan)
-        for row in reversed([row for row in table.rows if row.kind == "measured"]):
-            cell = row.cells.get(f"{direction}.mAP")
-            if isinstance(cell, Spread):
-                height, width = places[row.heads["method"]]
-                values[heights.index(height), widths.index(width)] = cell.mean
-        axes.imshow(values, origin="lower", alpha=0.6)
-        for (height, width), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                axes.text(width, height, f"{value:.1f}", ha="center", va="center")
-        axes.set_xticks(range(len(widths)), [f"{value:g}" for value in widths])
-        axes.set_yticks(range(len(heights)), [f"{value:g}" for value in heights])
-        axes.set(xlabel=names[1], ylabel=names[0])
-        axes.set_title(f"mAP {ARROWS[direction]}, %", fontsize=10)
-    figure.suptitle(table.title)
-    with rewriting(path.parent, [path.name]), replaced(path, PNG) as file:
-        figure.savefig(file, dpi=120, format="png")
-    return path
+    means = np.full((len(heights), len(widths)), np.nan)
+    deviations = means.copy()
+    for row in reversed([row for row in table.rows if row.kind == "measured"]):
+        cell = row.cells.get(f"{direction}.mAP")
+        if isinstance(cell, Spread):
+            height, width = places[row.heads["method"]]
+            place = heights.index(height), widths.index(width)
+            means[place] = cell.mean
+            deviations[place] = np.nan if cell.deviation is None else cell.deviation
+    return SweepTable(
+        ARROWS[direction], settings, np.array(heights), np.array(widths), means, deviations, chance
+    )

@@ -110,6 +110,7 @@ def is_evaluated(run: Path, plan: EvaluationPlan) -> bool:
         and isinstance(codes, dict)
         and codes.get("model_sha256") == made["model"]
         and isinstance(health, dict)  # results of an earlier version have none
+        and isinstance(results.get("ceiling"), dict)  # nor have they these
         and (health.get(QUANTISATION) is None) == unknown
     )
 

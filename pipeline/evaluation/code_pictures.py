@@ -15,6 +15,7 @@ from ivr.pipeline.pictures.code_health import (
     balance_rows,
     correlation_rows,
     distance_rows,
+    distinct_distances,
     draw_bit_balance,
     draw_bit_correlation,
     draw_distances,
@@ -130,12 +131,14 @@ def _confusion(subject: Subject, shown: list[ClassConfusion]) -> Picture:
 def _distances(subject: Subject, directions: list[PairDistances]) -> Picture:
     kind = "Distances of relevant and other pairs"
 
+    shown = distinct_distances(directions)
+
     def draw(theme: Theme) -> "Figure":
-        figure = new_figure(9.0, 3.6)
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, direction in zip(panels, directions, strict=True):
+        figure = new_figure(1.2 + 4.4 * len(shown), 3.6)
+        panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        for axes, direction in zip(panels, shown, strict=True):
             draw_distances(axes, direction, theme)
-        panels[1].set_ylabel("")
+            axes.label_outer()
         put_title(figure, title_of(kind, subject))
         return figure
 

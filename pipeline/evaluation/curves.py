@@ -110,21 +110,3 @@ def _curves(rows: Mapping[str, list[list[float]]]) -> Curves:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.4f}"
-
-
-def read_retrieved(path: Path) -> dict[str, dict[int, float]]:
-    """Return by direction the precision, percent, at each number of retrieved items in ``path``.
-
-    Raises:
-        CurvesError: not a file that :func:`write_curves` wrote.
-    """
-    curves: dict[str, dict[int, float]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                if row["curve"] == "retrieved":
-                    curve = curves.setdefault(row["direction"], {})
-                    curve[int(row["at"])] = float(row["precision"])
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise CurvesError(f"{path}: damaged, not curves that ivr evaluate writes") from error
-    return curves

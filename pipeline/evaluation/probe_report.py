@@ -2,16 +2,28 @@
 
 import csv
 import json
-import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ivr.features.atomic_files import PNG, replaced, replaced_text
+from ivr.features.atomic_files import replaced_text
+from ivr.pipeline.pictures.captions import put_title
+from ivr.pipeline.pictures.confusion import (
+    ClassConfusion,
+    confusion_rows,
+    confusions_size,
+    draw_confusions,
+)
+from ivr.pipeline.pictures.picture_files import Picture, write_picture
+from ivr.pipeline.pictures.style import Theme, new_figure, shown_text
 from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.visible_text import visible
 from ivr.pipeline.runtime.words import counted
 
-from .confusion_picture import NAMED, draw_confusion
+from .picture_subject import data_name
 from .probe_result import ModalityProbe, ProbeResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WIDTH, WIDE = 10, 15
 COLUMNS = ("items", "accuracy", "± folds", "per class", "majority", "1 / C")
@@ -52,7 +64,7 @@ def probe_text(result: ProbeResult) -> str:
 
 
 def write_probe(folder: Path, result: ProbeResult) -> None:
-    """Write ``probe.json``, ``confusion_images.csv``, ``confusion_voices.csv``, ``confusion.png``.
+    """Write ``probe.json``, ``confusion_images.csv``, ``confusion_voices.csv`` and a picture.
 
     Args:
         folder: where to write; it is made if it is missing.
@@ -60,11 +72,16 @@ def write_probe(folder: Path, result: ProbeResult) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = {name: folder / f"confusion_{name}.csv" for name in result.modalities}
-    names = [*(path.name for path in tables.values()), "confusion.png", "probe.json"]
+    names = [
+        *(path.name for path in tables.values()),
+        "confusion.png",
+        "confusion.csv",
+        "probe.json",
+    ]
     with rewriting(folder, names):
         for name, found in result.modalities.items():
             _write_table(tables[name], found)
-        _draw(folder / "confusion.png", result)
+        write_picture(folder, probe_picture(result))
         with replaced_text(folder / "probe.json") as file:
             file.write(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
@@ -87,22 +104,32 @@ def _line(head: str, cells: tuple[str, ...], width: int = WIDTH) -> str:
     return f"{head:<22}" + "".join(f"{cell:>{width}}" for cell in cells)
 
 
-def _draw(path: Path, result: ProbeResult) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def probe_picture(result: ProbeResult) -> Picture:
+    """Return the confusion of classes of each modality."""
+    title = f"Confusion of classes by linear classifiers, {_data(result)}"
+    shown = [
+        ClassConfusion(
+            label=f"{name}, accuracy {found.accuracy:.1f} %, chance {found.uniform:.1f} %",
+            classes=result.classes,
+            share=found.shares,
+            queries=found.confusion.sum(axis=1),
+            ceiling=None,
+            chance=None,
+            nearest=None,
+        )
+        for name, found in result.modalities.items()
+    ]
 
-    size = 3.0 + 0.22 * max(12, min(NAMED, len(result.classes)))
-    figure = Figure(figsize=(size * len(result.modalities), size), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(result.modalities), sharey=True, squeeze=False)[0]
-    for axes, (name, found) in zip(panels, result.modalities.items(), strict=True):
-        picture = draw_confusion(axes, result.classes, found.shares)
-        axes.set(xlabel="taken for")
-        axes.set_title(f"{name}, accuracy {found.accuracy:.1f} %", fontsize=10)
-    panels[0].set_ylabel("class")
-    figure.colorbar(picture, ax=list(panels), shrink=0.6, aspect=30, ticks=[0, 1, 5, 20, 50, 100])
-    with warnings.catch_warnings():
-        # A character that the font lacks becomes an empty box; that needs no warning.
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        with replaced(path, PNG) as picture_file:
-            figure.savefig(picture_file, dpi=110, format="png")
+    def draw(theme: Theme) -> "Figure":
+        figure = new_figure(*confusions_size(shown))
+        draw_confusions(figure, shown, theme)
+        put_title(figure, title)
+        return figure
+
+    items = ", ".join(f"{found.items} {name}" for name, found in result.modalities.items())
+    text = f"{title}: percent of the items of a class that are taken for each class; {items}."
+    return Picture("confusion", title, text, confusion_rows(shown), draw)
+
+
+def _data(result: ProbeResult) -> str:
+    return shown_text(data_name({"features": {"folder": str(Path(result.features).resolve())}}), 60)

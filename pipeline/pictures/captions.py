@@ -49,8 +49,10 @@ class Subject:
 
 
 def title(kind: str, subject: Subject) -> str:
-    """Return the neutral title of a picture: ``KIND, my-data, 64 bits, 5 seeds``."""
+    """Return the neutral title of a picture, e.g. ``KIND, my-data, divh, 64 bits, seed 0``."""
     parts = [kind, shown_text(subject.data, LONGEST_DATA)]
+    if len(subject.methods) == 1:  # a comparison names them in its legend
+        parts.append(shown_text(subject.methods[0], LONGEST_DATA))
     if subject.bits is not None:
         parts.append(f"{subject.bits} bits")
     parts.append(_seeds(subject.seeds))
@@ -85,7 +87,7 @@ def caption(kind: str, subject: Subject, *more: str) -> str:
 
 
 def put_title(figure: "Figure", text: str) -> None:
-    """Write ``text`` above ``figure``, in as many lines as its width needs."""
+    """Write ``text`` above the panels, in as many lines as the width needs."""
     width = max(20, int(figure.get_figwidth() * CHARACTERS_PER_INCH))
     lines = textwrap.wrap(text, width, max_lines=3, placeholder=" …")
     figure.suptitle("\n".join(lines), fontsize=10.5, x=0.01, ha="left", parse_math=False)
@@ -104,7 +106,7 @@ def titled_axes(
     height: float = 4.0,
     width: float = 5.8,
 ) -> "Figure":
-    """Return a figure of one panel with a title.
+    """Return a picture of one panel with a title.
 
     Args:
         text: the title.

@@ -66,7 +66,7 @@ def draw_class_precision(
     axes.set_yticks(rows, [_name(directions, place) for place in shown], parse_math=False)
     axes.set(ylim=(len(shown) - 0.5, -0.5), xlabel="mean average precision, %")
     percent_axis(axes, "x")
-    draw_legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    draw_legend(axes, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
     return axes
 
 

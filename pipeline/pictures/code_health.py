@@ -1,7 +1,7 @@
 """Health of codes: distances of relevant and other pairs, balance and correlation of bits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def draw_distances(axes: "Axes", distances: PairDistances, theme: Theme = LIGHT)
         line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.6}
         axes.stairs(shares, edges, fill=True, color=style["color"], alpha=0.25,
                     hatch=("", "////")[number])  # fmt: skip
-        axes.stairs(shares, edges, label=f"{name} pairs (n = {pairs})", **line)
+        axes.stairs(shares, edges, label=f"{name} pairs (n = {pairs:,})".replace(",", " "), **line)
     axes.axvline(bits / 2, color=theme.guide, linestyle=(0, (1, 2)), linewidth=1.4,
                  label="chance: half of the bits differ")  # fmt: skip
     overlap = "" if distances.overlap is None else f", overlap {distances.overlap:.1f} %"
@@ -83,6 +83,18 @@ def draw_distances(axes: "Axes", distances: PairDistances, theme: Theme = LIGHT)
     axes.set_axisbelow(True)
     draw_legend(axes, loc="best")
     return axes
+
+
+def distinct_distances(directions: Sequence[PairDistances]) -> list[PairDistances]:
+    """Return ``directions``, or one for all where all have the same pairs, named after all."""
+    first = directions[0]
+    if len(directions) > 1 and all(
+        np.array_equal(first.relevant, other.relevant) and np.array_equal(first.other, other.other)
+        for other in directions[1:]
+    ):
+        label = " and ".join(direction.label for direction in directions)
+        return [replace(first, label=f"{label}: the same pairs")]
+    return list(directions)
 
 
 def draw_bit_balance(axes: "Axes", sides: Sequence[BitBalance], theme: Theme = LIGHT) -> "Axes":
@@ -105,7 +117,7 @@ def draw_bit_balance(axes: "Axes", sides: Sequence[BitBalance], theme: Theme = L
     axes.set(xlabel="bit", ylabel="items whose bit is +1, %", ylim=(-4, 104))
     axes.grid(True)
     axes.set_axisbelow(True)
-    draw_legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1)
+    draw_legend(axes, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=1)
     return axes
 
 

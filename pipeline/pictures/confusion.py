@@ -89,16 +89,16 @@ def draw_confusion(
 
 
 def draw_confusions(
-    figure: "Figure", confusions: Sequence[ClassConfusion], theme: Theme = LIGHT
+    sheet: "Figure", confusions: Sequence[ClassConfusion], theme: Theme = LIGHT
 ) -> "list[Axes]":
     """Draw ``confusions`` side by side with one colour bar, and return their axes.
 
     Args:
-        figure: what to draw into; see :func:`confusions_size`.
-        confusions: of the same classes.
+        sheet: what to draw into; see :func:`confusions_size`.
+        confusions: the panels, with the same classes.
         theme: colours.
     """
-    panels = list(figure.subplots(1, len(confusions), squeeze=False)[0])
+    panels = list(sheet.subplots(1, len(confusions), squeeze=False)[0])
     images = []
     for axes, confusion in zip(panels, confusions, strict=True):
         images.append(draw_confusion(axes, confusion, theme, names=axes is panels[0]))
@@ -109,7 +109,7 @@ def draw_confusions(
     panels[0].set_ylabel("class of the query" if confusions[0].nearest else "class")
     most = _most(confusions[0])
     ticks = [tick for tick in (0, 1, 5, 20, 50, 100) if tick < 0.9 * most]
-    bar = figure.colorbar(images[0], ax=panels, shrink=0.6, aspect=30, ticks=[*ticks, most])
+    bar = sheet.colorbar(images[0], ax=panels, shrink=0.6, aspect=30, ticks=[*ticks, most])
     bar.set_label("percent" if most > 99.95 else f"percent; at most {most:.0f} can be reached")
     bar.ax.set_yticklabels([f"{tick:.0f}" for tick in [*ticks, most]])
     return panels
@@ -117,8 +117,8 @@ def draw_confusions(
 
 def confusions_size(confusions: Sequence[ClassConfusion]) -> tuple[float, float]:
     """Return width and height in inches of a picture of ``confusions``."""
-    size = 1.2 + 0.21 * max(8, min(NAMED, len(confusions[0].classes) + 1))
-    return 2.8 + size * len(confusions), size + 1.6
+    size = 0.5 + 0.21 * max(8, min(NAMED, len(confusions[0].classes) + 1))
+    return 3.2 + size * len(confusions), size + 2.4
 
 
 def confusion_rows(confusions: Sequence[ClassConfusion]) -> list[dict[str, Any]]:

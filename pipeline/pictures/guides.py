@@ -10,6 +10,7 @@ from .style import LIGHT, Theme, shown_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TOP = 102
 """Upper end of an axis in percent, so that a line at 100 % is seen."""
@@ -62,6 +63,15 @@ def draw_legend(axes: "Axes", **options: Any) -> None:
     shown = [shown_text(label, LEGEND_NAME) for label in labels]
     # Lines of the legend are long enough to show a whole dash pattern.
     legend = axes.legend(handles, shown, handlelength=3.6, **options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def outside_legend(figure: "Figure", axes: "Axes") -> None:
+    """Draw the legend of the lines of ``axes`` to the right of all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    shown = [shown_text(label, LEGEND_NAME) for label in labels]
+    legend = figure.legend(handles, shown, handlelength=3.6, loc="outside right center")
     for text in legend.get_texts():
         text.set_parse_math(False)
 

@@ -44,7 +44,7 @@ class Picture:
         title: what it shows, in one line; it stands above the picture.
         caption: what it shows, in sentences: data set, split, n, method, seed, chance, units.
         rows: its data, one dictionary per row of the CSV file, each with the same keys.
-        draw: returns the figure, with its title, in the colours of a theme.
+        draw: returns it drawn, with its title, in the colours of a theme.
     """
 
     name: str
@@ -83,7 +83,7 @@ def svg_text(picture: Picture, theme: Theme = LIGHT) -> str:
 
 
 def rendered(figure: "Figure", kind: Format, picture: Picture | None = None) -> bytes:
-    """Return ``figure`` as the bytes of a file of ``kind``; equal figures give equal bytes."""
+    """Return what was drawn as the bytes of a file of ``kind``; equal drawings, equal bytes."""
     buffer = BytesIO()
     with warnings.catch_warnings():
         # The fonts may lack a character of a name; it is drawn as an empty box.

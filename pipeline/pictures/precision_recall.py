@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .guides import Guide, draw_chance, draw_legend, percent_axis
+from .guides import SAME, Guide, draw_chance, draw_legend, percent_axis
 from .style import LIGHT, Theme, line_style, marker_places
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class PrecisionRecallCurve:
     """Precision and recall within growing radii or ranks.
 
     Attributes:
-        label: what the line is of: a direction or a method.
+        label: name of the line: a direction or a method.
         within: ``radius`` for codes, ``rank`` for outputs.
         at: radii or ranks [p].
         precision: percent [p].
@@ -48,6 +48,7 @@ def draw_precision_recall(
     """
     ends = np.array([0.0, 100.0])
     draw_chance(axes, [Guide(ends, np.full(2, curve.chance)) for curve in curves], theme)
+    same = len(curves) > 1 and all(_coincide(curves[0], curve) for curve in curves[1:])
     for number, curve in enumerate(curves):
         places = marker_places(number, len(curve.at), len(curves))
         label = f"{curve.label} (n = {curve.queries})"
@@ -55,10 +56,37 @@ def draw_precision_recall(
                   **line_style(number, theme))  # fmt: skip
     names = {"radius": "Hamming radius", "rank": "rank"}
     within = " or ".join(names[kind] for kind in sorted({curve.within for curve in curves}))
-    axes.set(xlabel=f"recall within each {within}, %", ylabel="precision, %")
+    axes.set(xlabel=f"recall within each {within} (small numbers), %", ylabel="precision, %")
     percent_axis(axes, "x", "y")
-    draw_legend(axes, loc="best")
+    _number_points(axes, curves[0], theme)
+    note = "The lines coincide: they count the same pairs." if same else None
+    draw_legend(axes, loc="upper right", title=note, title_fontsize=8, alignment="left")
     return axes
+
+
+def _coincide(one: PrecisionRecallCurve, other: PrecisionRecallCurve) -> bool:
+    return bool(
+        np.array_equal(one.at, other.at)
+        and np.allclose(one.precision, other.precision, atol=SAME)
+        and np.allclose(one.recall, other.recall, atol=SAME)
+    )
+
+
+def _number_points(axes: "Axes", curve: PrecisionRecallCurve, theme: Theme) -> None:
+    """Write the radius or rank beside the points of ``curve`` that have a marker."""
+    last = None
+    for point in marker_places(0, len(curve.at)):
+        place = np.array([curve.recall[point], curve.precision[point]])
+        if last is None or np.abs(place - last).max() > 6:  # numbers do not lie on each other
+            axes.annotate(
+                f"{curve.at[point]}",
+                (place[0], place[1]),
+                xytext=(4, 5),
+                textcoords="offset points",
+                fontsize=7,
+                color=theme.guide,
+            )
+            last = place
 
 
 def precision_recall_rows(curves: Sequence[PrecisionRecallCurve]) -> list[dict[str, Any]]:

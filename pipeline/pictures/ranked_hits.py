@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+    Canvas = Figure | SubFigure
+
 RIGHT, WRONG = "\N{CHECK MARK}", "\N{MULTIPLICATION X}"
 LINE = 30
 """Characters of one line of a caption."""
@@ -75,7 +77,7 @@ class Hit:
 
 
 def draw_hits(
-    figure: "Figure | SubFigure",
+    sheet: "Canvas",
     query: VoiceItem | ImageItem,
     hits: Sequence[Hit],
     unit: str = "bits",
@@ -84,7 +86,7 @@ def draw_hits(
     """Draw ``query`` on the left and its ``hits``, nearest first; return the axes.
 
     Args:
-        figure: what to draw into; see :func:`hits_size`.
+        sheet: what to draw into; see :func:`hits_size`.
         query: image or voice.
         hits: what it finds, nearest first.
         unit: unit of the distances, e.g. ``of 64 bits``.
@@ -94,7 +96,7 @@ def draw_hits(
         Axes [1 or 2 of the query, then one per hit].
     """
     rows = -(-len(hits) // COLUMNS)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.5, COLUMNS), squeeze=False)[0]
+    left, right = sheet.subfigures(1, 2, width_ratios=(1.5, COLUMNS), squeeze=False)[0]
     own = _draw_query(left, query, theme)
     panels = right.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes, (place, hit) in zip(panels, enumerate(hits, 1), strict=False):

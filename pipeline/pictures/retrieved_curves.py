@@ -18,7 +18,7 @@ class RetrievedCurve:
     """Mean precision, or mean recall, among the first n items.
 
     Attributes:
-        label: what the line is of: a direction or a method.
+        label: name of the line: a direction or a method.
         retrieved: numbers of retrieved items [p].
         values: percent [p], mean over the queries, and over the seeds where there are several.
         queries: number of queries, per seed.
@@ -38,26 +38,32 @@ class RetrievedCurve:
     seeds: int = 1
 
 
-def draw_precision(axes: "Axes", curves: Sequence[RetrievedCurve], theme: Theme = LIGHT) -> "Axes":
+def draw_precision(
+    axes: "Axes", curves: Sequence[RetrievedCurve], theme: Theme = LIGHT, *, legend: bool = True
+) -> "Axes":
     """Draw mean precision over the number of retrieved items, with chance and ceiling.
 
     Args:
         axes: what to draw into.
         curves: the lines.
         theme: colours.
+        legend: whether the legend stands in the panel.
     """
-    return _draw(axes, curves, "precision, %", theme)
+    return _draw(axes, curves, "precision, %", theme, legend)
 
 
-def draw_recall(axes: "Axes", curves: Sequence[RetrievedCurve], theme: Theme = LIGHT) -> "Axes":
+def draw_recall(
+    axes: "Axes", curves: Sequence[RetrievedCurve], theme: Theme = LIGHT, *, legend: bool = True
+) -> "Axes":
     """Draw mean recall over the number of retrieved items, with chance and ceiling.
 
     Args:
         axes: what to draw into.
         curves: the lines.
         theme: colours.
+        legend: whether the legend stands in the panel.
     """
-    return _draw(axes, curves, "recall, %", theme)
+    return _draw(axes, curves, "recall, %", theme, legend)
 
 
 def retrieved_rows(curves: Sequence[RetrievedCurve], name: str) -> list[dict[str, Any]]:
@@ -78,7 +84,9 @@ def retrieved_rows(curves: Sequence[RetrievedCurve], name: str) -> list[dict[str
     ]
 
 
-def _draw(axes: "Axes", curves: Sequence[RetrievedCurve], name: str, theme: Theme) -> "Axes":
+def _draw(
+    axes: "Axes", curves: Sequence[RetrievedCurve], name: str, theme: Theme, legend: bool
+) -> "Axes":
     draw_ceiling(axes, [Guide(curve.retrieved, curve.ceiling) for curve in curves], theme)
     draw_chance(axes, [Guide(curve.retrieved, curve.chance) for curve in curves], theme)
     for number, curve in enumerate(curves):
@@ -93,5 +101,6 @@ def _draw(axes: "Axes", curves: Sequence[RetrievedCurve], name: str, theme: Them
     axes.set(xlabel="retrieved items, nearest first", ylabel=name, xscale="log")
     axes.xaxis.set_major_formatter("{x:.0f}")
     percent_axis(axes, "y")
-    draw_legend(axes, loc="best")
+    if legend:
+        draw_legend(axes, loc="best")
     return axes

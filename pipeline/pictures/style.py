@@ -5,9 +5,8 @@ No line is known by its colour alone: no two of the first :data:`DISTINCT` lines
 style and marker.
 
 Reference:
-    Okabe and Ito, "Color Universal Design (CUD): How to make figures and presentations that are
-    friendly to colorblind people", 2008; printed in Wong, "Points of view: Color blindness",
-    Nature Methods 8, 2011.
+    The palette of Okabe and Ito, "Color Universal Design (CUD)", 2008, as printed in Wong, "Points
+    of view: Color blindness", Nature Methods 8, 2011.
 """
 
 from collections.abc import Iterator
@@ -170,7 +169,7 @@ def styled(theme: Theme = LIGHT) -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of ``width`` x ``height`` inches that belongs to no window."""
+    """Return an empty sheet of ``width`` x ``height`` inches that belongs to no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -19,7 +19,7 @@ class SweepCurve:
     """A metric at each value of one setting.
 
     Attributes:
-        label: what the line is of: a direction, or a method and a direction.
+        label: name of the line: a direction, or a method and a direction.
         values: values of the setting [v].
         means: percent [v], mean over the seeds; NaN where nothing was measured.
         deviations: standard deviation over the seeds, percent [v]; NaN for one seed.

@@ -13,6 +13,9 @@ from .style import LIGHT, Theme, line_style, marker_places
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LOGARITHMIC = 30
+"""Ratio of the largest and the smallest loss from which on their axis is logarithmic."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingHistory:
@@ -46,6 +49,10 @@ def draw_losses(axes: "Axes", history: TrainingHistory, theme: Theme = LIGHT) ->
         places = marker_places(number, len(history.epochs), len(history.losses))
         axes.plot(history.epochs, values, label=label, markevery=places,
                   **line_style(number, theme))  # fmt: skip
+    every = np.concatenate(list(history.losses.values()))
+    if every.min() > 0 and every.max() > LOGARITHMIC * every.min():
+        axes.set_yscale("log")  # small terms would all lie on the axis
+        axes.yaxis.set_major_formatter("{x:g}")
     _finish(axes, history, "loss", theme)
     return axes
 

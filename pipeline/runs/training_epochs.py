@@ -29,7 +29,7 @@ def history_of(epochs: Sequence[Epoch]) -> TrainingHistory:
             "voice_to_image": _percent([epoch.voice_to_image for epoch in epochs]),
         },
         best=_kept(epochs),
-        chance={},
+        chance={name: 100 * share for name, share in (epochs[-1].chance or {}).items()},
     )
 
 
