@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ivr.pipeline.extraction.merge import merge
     from ivr.pipeline.packing.pack import pack
     from ivr.pipeline.packing.pack_config import PackConfig
+    from ivr.pipeline.plotting import plot
     from ivr.pipeline.runs.encode import encode
     from ivr.pipeline.runs.model import Model, fit, load
     from ivr.pipeline.runs.run_config import RunConfig
@@ -116,6 +117,7 @@ __all__ = [
     "open_archive",
     "open_features",
     "pack",
+    "plot",
     "prepare",
     "probe",
     "rank",
@@ -171,6 +173,7 @@ _PLACES = {
     "open_archive": "ivr.pipeline.archive.archive:open_archive",
     "open_features": "ivr.pipeline.extraction.feature_dataset:open_features",
     "pack": "ivr.pipeline.packing.pack:pack",
+    "plot": "ivr.pipeline.plotting.plot",
     "prepare": "ivr.pipeline.datasets.prepare:prepare",
     "probe": "ivr.pipeline.evaluation.probe:probe",
     "rank": "ivr.hashing.array_ranking:rank",

@@ -41,6 +41,7 @@ class IvrError(ValueError):
             OptionError          ivr.config
             PackError            ivr.pipeline.packing.model_folder
             PairsError           ivr.hashing.pairs
+            PlotError            ivr.pipeline.plotting.evaluated
             PostgresError        ivr.pipeline.archive.postgres
             ProbeError           ivr.pipeline.evaluation.probe
             RankingError         ivr.hashing.ranking

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivr.pipeline.evaluation.curves import Curves, read_curves
+from ivr.pipeline.evaluation.curves import read_curves
 from ivr.pipeline.evaluation.picture_subject import data_name
 from ivr.pipeline.evaluation.protocol import DIRECTIONS
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
@@ -21,11 +21,12 @@ from ivr.pipeline.runs.run_folder import CURVES
 from ivr.pipeline.runtime.digests import rewriting
 
 from .evaluated_runs import ComparisonRow
+from .mean_curves import mean_precision_curve
 from .row_heads import row_name
 from .table import Spread, Table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ivr.pipeline.pictures.style import Figure
 
 PRECISION = "Precision over retrieved items"
 
@@ -57,17 +58,17 @@ def comparison_subject(rows: Sequence[ComparisonRow]) -> Subject:
 
 
 def precision_curves(rows: Sequence[ComparisonRow], direction: str) -> list[RetrievedCurve]:
-    """Return the mean precision over the seeds of every evaluated row, in one direction.
-
-    Only at numbers of retrieved items that all seeds have, since galleries differ by a few items.
-    """
+    """Return the mean precision over the seeds of every evaluated row, in one direction."""
     several = len({row.row.bits for row in rows}) > 1
     return [
-        _mean_curve(row, row_name(row, rows) + (f", {row.row.bits} bits" if several else ""),
-                    direction)
+        mean_precision_curve(
+            row_name(row, rows) + (f", {row.row.bits} bits" if several else ""),
+            [(e.results, read_curves(e.folder / CURVES)) for e in row.evaluations.values()],
+            direction,
+        )
         for row in rows
         if row.evaluations
-    ]  # fmt: skip
+    ]
 
 
 def precision_picture(name: str, rows: Sequence[ComparisonRow]) -> Picture:
@@ -139,36 +140,6 @@ def grid_picture(
     return Picture(
         name, title_of(kind, subject), caption(kind, subject, more), sweep_table_rows(tables), draw
     )
-
-
-def _mean_curve(row: ComparisonRow, label: str, direction: str) -> RetrievedCurve:
-    found = {seed: _read(e.folder, direction) for seed, e in row.evaluations.items()}
-    common = sorted(set.intersection(*(set(curve.retrieved) for curve in found.values())))
-
-    def at_common(name: str) -> np.ndarray:
-        """Return the values of ``name`` in percent [seeds, numbers]."""
-        columns = [
-            dict(zip(curve.retrieved, getattr(curve.means, name), strict=True))
-            for curve in found.values()
-        ]
-        return np.array([[100 * column[count] for count in common] for column in columns])
-
-    values = at_common("precision")
-    evaluations = list(row.evaluations.values())
-    return RetrievedCurve(
-        label=label,
-        retrieved=np.array(common),
-        values=values.mean(axis=0),
-        queries=evaluations[0].results[direction]["n"],
-        chance=at_common("precision_chance").mean(axis=0),
-        ceiling=at_common("precision_ceiling").mean(axis=0),
-        deviation=values.std(axis=0, ddof=1) if len(found) > 1 else None,
-        seeds=len(found),
-    )
-
-
-def _read(folder: Path, direction: str) -> Curves:
-    return read_curves(folder / CURVES)[direction]
 
 
 def _sweep_table(

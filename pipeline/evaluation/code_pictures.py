@@ -32,7 +32,7 @@ from ivr.pipeline.pictures.style import Theme, new_figure
 from .protocol import DIRECTIONS
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ivr.pipeline.pictures.style import Figure
 
 
 def code_pictures(
@@ -111,7 +111,7 @@ def _confusion(subject: Subject, shown: list[ClassConfusion]) -> Picture:
 
     def draw(theme: Theme) -> "Figure":
         figure = new_figure(*confusions_size(shown))
-        draw_confusions(figure, shown, theme)
+        draw_confusions(figure.subplots(1, len(shown), squeeze=False)[0], shown, theme)
         put_title(figure, title_of(kind, subject))
         return figure
 

@@ -42,7 +42,7 @@ from .picture_subject import subject_of
 from .protocol import DIRECTIONS
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ivr.pipeline.pictures.style import Figure
 
 GUIDES = (
     "Dotted: chance, a random order",
@@ -210,7 +210,7 @@ def _history(subject: Subject, history: TrainingHistory) -> Picture:
     trained = replace(subject, queries={}, protocol="")
 
     def draw(theme: Theme) -> "Figure":
-        figure = new_figure(8.6, 3.8)
+        figure = new_figure(8.6, 4.3)
         draw_history(figure.subplots(1, 2), history, theme)
         put_title(figure, title_of(kind, trained))
         return figure

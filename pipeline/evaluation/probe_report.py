@@ -23,7 +23,7 @@ from .picture_subject import data_name
 from .probe_result import ModalityProbe, ProbeResult
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ivr.pipeline.pictures.style import Figure
 
 WIDTH, WIDE = 10, 15
 COLUMNS = ("items", "accuracy", "± folds", "per class", "majority", "1 / C")
@@ -122,7 +122,7 @@ def probe_picture(result: ProbeResult) -> Picture:
 
     def draw(theme: Theme) -> "Figure":
         figure = new_figure(*confusions_size(shown))
-        draw_confusions(figure, shown, theme)
+        draw_confusions(figure.subplots(1, len(shown), squeeze=False)[0], shown, theme)
         put_title(figure, title)
         return figure
 

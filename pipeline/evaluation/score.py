@@ -250,7 +250,7 @@ def _confusion(queries: CodedItems, gallery: CodedItems, ranker: Ranker) -> Conf
     searched = np.bincount(ranker.classes(gallery), minlength=len(ranker.class_numbers))[unknown:]
     nearest = min(NEAREST, len(gallery.names))
     ceiling = np.minimum(searched, nearest) / nearest
-    return Confusion(NEAREST, share, asked, ceiling, searched / len(gallery.names))
+    return Confusion(nearest, share, asked, ceiling, searched / len(gallery.names))
 
 
 def _modality_scores(

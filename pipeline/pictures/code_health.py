@@ -86,14 +86,13 @@ def draw_distances(axes: "Axes", distances: PairDistances, theme: Theme = LIGHT)
 
 
 def distinct_distances(directions: Sequence[PairDistances]) -> list[PairDistances]:
-    """Return ``directions``, or one for all where all have the same pairs, named after all."""
+    """Return ``directions``, or one for all where all have the same pairs."""
     first = directions[0]
     if len(directions) > 1 and all(
         np.array_equal(first.relevant, other.relevant) and np.array_equal(first.other, other.other)
         for other in directions[1:]
     ):
-        label = " and ".join(direction.label for direction in directions)
-        return [replace(first, label=f"{label}: the same pairs")]
+        return [replace(first, label="both directions: the same pairs")]
     return list(directions)
 
 

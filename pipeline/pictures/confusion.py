@@ -10,7 +10,6 @@ from .style import LIGHT, Theme, shown_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 NAMED = 64
@@ -89,16 +88,15 @@ def draw_confusion(
 
 
 def draw_confusions(
-    sheet: "Figure", confusions: Sequence[ClassConfusion], theme: Theme = LIGHT
-) -> "list[Axes]":
-    """Draw ``confusions`` side by side with one colour bar, and return their axes.
+    panels: "Sequence[Axes]", confusions: Sequence[ClassConfusion], theme: Theme = LIGHT
+) -> None:
+    """Draw ``confusions`` side by side with one colour bar.
 
     Args:
-        sheet: what to draw into; see :func:`confusions_size`.
-        confusions: the panels, with the same classes.
+        panels: one axes per confusion; see :func:`confusions_size`.
+        confusions: confusions of the same classes.
         theme: colours.
     """
-    panels = list(sheet.subplots(1, len(confusions), squeeze=False)[0])
     images = []
     for axes, confusion in zip(panels, confusions, strict=True):
         images.append(draw_confusion(axes, confusion, theme, names=axes is panels[0]))
@@ -108,16 +106,16 @@ def draw_confusions(
         axes.set_title(f"{confusion.label}{first}, %", loc="left")
     panels[0].set_ylabel("class of the query" if confusions[0].nearest else "class")
     most = _most(confusions[0])
-    ticks = [tick for tick in (0, 1, 5, 20, 50, 100) if tick < 0.9 * most]
-    bar = sheet.colorbar(images[0], ax=panels, shrink=0.6, aspect=30, ticks=[*ticks, most])
+    ticks = [*(tick for tick in (0, 1, 5, 20, 50, 100) if tick < 0.9 * most), most]
+    sheet = panels[0].figure
+    bar = sheet.colorbar(images[0], ax=list(panels), shrink=0.6, aspect=30, ticks=ticks)
     bar.set_label("percent" if most > 99.95 else f"percent; at most {most:.0f} can be reached")
-    bar.ax.set_yticklabels([f"{tick:.0f}" for tick in [*ticks, most]])
-    return panels
+    bar.ax.set_yticklabels([f"{tick:.0f}" for tick in ticks])
 
 
 def confusions_size(confusions: Sequence[ClassConfusion]) -> tuple[float, float]:
     """Return width and height in inches of a picture of ``confusions``."""
-    size = 0.5 + 0.21 * max(8, min(NAMED, len(confusions[0].classes) + 1))
+    size = 0.5 + 0.21 * max(13, min(NAMED, len(confusions[0].classes) + 1))
     return 3.2 + size * len(confusions), size + 2.4
 
 

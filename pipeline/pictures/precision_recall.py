@@ -60,7 +60,7 @@ def draw_precision_recall(
     percent_axis(axes, "x", "y")
     _number_points(axes, curves[0], theme)
     note = "The lines coincide: they count the same pairs." if same else None
-    draw_legend(axes, loc="upper right", title=note, title_fontsize=8, alignment="left")
+    draw_legend(axes, loc="best", title=note, title_fontsize=8, alignment="left")
     return axes
 
 

@@ -12,6 +12,9 @@ from .style import LIGHT, Theme, line_style, marker_places
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LINEAR = 20
+"""Retrieved items up to which the axis is linear; of more it is logarithmic."""
+
 
 @dataclass(frozen=True, eq=False)
 class RetrievedCurve:
@@ -98,8 +101,11 @@ def _draw(
             low, high = curve.values - curve.deviation, curve.values + curve.deviation
             axes.fill_between(curve.retrieved, low, high, color=style["color"], alpha=0.18,
                               linewidth=0, zorder=2)  # fmt: skip
-    axes.set(xlabel="retrieved items, nearest first", ylabel=name, xscale="log")
-    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.set(xlabel="retrieved items, nearest first", ylabel=name)
+    if max(int(curve.retrieved[-1]) for curve in curves) > LINEAR:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.xaxis.set_minor_formatter("")
     percent_axis(axes, "y")
     if legend:
         draw_legend(axes, loc="best")

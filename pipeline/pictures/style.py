@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ivr.pipeline.runtime.visible_text import visible
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    # The types for other rooms, which do not import matplotlib.
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
 
 ThemeName = Literal["light", "dark"]
 
@@ -176,6 +178,23 @@ def new_figure(width: float, height: float) -> "Figure":
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_panels(count: int, size: tuple[float, float], theme: Theme = LIGHT) -> "list[Axes]":
+    """Return ``count`` new axes side by side in a window or notebook, as pyplot shows them.
+
+    Call it inside :func:`styled`.
+
+    Args:
+        count: number of axes.
+        size: width and height in inches.
+        theme: colours; the background is that of the theme.
+    """
+    from matplotlib import pyplot
+
+    sheet, panels = pyplot.subplots(1, count, figsize=size, layout="constrained", squeeze=False)
+    sheet.set_facecolor(theme.paper)
+    return list(panels[0])
 
 
 def _fonts() -> list[str]:

@@ -113,4 +113,4 @@ def _finish(axes: "Axes", history: TrainingHistory, name: str, theme: Theme) -> 
     axes.set(xlabel="epoch", ylabel=name)
     axes.grid(True)
     axes.set_axisbelow(True)
-    draw_legend(axes, loc="best")
+    draw_legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
