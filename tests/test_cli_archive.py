@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 import shlex
@@ -152,6 +153,25 @@ def test_create_refuses_a_folder_that_holds_something_else(
     succeeded(ivr("archive", "create", tmp_path / "new", "--model", tmp_path))
     result = ivr("archive", "create", tmp_path / "new", "--model", tmp_path)
     assert_one_line(result, "holds an archive already; add to it with ivr archive add")
+
+
+def test_create_copies_the_files_of_a_model_and_names_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FakeCodeMaker("made up"))
+    (tmp_path / "model" / ".packing").mkdir(parents=True)
+    for name in ("model.json", "voice.onnx", ".lock"):
+        (tmp_path / "model" / name).write_text(name)
+    succeeded(ivr("archive", "create", tmp_path / "tiles", "--model", tmp_path / "model"))
+    copied = {path.name for path in (tmp_path / "tiles" / "model").iterdir()}
+    assert copied == {"model.json", "voice.onnx"}
+
+    def full(_: Path, target: Path, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    result = ivr("archive", "create", tmp_path / "other", "--model", tmp_path / "model")
+    assert_one_line(result, "other/model/model.json: full")
 
 
 @pytest.fixture
