@@ -12,12 +12,13 @@ together. Chance is the share of windows, and of pixels, that are right.
 
 import argparse
 import csv
+import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,9 @@ def main() -> None:
     parser.add_argument("--offsets", type=int, nargs="*", default=[0, TILE // 2])
     parser.add_argument("--overlaps", type=float, nargs="*", default=[0.0, 0.5])
     parser.add_argument("--voices", type=int, default=5, help="queries per class")
-    parser.add_argument("--seconds", type=int, default=90, help="of locating in that scene")
     parser.add_argument("--huge", type=int, default=0, help="side of the scene for the memory")
+    parser.add_argument("--huge-overlap", type=float, default=0.0, help="of locating in that scene")
+    parser.add_argument("--no-read", action="store_true", help="only locate in that scene")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     root = args.manifest.parent
@@ -196,32 +198,50 @@ def average_precision(heat: np.ndarray, hits: np.ndarray, sides: np.ndarray) -> 
 
 
 def measure_memory(args: argparse.Namespace) -> None:
-    """Print the memory that reading a huge scene and locating in it take."""
+    """Print the memory that reading a huge scene and locating in it to its end take."""
+    voice = next(iter(test_items(args.manifest)[1].values()))[0]
     for layout in ("tiles", "strips"):
         scene = args.folder / f"huge-{args.huge}-{layout}.tif"
         if not scene.exists():
             write_huge(scene, args.huge, layout)
-        began = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", READ, str(scene)], check=True, text=True,
-                              stdout=subprocess.PIPE)  # fmt: skip
-        windows, own, child = map(int, done.stdout.split())
-        print(
-            f"{args.huge} x {args.huge}, {layout}, {scene.stat().st_size >> 20} MB: {windows} "
-            f"windows of 256 with overlap 0.5 read in {time.monotonic() - began:.0f} s, "
-            f"{own} MB and {child} MB in the reader",
-            flush=True,
-        )
-    voice = next(iter(test_items(args.manifest)[1].values()))[0]
+        if not args.no_read:
+            began = time.monotonic()
+            done = subprocess.run([sys.executable, "-c", READ, str(scene)], check=True, text=True,
+                                  stdout=subprocess.PIPE)  # fmt: skip
+            windows, own, child = map(int, done.stdout.split())
+            print(
+                f"{args.huge} x {args.huge}, {layout}, {scene.stat().st_size >> 20} MB: {windows} "
+                f"windows of 256 with overlap 0.5 read in {time.monotonic() - began:.0f} s, "
+                f"{own} MB and {child} MB in the reader",
+                flush=True,
+            )
+    locate_to_the_end(args, scene, (args.voice_root or args.manifest.parent) / voice)
+
+
+def locate_to_the_end(args: argparse.Namespace, scene: Path, voice: Path) -> None:
+    """Print what ``ivr locate`` takes in a whole scene, with all the files that it writes."""
+    files = {name: args.folder / f"huge{end}" for name, end in
+             (("out", "-heat.tif"), ("overlay", ".png"), ("places", ".geojson"))}  # fmt: skip
     command = [sys.executable, "-m", "ivr", "locate", str(scene), "--model", str(args.run),
-               "--voice", str((args.voice_root or args.manifest.parent) / voice)]  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        time.sleep(args.seconds)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        most = [most_memory(pid) for pid in (str(process.pid), *children)]
-        process.send_signal(signal.SIGTERM)
+               "--voice", str(voice), "--overlap", str(args.huge_overlap), "--json",
+               *(part for name, path in files.items() for part in (f"--{name}", path))]  # fmt: skip
+    began, most = time.monotonic(), defaultdict[str, int](int)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        while process.poll() is None:
+            time.sleep(0.2)
+            with suppress(OSError, StopIteration):  # a process that ends meanwhile
+                place = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+                for pid in (str(process.pid), *place.read_text().split()):
+                    most[pid] = max(most[pid], most_memory(pid))
+        assert process.stdout
+        windows = json.loads(process.stdout.read())["windows"]
+    took = time.monotonic() - began
+    own = most.pop(str(process.pid))
     print(
-        f"ivr locate, stopped after {args.seconds} s with status {process.returncode}: "
-        f"{most[0]} MB, its reader {' '.join(map(str, most[1:]))} MB"
+        f"ivr locate, overlap {args.huge_overlap:g}, status {process.returncode}: {windows} "
+        f"windows in {took:.0f} s ({windows / took:.0f} per second), {own} MB, and "
+        f"{max(most.values(), default=0)} MB in its reader",
+        flush=True,
     )
 
 

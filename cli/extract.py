@@ -98,8 +98,8 @@ def extract(
       ivr extract ucm.csv --out features --shard 2/8    # then: ivr merge features
     """
     import ivr
-    from ivr.pipeline.extraction.extract import plan
     from ivr.pipeline.extraction.job_array import parse_task
+    from ivr.pipeline.extraction.plan import plan
     from ivr.pipeline.runtime.lock import BusyError
     from ivr.pipeline.runtime.progress import warn
 

@@ -8,27 +8,31 @@ import http.client
 import pickle
 import re
 import socket
-import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ivr.errors import IvrError
-
-from .atomic_files import file_digest
 from .blueprint import Blueprint
 from .encoders import SEED
 from .image_config import ImageConfig
 from .regular_files import UnreadableFileError
 from .torchvision_networks import torchvision_blueprint
+from .weights_file import (
+    WeightsError,
+    WeightsSource,
+    file_sha256,
+    hash_in_name,
+    identify_file,
+    imagenet_path,
+    refuse_unusable,
+)
 from .weights_size import WeightsSizeError, require_size
 
 # Networks that a file of weights is compared with when it does not fit the one asked for.
@@ -61,10 +65,6 @@ UNREADABLE = (
 PATIENCE = 30.0  # seconds without a byte before a download is given up
 
 
-class WeightsError(IvrError):
-    """Weights that cannot be used, in one line that says what to do."""
-
-
 def cut(blueprint: Blueprint) -> None:
     """Replace the classifier of the network, if it has one, by the identity."""
     if blueprint.classifier:
@@ -83,11 +83,12 @@ def load_weights(config: ImageConfig, blueprint: Blueprint) -> tuple[str, str]:
     if config.weights == "random":
         return identify_weights(config, blueprint)
     imagenet = config.weights == "imagenet"
-    path = _imagenet_file(config.encoder, blueprint) if imagenet else Path(config.weights)
-    _refuse_unusable(path, config.encoder, blueprint)
+    source = _source(config.encoder, blueprint)
+    path = _imagenet_file(source) if imagenet else Path(config.weights)
+    refuse_unusable(path, source)
     before = _identity(path)
-    sha256 = _file_sha256(path)
-    if imagenet and not sha256.startswith(_hash_in_name(path)):
+    sha256 = file_sha256(path)
+    if imagenet and not sha256.startswith(hash_in_name(path)):
         raise WeightsError(f"{path}: damaged, its sha256 is not the one in its name; delete it")
     state = _without_unused(_read(path, blueprint), blueprint.classifier)
     if _identity(path) != before:
@@ -109,46 +110,35 @@ def identify_weights(config: ImageConfig, blueprint: Blueprint) -> tuple[str, st
     """
     if config.weights == "random":
         return f"random, seed {SEED}", _state_sha256(blueprint.net)
-    if config.weights != "imagenet":
-        path = Path(config.weights)
-        _refuse_unusable(path, config.encoder, blueprint)
-        return path.name, _file_sha256(path)
-    path = _imagenet_path(config.encoder, blueprint)
-    return blueprint.imagenet, _file_sha256(path) if path.is_file() else _hash_in_name(path)
+    return identify_file(config.weights, _source(config.encoder, blueprint))
 
 
-def _imagenet_path(name: str, blueprint: Blueprint) -> Path:
-    """Return where torch keeps the file of ImageNet weights, whether or not it is there."""
-    if not blueprint.imagenet:
-        advice = f": {blueprint.weights_help} and give the file" if blueprint.weights_help else ""
-        raise WeightsError(
-            f"no ImageNet weights of {name} can be downloaded"
-            f"{advice or '; give a file'} with --weights FILE, or take --weights random"
-        )
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(blueprint.url).path).name
+def _source(name: str, blueprint: Blueprint) -> WeightsSource:
+    return WeightsSource(
+        name,
+        blueprint.imagenet,
+        blueprint.url,
+        blueprint.weights_help,
+        tuple(sorted(blueprint.readers)),
+    )
 
 
-def _imagenet_file(name: str, blueprint: Blueprint) -> Path:
+def _imagenet_file(source: WeightsSource) -> Path:
     """Return the file of ImageNet weights; it is downloaded if it is not there yet."""
-    path = _imagenet_path(name, blueprint)
+    path = imagenet_path(source)
     if path.exists():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _timeout(PATIENCE):
-            torch.hub.download_url_to_file(blueprint.url, str(path), _hash_in_name(path))
+            torch.hub.download_url_to_file(source.url, str(path), hash_in_name(path))
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise WeightsError(
-            f"the ImageNet weights of {name} could not be downloaded ({_first_line(error)}): "
-            f"put {blueprint.url} at {path}, or take --weights FILE or --weights random"
+            f"the ImageNet weights of {source.encoder} could not be downloaded "
+            f"({_first_line(error)}): put {source.url} at {path}, or take --weights FILE or "
+            "--weights random"
         ) from error
     return path
-
-
-def _hash_in_name(path: Path) -> str:
-    # torchvision's convention: name-<first digits of the sha256>.pth
-    found = re.search(r"-([0-9a-f]+)\.", path.name)
-    return found.group(1) if found else ""
 
 
 @contextmanager
@@ -159,23 +149,6 @@ def _timeout(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(previous)
-
-
-def _refuse_unusable(path: Path, name: str, blueprint: Blueprint) -> None:
-    """Refuse a path that is no readable file, or a file of another encoder's format."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError as error:
-        raise WeightsError(
-            f"{path}: no such file; weights are imagenet, random or the path of a file"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read ({_first_line(error)})") from error
-    if not stat.S_ISREG(mode):
-        kind = "folder" if stat.S_ISDIR(mode) else "device or pipe"
-        raise WeightsError(f"{path}: a {kind}, not a weights file")
-    if path.suffix.lower() == ".mat" and ".mat" not in blueprint.readers:
-        raise WeightsError(f"{path}: {name} has no reader of MatConvNet weights; cnn_f has one")
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -299,13 +272,6 @@ def _copy(state: Mapping[str, Tensor], net: nn.Module) -> None:
     with torch.no_grad():
         for name, tensor in _wanted(net).items():
             tensor.copy_(state[name])
-
-
-def _file_sha256(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _state_sha256(net: nn.Module) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .blueprint import Blueprint, EncoderError
+from .encoder_provenance import encoder_provenance, layer_words
 from .encoder_weights import cut, identify_weights, load_weights
 from .encoders import encoder_blueprint
 from .exact_float32 import exact_float32
@@ -102,10 +103,11 @@ def load_encoder(config: ImageConfig, device: torch.device) -> Encoder:
     return encoder.to(memory_format=torch.channels_last)
 
 
-def describe_encoder(config: ImageConfig) -> tuple[int, dict[str, object]]:
+def described_by_network(config: ImageConfig) -> tuple[int, dict[str, object]]:
     """Return ``dim`` and ``provenance`` of an encoder; neither loads nor downloads weights.
 
-    The sha256 of ImageNet weights that are not downloaded yet is cut to its known first digits, or
+    It is asked for what :func:`ivr.features.encoder_table.describe_encoder` does not know. The
+    sha256 of ImageNet weights that are not downloaded yet is cut to its known first digits, or
     empty.
 
     Raises:
@@ -129,7 +131,7 @@ def _cut_blueprint(config: ImageConfig, device: str) -> Blueprint:
 
 def _pooled(config: ImageConfig, blueprint: Blueprint) -> tuple[Blueprint, str, int]:
     """Return the blueprint whose output is the vector, the vector in words, and its length."""
-    layer = f"input of {blueprint.classifier}" if blueprint.classifier else "output"
+    layer = layer_words(blueprint.classifier)
     if config.pooling == "stages":
         try:
             net = StageStatistics(blueprint.net, blueprint.size)
@@ -144,23 +146,15 @@ def _provenance(
     config: ImageConfig, blueprint: Blueprint, layer: str, weights: tuple[str, str]
 ) -> dict[str, object]:
     """Return everything that decides the vectors, and the name of the weights."""
-    source, sha256 = weights
-    return {
-        "encoder": config.encoder,
-        "layer": layer,
-        "relu": config.relu,
-        "weights": source,
-        "sha256": sha256,
-        "normalisation": blueprint.normalisation,
-        "mean": list(blueprint.mean),
-        "std": list(blueprint.std),
-        "precision": config.precision,
-        "pooling": config.pooling,
-        "views": config.views,
-        "size": blueprint.size,
-        "resize": f"whole image squashed to {blueprint.size} x {blueprint.size}, "
-        "bilinear, antialias, uint8",
-    }
+    return encoder_provenance(
+        config,
+        layer=layer,
+        normalisation=blueprint.normalisation,
+        mean=blueprint.mean,
+        std=blueprint.std,
+        size=blueprint.size,
+        weights=weights,
+    )
 
 
 def _leave_out_relu(blueprint: Blueprint, name: str) -> None:

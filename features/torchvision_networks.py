@@ -25,7 +25,9 @@ def torchvision_blueprint(name: str, device: str = "cpu") -> Blueprint:
     weights = torchvision.models.get_model_weights(name).DEFAULT
     transforms = weights.transforms()
     size = int(transforms.crop_size[0])
-    with torch.device(device):
+    # RegNets compute their widths with tensors, which have no values on the device meta.
+    drawn = "cpu" if name.startswith("regnet_") else device
+    with torch.device(drawn):
         net = torchvision.models.get_model(name, weights=None, **_options(name, size))
     return Blueprint(
         net=net,

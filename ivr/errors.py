@@ -24,7 +24,7 @@ class IvrError(ValueError):
             EncoderError         ivr.features.blueprint
             EvaluateError        ivr.pipeline.evaluation.select
             ExtensionError       ivr.extensions
-            ExtractError         ivr.pipeline.extraction.row_shards
+            ExtractError         ivr.pipeline.extraction.target
             FitError             ivr.pipeline.runs.arrays
             HealthError          ivr.hashing.health
             InTheWayError        ivr.features.atomic_files
@@ -62,7 +62,7 @@ class IvrError(ValueError):
             UnreadableFileError  ivr.features.regular_files
                 ChangedFileError ivr.features.regular_files
             VerifyError          ivr.pipeline.runs.verify
-            WeightsError         ivr.features.encoder_weights
+            WeightsError         ivr.features.weights_file
             WeightsSizeError     ivr.features.weights_size
 
     Any other exception is a bug, an error of the operating system (``OSError``), or exhausted

@@ -191,7 +191,7 @@ def load_tiny_encoder(config: ImageConfig, device: torch.device) -> Encoder:
 def tiny_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extract images with :func:`load_tiny_encoder` in the place of a network."""
     monkeypatch.setattr("ivr.pipeline.extraction.modality.load_encoder", load_tiny_encoder)
-    monkeypatch.setattr("ivr.pipeline.extraction.modality.describe_encoder", describe_tiny_encoder)
+    monkeypatch.setattr("ivr.pipeline.extraction.target.describe_encoder", describe_tiny_encoder)
 
 
 @pytest.fixture

@@ -34,12 +34,14 @@ from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.evaluation.report_tables import results_table
-from ivr.pipeline.extraction.extract import ExtractError, extract, plan
+from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.feature_dataset import STREAMS, open_features
 from ivr.pipeline.extraction.feature_schema import VOICES
 from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.merge import merge
+from ivr.pipeline.extraction.plan import plan
+from ivr.pipeline.extraction.target import ExtractError
 from ivr.pipeline.runs.choices import recorded
 from ivr.pipeline.runs.codes_file import read_codes
 from ivr.pipeline.runs.encode import encode_run

@@ -40,13 +40,15 @@ from ivr.pipeline.datasets.manifest import (
     read_manifest,
     write_manifest,
 )
-from ivr.pipeline.extraction import media_rows, modality, row_shards
-from ivr.pipeline.extraction.extract import ExtractError, extract, plan
+from ivr.pipeline.extraction import media_rows, modality, row_shards, target
+from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 from ivr.pipeline.extraction.extract_result import ExtractedModality
 from ivr.pipeline.extraction.feature_schema import IMAGES, VOICES
 from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.parallel_readers import LostReadersError
+from ivr.pipeline.extraction.plan import plan
+from ivr.pipeline.extraction.target import ExtractError
 from ivr.pipeline.extraction.worker_tasks import SkippedFile, listen
 from ivr.pipeline.runs.verify import verify
 from ivr.pipeline.runtime.device import DeviceError, choose_device
@@ -98,7 +100,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(media_rows, "decode", counting(media_rows.decode))
     monkeypatch.setattr(media_rows, "listen", counting(media_rows.listen))
-    monkeypatch.setattr(modality, "describe_encoder", describe_tiny_encoder)
+    monkeypatch.setattr(target, "describe_encoder", describe_tiny_encoder)
     monkeypatch.setattr(modality, "load_encoder", load_tiny_encoder)
     return names
 
@@ -470,7 +472,7 @@ def test_rows_of_an_earlier_reader_of_images_are_refused_until_overwritten(
 ) -> None:
     manifest = made(tmp_path, 2, 0)
     with monkeypatch.context() as patch:
-        patch.setattr("ivr.pipeline.extraction.modality.READER", "1")
+        patch.setattr("ivr.pipeline.extraction.target.READER", "1")
         extract(manifest, tmp_path / "out", CONFIG)
     with pytest.raises(ExtractError, match=r"was made with other settings \(reader: 1, now 2"):
         extract(manifest, tmp_path / "out", CONFIG)
@@ -737,7 +739,7 @@ def test_a_second_signal_acts_as_usual_and_loses_no_batch(
     monkeypatch.setattr(modality, "load_encoder", load)
     with pytest.raises(KeyboardInterrupt):
         extract(manifest, tmp_path / "out", config)
-    monkeypatch.setattr(modality, "describe_encoder", describe_tiny_encoder)
+    monkeypatch.setattr(target, "describe_encoder", describe_tiny_encoder)
     assert plan(manifest, tmp_path / "out", config).images.done == 4
     assert_free(tmp_path / "out")
 
@@ -834,7 +836,8 @@ import os, signal, sys, time
 from pathlib import Path
 import numpy as np
 from ivr.features.mfcc import VoiceConfig
-from ivr.pipeline.extraction.extract import extract, plan
+from ivr.pipeline.extraction.extract import extract
+from ivr.pipeline.extraction.plan import plan
 from ivr.pipeline.extraction.extract_config import ExtractConfig
 
 manifest, folder = Path(sys.argv[1]), Path(sys.argv[2])

@@ -9,10 +9,11 @@ from test_extraction_extract import CONFIG, STOPPED_AT_ONCE, made
 
 from ivr.features.store import open_table, write_table
 from ivr.pipeline.datasets.manifest import Manifest, read_manifest, write_manifest
-from ivr.pipeline.extraction.extract import extract, plan
+from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.feature_schema import VOICES, different_settings, joint_config
 from ivr.pipeline.extraction.job_array import JobArrayTask
 from ivr.pipeline.extraction.merge import merge
+from ivr.pipeline.extraction.plan import plan
 
 ON_GPU = replace(CONFIG, voice=replace(TINY_VOICE, backend="torch"))
 

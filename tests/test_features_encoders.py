@@ -13,8 +13,9 @@ from ivr.cli import main
 from ivr.extensions import ExtensionError
 from ivr.features import encoders
 from ivr.features.blueprint import Blueprint, EncoderError
+from ivr.features.encoder_table import describe_encoder
 from ivr.features.encoders import encoder_names, require_encoder
-from ivr.features.image import describe_encoder, load_encoder
+from ivr.features.image import load_encoder
 from ivr.features.image_config import ImageConfig
 from ivr.features.store import open_table
 from ivr.features.torchvision_networks import classifier_of

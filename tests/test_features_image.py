@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from ivr.features import encoders
 from ivr.features.blueprint import Blueprint
 from ivr.features.cnn_f import CnnF, read_matconvnet
-from ivr.features.encoder_weights import WeightsError
 from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_config import ImageConfig
+from ivr.features.weights_file import WeightsError
 from ivr.names import UnknownNameError
 
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ from torch import nn
 from ivr.features import encoder_weights, encoders
 from ivr.features.blueprint import Blueprint
 from ivr.features.cnn_f import read_matconvnet
-from ivr.features.encoder_weights import WeightsError
 from ivr.features.image import load_encoder
 from ivr.features.image_config import ImageConfig
+from ivr.features.weights_file import WeightsError
 
 MANY = 40_000  # tensors
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from ivr.pipeline.extraction.modality import LIBRARIES
+from ivr.pipeline.extraction.target import LIBRARIES
 from ivr.pipeline.runtime.memory import SHARE, room
 
 from .doctor_result import MachineCheck, MachineFact

@@ -4,16 +4,14 @@ Rows are made in the order of the manifest and written in shards as they come, s
 is killed loses seconds of work at most; the next call makes what is missing.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-
-from ivr.features.encoders import require_encoder
+from ivr.features.encoder_table import require_known
 from ivr.features.store import Table
 from ivr.features.waveform_augmentation import change_of, file_of
-from ivr.pipeline.datasets.manifest import Manifest, read_manifest
+from ivr.pipeline.datasets.manifest import read_manifest
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import warn
@@ -21,7 +19,7 @@ from ivr.pipeline.runtime.stop import Stop
 
 from .earlier_stamps import Restamped
 from .extract_config import ExtractConfig
-from .extract_result import ExtractedModality, ExtractPlan, ExtractResult, PlannedModality
+from .extract_result import ExtractedModality, ExtractResult
 from .feature_schema import held_tables, shards_of
 from .finished_rows import (
     begun_batch_size,
@@ -30,19 +28,10 @@ from .finished_rows import (
     say_kept_changes,
 )
 from .kept_manifest import keep_manifest, require_place_of_manifest
-from .modality import (
-    Modality,
-    Target,
-    image_modality,
-    image_target,
-    voice_modality,
-    voice_target,
-)
-from .other_settings import require_same_settings
-from .row_shards import ExtractError, assemble_file, write_shards
-
-Made = TypeVar("Made")
-Maker = Callable[[Sequence[str], Path, Path, ExtractConfig], Made]
+from .modality import Modality, image_modality, voice_modality
+from .other_settings import require_settings_of_each
+from .row_shards import assemble_file, write_shards
+from .target import ExtractError, of_each_modality, roots_of
 
 
 def extract(
@@ -80,15 +69,17 @@ def extract(
             could be read, or one is damaged with ``strict``.
     """
     config = with_options(config or ExtractConfig(), options)
-    require_encoder(config.image.encoder)
+    require_known(config.image.encoder)
     path = Path(manifest)
     content = read_manifest(path, accept_spellings=config.accept_spellings)
     folder = config.shard.folder(Path(out)) if config.shard else Path(out)
-    roots = _roots(path, image_root, voice_root, root)
+    roots = roots_of(path, image_root, voice_root, root)
     with only_writer(folder):
         require_place_of_manifest(folder, content, path)
-        images, voices = _both(content, folder, roots, config, image_modality, voice_modality)
-        _require_same_settings((images, voices), Path(out), config)
+        images, voices = of_each_modality(
+            content, folder, roots, config, image_modality, voice_modality
+        )
+        require_settings_of_each((images, voices), Path(out), config)
         stop = Stop(config.time_limit)
         with stop.on_signals():
             result = ExtractResult(
@@ -98,85 +89,6 @@ def extract(
         if result.finished:
             keep_manifest(folder, content, path)
         return result
-
-
-def plan(
-    manifest: str | Path,
-    out: str | Path,
-    config: ExtractConfig | None = None,
-    *,
-    image_root: str | Path | None = None,
-    voice_root: str | Path | None = None,
-    root: str | Path | None = None,
-    **options: Any,
-) -> ExtractPlan:
-    """Return what :func:`extract` would do with the same arguments.
-
-    Writes nothing, and neither loads nor downloads weights.
-
-    Raises:
-        OptionError, EncoderError, ManifestError, WeightsError, StoreError: see their modules.
-        ExtractError: ``out`` holds features of other settings and ``overwrite`` is not set.
-    """
-    config = with_options(config or ExtractConfig(), options)
-    require_encoder(config.image.encoder)
-    path = Path(manifest)
-    folder = config.shard.folder(Path(out)) if config.shard else Path(out)
-    roots = _roots(path, image_root, voice_root, root)
-    content = read_manifest(path, accept_spellings=config.accept_spellings)
-    require_place_of_manifest(folder, content, path)
-    images, voices = _both(content, folder, roots, config, image_target, voice_target)
-    _require_same_settings((images, voices), Path(out), config)
-    return ExtractPlan(
-        _plan(images, config) if images else None, _plan(voices, config) if voices else None
-    )
-
-
-def _roots(
-    manifest: Path,
-    image_root: str | Path | None,
-    voice_root: str | Path | None,
-    root: str | Path | None,
-) -> tuple[Path, Path]:
-    """Return the absolute folders that image and voice names are relative to."""
-    both = root or manifest.parent
-    return Path(image_root or both).absolute(), Path(voice_root or both).absolute()
-
-
-def _both(
-    manifest: Manifest,
-    folder: Path,
-    roots: tuple[Path, Path],
-    config: ExtractConfig,
-    of_images: Maker[Made],
-    of_voices: Maker[Made],
-) -> tuple[Made | None, Made | None]:
-    """Return what ``of_images`` and ``of_voices`` make of the names, None without names."""
-    images, voices = manifest.image_names(), manifest.voice_names()
-    if config.shard:
-        images, voices = list(config.shard.select(images)), list(config.shard.select(voices))
-    image_root, voice_root = roots
-    return (
-        of_images(images, folder, image_root, config) if images else None,
-        of_voices(voices, folder, voice_root, config) if voices else None,
-    )
-
-
-def _require_same_settings(
-    targets: Iterable[Target | None], out: Path, config: ExtractConfig
-) -> None:
-    """Refuse before any row is made: see :mod:`ivr.pipeline.extraction.other_settings`."""
-    for target in targets:
-        if target is not None:
-            require_same_settings(target, out, config)
-
-
-def _plan(target: Target, config: ExtractConfig) -> PlannedModality:
-    _, finished = finished_rows(target, held_tables(target.path, target.kind))
-    say_kept_changes(target, finished)
-    done = len(finished & set(target.names))
-    size = len(target.names) * target.dim * np.dtype(config.stored).itemsize
-    return PlannedModality(target.path, len(target.names), done, size)
 
 
 def _extract(modality: Modality, config: ExtractConfig, stop: Stop) -> ExtractedModality:

@@ -10,7 +10,7 @@ from ivr.pipeline.runtime.progress import warn
 
 from .earlier_stamps import has_earlier_stamps, restamped
 from .feature_schema import same_settings
-from .modality import Target
+from .target import Target
 
 
 def has_settings_of(table: Table, target: Target) -> bool:

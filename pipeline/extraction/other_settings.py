@@ -1,6 +1,6 @@
 """Rows in the place of a feature file that were made with other settings: refused or replaced."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,16 @@ from ivr.pipeline.runtime.progress import warn
 from .extract_config import ExtractConfig
 from .feature_schema import differences, held_tables
 from .finished_rows import changes_as_options, has_settings_of
-from .modality import Target
-from .row_shards import ExtractError
+from .target import ExtractError, Target
+
+
+def require_settings_of_each(
+    targets: Iterable[Target | None], out: Path, config: ExtractConfig
+) -> None:
+    """Call :func:`require_same_settings` for each target there is, before any row is made."""
+    for target in targets:
+        if target is not None:
+            require_same_settings(target, out, config)
 
 
 def require_same_settings(target: Target, out: Path, config: ExtractConfig) -> None:

@@ -7,7 +7,6 @@ from itertools import islice
 
 import numpy as np
 
-from ivr.errors import IvrError
 from ivr.features.shards import assemble
 from ivr.features.store import text_column
 from ivr.features.waveform_augmentation import change_of, file_of
@@ -19,11 +18,8 @@ from .feature_schema import VOICES, held_tables, joint_config, shards_of
 from .finished_rows import finished_rows
 from .modality import Modality
 from .parallel_readers import LostReadersError
+from .target import ExtractError
 from .worker_tasks import FeatureRow, SkippedFile
-
-
-class ExtractError(IvrError):
-    """An extraction that cannot be done, in one line."""
 
 
 def write_shards(

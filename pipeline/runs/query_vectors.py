@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ivr.features.atomic_files import file_digest
-from ivr.features.encoder_weights import WeightsError
 from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import READER, read_image
 from ivr.features.media import MediaError, read_bytes
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.weights_file import WeightsError
 from ivr.pipeline.extraction.query_streams import query_streams
 from ivr.pipeline.extraction.recorded_settings import (
     chosen_settings,
