@@ -427,7 +427,7 @@ class Archive:
             flat = kept.flatten().to_numpy()
             some = flat.reshape(-1, self.settings.bits // 8)
             # A modality that is so rare that none of its rows was met has few codes.
-            self._samples[modality] = some if len(some) else self._held(modality).sample
+            self._samples[modality] = some if len(some) else self.held(modality).sample
         return self._samples[modality]
 
 
