@@ -68,7 +68,7 @@ class Theme:
 
 LIGHT = Theme(
     "light",
-    ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
+    ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000", "#56b4e9"),
     ink="#1a1a1a",
     guide="#595959",
     grid="#d9d9d9",
@@ -78,7 +78,7 @@ LIGHT = Theme(
 )
 DARK = Theme(
     "dark",
-    ("#56b4e9", "#e69f00", "#2cc498", "#dd9cc0", "#f0e442", "#f07f3c", "#f2f2f2"),
+    ("#56b4e9", "#e69f00", "#009e73", "#dd9cc0", "#f2f2f2", "#f0e442", "#f07f3c"),
     ink="#ececec",
     guide="#b3b3b3",
     grid="#4a4a4a",
