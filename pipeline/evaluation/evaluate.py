@@ -127,7 +127,7 @@ def _evaluated(run: Path, protocol: Protocol, codes: Path | None) -> Report:
     if path.resolve() == (run / CODES).resolve():
         require_current_codes(path, coded.config, run, config)
     require_untrained(coded, path, run, config, asked)
-    found = evaluate_codes(coded, asked, _measure(run, config, asked))
+    found = evaluate_codes(coded, asked, measure_of_run(run, config, asked))
     found.results.update(_provenance(config, path, coded))
     return replace(found, history=training_history(run))
 
@@ -200,7 +200,7 @@ def _require_fit(
         raise EvaluateError(f"{path}: has no outputs to rank by; make it again with ivr encode")
 
 
-def _measure(run: Path, config: Mapping[str, Any], protocol: Protocol) -> Measure | None:
+def measure_of_run(run: Path, config: Mapping[str, Any], protocol: Protocol) -> Measure | None:
     """Return how outputs are compared; None if codes are."""
     if protocol.distance == "hamming":
         return None

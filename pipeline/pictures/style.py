@@ -197,6 +197,13 @@ def new_panels(count: int, size: tuple[float, float], theme: Theme = LIGHT) -> "
     return list(panels[0])
 
 
+def new_sheet(size: tuple[float, float], theme: Theme = LIGHT) -> "Figure":
+    """Return an empty sheet of ``size`` inches in a window or notebook, as pyplot shows it."""
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=size, layout="constrained", facecolor=theme.paper)
+
+
 def _fonts() -> list[str]:
     from matplotlib.font_manager import fontManager
 

@@ -28,6 +28,7 @@ from ivr.pipeline.pictures.class_precision import class_precision_height, draw_c
 from ivr.pipeline.pictures.code_health import distinct_distances, draw_bit_balance, draw_distances
 from ivr.pipeline.pictures.confusion import confusions_size, draw_confusions
 from ivr.pipeline.pictures.precision_recall import draw_precision_recall
+from ivr.pipeline.pictures.ranked_hits import draw_hits, hits_size
 from ivr.pipeline.pictures.retrieved_curves import draw_precision, draw_recall
 from ivr.pipeline.pictures.style import (
     LIGHT,
@@ -35,6 +36,7 @@ from ivr.pipeline.pictures.style import (
     Theme,
     ThemeName,
     new_panels,
+    new_sheet,
     shown_text,
     styled,
 )
@@ -42,6 +44,7 @@ from ivr.pipeline.pictures.training_history import draw_history
 from ivr.pipeline.runs.training_epochs import training_history
 
 from .evaluated import Evaluated, PlotError, Source, evaluated, methods_of, run_of
+from .found_hits import first_hits
 
 if TYPE_CHECKING:
     from ivr.pipeline.pictures.style import Axes
@@ -56,6 +59,7 @@ __all__ = [
     "comparison",
     "confusion",
     "history",
+    "hits",
     "precision",
     "precision_recall",
     "recall",
@@ -235,6 +239,43 @@ def history(
         name = shown_text(run.resolve().name, 60)
         _heading(panels, f"History of the training, {name}", new=ax is None)
     return panels
+
+
+def hits(
+    result: Source,
+    query: str,
+    *,
+    count: int = 10,
+    root: str | Path | None = None,
+    theme: ThemeName = "light",
+) -> "list[Axes]":
+    """Draw a voice with the first images that it finds, or an image with its first voices.
+
+    A right hit has a check mark and a whole frame, a wrong one a cross and a dashed frame. As in
+    Figs. 7 and 8 of the DIVH paper. For example ``ivr.plot.hits("run", "voices/airport_1.wav")``.
+
+    Args:
+        result: result of ``ivr.evaluate``, or a folder with results.json.
+        query: name of an image or a voice that the evaluation asks with, as in the manifest.
+        count: number of hits.
+        root: folder that the names of files are relative to; None to look in the folder of the
+            features and the two around it.
+        theme: colours for a light or a dark background.
+
+    Returns:
+        The axes: one or two of the query, then one per hit, nearest first.
+
+    Raises:
+        PlotError: no results, codes that are newer than they are, or a file that is not found or
+            cannot be read.
+        UnknownNameError: no such query.
+    """
+    found, colours = evaluated(result), _theme(theme)
+    place = None if root is None else Path(root)
+    item, nearest, unit = first_hits(found, query, count, place)
+    with styled(colours):
+        sheet = new_sheet(hits_size(len(nearest)), colours)
+        return list(draw_hits(sheet, item, nearest, unit, colours))
 
 
 def comparison(
