@@ -37,8 +37,8 @@ from .options import Shown, config_options
 def export(source: str, target: Target, out: str, as_json: bool, options: dict[str, Any]) -> None:
     """Write the codes of ARCHIVE or RUN with their metadata for another engine.
 
-    Each item has an id; its order is that of items at equal distance. Bits are packed most
-    significant first.
+    Each item has an id: items at equal distance come in the order of their ids. Bits are packed
+    most significant first.
 
     \b
     Example:

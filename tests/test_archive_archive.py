@@ -12,7 +12,7 @@ from archive_rows import SETTINGS, empty_archive, item_rows
 
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.create import make_table
-from ivr.pipeline.archive.lance_library import ArchiveError
+from ivr.pipeline.archive.lance_library import ArchiveError, place_of
 from ivr.pipeline.archive.remove import archive_remove
 from ivr.pipeline.archive.where import parse_bounds
 
@@ -265,6 +265,12 @@ def test_a_wrong_use_is_one_line(archive: Archive, use: object, words: str) -> N
         use(archive)  # type: ignore[operator]
     assert "\n" not in str(caught.value)
     assert ".rs" not in str(caught.value)
+
+
+def test_an_address_may_be_a_path() -> None:
+    assert place_of(Path("s3://bucket/tiles/")) == place_of("s3://bucket/tiles/")
+    assert place_of("s3://bucket/tiles/") == "s3://bucket/tiles"
+    assert place_of("s3").endswith("/s3")
 
 
 def test_reading_imports_no_torch(archive: Archive) -> None:

@@ -32,6 +32,7 @@ _NATIVE = "lancedb._lancedb"
 _STABLE_ROW_IDS = {"new_table_enable_stable_row_ids": "true"}
 _IN_THE_LIBRARY = re.compile(r",?\s*(/\S*\.rs:\d+(:\d+)?|Backtrace\b.*)", re.DOTALL)
 _PANIC = "RustPanic"  # a class that each library in Rust has of its own
+_COLLAPSED = re.compile(r"^(s3|gs|az):/(?!/)")  # an address that was made a Path
 _NO_TABLE = re.compile(r"Table '\w+' was not found")
 
 
@@ -106,7 +107,7 @@ def _import_quickly() -> None:
 
 def place_of(place: str | Path) -> str:
     """Return where an archive is: the address of an object store as given, or an absolute path."""
-    text = str(place).rstrip("/")
+    text = _COLLAPSED.sub(r"\1://", str(place).rstrip("/"))
     return text if text.startswith(OBJECT_STORES) else str(Path(text or "/").absolute())
 
 
