@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from ivr.pipeline.comparison.compare_config import CompareConfig
-from ivr.pipeline.comparison.presets import PRESETS, RENAMED
+from ivr.pipeline.comparison.declaration import (
+    RENAMED,
+    USUAL_PRESET,
+    preset_names,
+    preset_text,
+    read_preset,
+)
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 
 from .command import Command, command
@@ -24,7 +30,14 @@ class HelpWithPresets(Command):
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the presets."""
         with formatter.section("Presets"):
-            formatter.write_dl([(name, preset.text) for name, preset in PRESETS.items()])
+            formatter.write_dl([(name, read_preset(name).text) for name in preset_names()])
+
+
+def _show_preset(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    """Print the file of the preset ``name`` and stop."""
+    if name:
+        show(preset_text(name).rstrip())
+        context.exit()
 
 
 @command(cls=HelpWithPresets)
@@ -36,7 +49,23 @@ class HelpWithPresets(Command):
         "preset": Shown(
             help="Table to make, one of the presets below.",
             metavar="NAME",
-            type=click.Choice([*PRESETS, *RENAMED]),
+            default=USUAL_PRESET,
+            type=click.Choice([*preset_names(), *RENAMED]),
+        ),
+        "grid": Shown(
+            help="Table to make, declared in a YAML file as --show-preset prints it.",
+            metavar="FILE.yaml",
+        ),
+        "variants": Shown(
+            ("--variant",),
+            help="Row to compare in place of a method: a name, then options as for --set, of the "
+            "method in --methods or of divh unless they name another. Repeatable.",
+            metavar="'NAME[: OPTION=VALUE, ...]'",
+        ),
+        "sweep": Shown(
+            help="Option and its values as rows in place of methods, and a picture; two sweeps "
+            "give all combinations. Repeatable.",
+            metavar="OPTION=VALUE,...",
         ),
         "methods": Shown(metavar="NAME,...", type=CommaList()),
         "bits": Shown(metavar="N,..."),
@@ -46,13 +75,31 @@ class HelpWithPresets(Command):
         "protocol": Shown(type=click.Choice(list(PROTOCOLS))),
         "set": Shown(metavar="METHOD.NAME=VALUE"),
         "epochs": Shown(help="Short for --set training.epochs=N."),
-        "metrics": Shown(metavar="NAME,...", type=CommaList()),
-        "reference": Shown(metavar="NAME"),
+        "columns": Shown(
+            help="Columns of the table: metrics (mAP, P@10, H@1 ...), one direction of a metric "
+            "(image_to_voice.mAP), or difference  [default: those of the preset].",
+            metavar="NAME,...",
+            type=CommaList(),
+        ),
+        "reference": Shown(
+            help="Row that the others are compared with, or best  [default: the first variant; "
+            "the best method].",
+            metavar="NAME",
+        ),
         "threads": Shown(
             help="Number of threads per run. Results depend on it in their last digits; they do "
             "not depend on --jobs."
         ),
     },
+)
+@click.option(
+    "--show-preset",
+    type=click.Choice([*preset_names(), *RENAMED]),
+    metavar="NAME",
+    is_eager=True,
+    expose_value=False,
+    callback=_show_preset,
+    help="Print the YAML of a preset, which --grid reads, and stop.",
 )
 @click.option(
     "--plan",
@@ -77,6 +124,8 @@ def compare(
       ivr compare features --out comparison --methods divh,csq,dvan --bits 16,32,64,128
       ivr compare features --out comparison --preset divh-ablation --plan
       ivr compare features --out comparison --set divh.gamma=0.1 --set training.epochs=30
+      ivr compare features --out comparison --variant base --variant "no-l2: divh.gamma=0"
+      ivr compare features --out comparison --sweep divh.gamma=0.01,0.1,1
     """
     import ivr
     from ivr.pipeline.comparison.compare import chosen_config, plan

@@ -13,7 +13,18 @@ from .options import ConfigOption, is_given
 
 PARAMETERS = "ivr.parameters"
 """Key of the parsed parameters in the context, as click gave them."""
-_ONCE = {"config", "help", "describe", "dry-run", "plan", "resume", "overwrite", "force", "json"}
+_ONCE = {
+    "config",
+    "help",
+    "describe",
+    "show-preset",
+    "dry-run",
+    "plan",
+    "resume",
+    "overwrite",
+    "force",
+    "json",
+}
 """Options that say what one call does, not what its result is: they are not written."""
 
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -19,10 +20,10 @@ from ivr.cli import main
 from ivr.features.store import open_table, write_table
 from ivr.hashing.methods import method_entry
 from ivr.pipeline.comparison.compare import compare, plan
+from ivr.pipeline.comparison.declaration import preset_names, read_preset
 from ivr.pipeline.comparison.evaluated_runs import read_rows
 from ivr.pipeline.comparison.grid import Grid
 from ivr.pipeline.comparison.preset_metrics import preset_metrics
-from ivr.pipeline.comparison.presets import PRESETS
 from ivr.pipeline.comparison.variants import Variant
 from ivr.pipeline.evaluation.per_query import read_queries
 from ivr.pipeline.pictures.picture_files import FORMATS
@@ -110,7 +111,7 @@ def test_a_reference_can_be_named(features: Path, compared: Path, tmp_path: Path
 def test_the_table_is_printed_and_written_in_four_forms(features: Path, compared: Path) -> None:
     result = succeeded(again(features, compared))
     first, _, head = result.stdout.splitlines()[:3]
-    assert first == PRESETS["compare"].text
+    assert first == "Metrics by method, features, 16 bits, 2 seeds, n = 3"
     assert head.split()[:4] == ["method", "bits", "ranked", "by"]
     reconstruction = method_entry("scrl").build.reconstruction
     printed = " ".join(result.stdout.split())
@@ -454,14 +455,14 @@ PRESET_LINES = {
                         for eta in ("0.001", "0.01", "0.1", "1")],
     "divh-curves": ["divh", "lsh"],
     "divh-query-time": ["divh", "scrl", "scrl", "lsh"],
-    "divh-choices": [variant.label for variant in PRESETS["divh-choices"].variants],
+    "divh-choices": list(read_preset("divh-choices").variants),
     "code-health": ["divh", "scrl", "lsh"],
     "dvan-matching": ["dvan"] * 4,
     "dvan-features": ["dvan"] * 8,
     "generalisation": ["divh", "divh", "lsh", "lsh"],  # plain, and all voices
 }  # fmt: skip
 PRESET_FILES = {
-    "divh-parameters": {f"divh-parameters-grid.{kind}" for kind in (*FORMATS, "csv")},
+    "divh-parameters": {f"divh-parameters-sweep.{kind}" for kind in (*FORMATS, "csv")},
     "divh-curves": {f"divh-curves-precision.{kind}" for kind in (*FORMATS, "csv")},
 }
 
@@ -481,13 +482,15 @@ def presets(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", preset_names())
 def test_every_preset_prints_its_lines_and_writes_its_files(presets: Path, name: str) -> None:
     lines = lines_of(presets / f"{name}.csv")
     assert [line["method"] for line in lines] == PRESET_LINES[name]
-    for column in PRESETS[name].columns:
+    for column in read_preset(name).columns():
         assert all(line[column.key] for line in lines), column
-    assert PRESETS[name].text in (presets / f"{name}.md").read_text()
+    title = (presets / f"{name}.md").read_text().splitlines()[0]
+    assert ", 16 bits, 1 seed, n = 3" in title
+    assert not re.search(r"DIVH, (Table|Fig)|DVAN, Table", title)
     for extra in PRESET_FILES.get(name, set()):
         assert (presets / extra).stat().st_size > 0
 
@@ -524,10 +527,10 @@ def test_of_epochs_that_validate_alike_the_last_is_the_one_kept(
     (tmp_path / run / "history.jsonl").write_text("\n".join(lines) + "\n")
     variant = Variant("divh", "divh", ("training.epochs=1",))
     (row,), _ = read_rows(tmp_path, Grid((variant,), bits=(16,), seeds=(0,)))
-    preset = PRESETS["divh-choices"]
-    (by_seed,) = preset_metrics(preset.source, features, [row], preset.columns)
+    preset = read_preset("divh-choices")
+    (by_seed,) = preset_metrics(preset.source, features, [row], preset.columns())
     (found,) = by_seed.values()
-    assert [found[column.key] for column in preset.columns] == [50, 25]
+    assert [found[column.key] for column in preset.columns()] == [50, 25]
 
 
 def test_matching_accuracy_is_that_of_the_results(presets: Path) -> None:
@@ -577,8 +580,8 @@ def test_curves_hold_the_precision_of_every_method_at_every_number(presets: Path
 
 def test_help_lists_the_presets() -> None:
     text = "".join(succeeded(ivr("compare", "--help")).stdout.split())
-    for name, preset in PRESETS.items():
-        assert f"{name}{preset.text}".replace(" ", "") in text
+    for name in preset_names():
+        assert f"{name}{read_preset(name).text}".replace(" ", "") in text
     for parameter in main.get_command(None, "compare").params:  # type: ignore[arg-type,union-attr]
         if parameter.param_type_name == "option":
             assert getattr(parameter, "help", None), parameter.name
@@ -599,7 +602,7 @@ def test_a_comparison_by_pairs_shows_hits(features: Path, tmp_path: Path) -> Non
 
 def test_metrics_are_chosen_by_name(features: Path, compared: Path, tmp_path: Path) -> None:
     out = shutil.copytree(compared, tmp_path / "out")
-    result = succeeded(again(features, out, "--metrics", "mAP_lower,NDCG@5"))
+    result = succeeded(again(features, out, "--columns", "mAP_lower,NDCG@5"))
     assert "mAP_lower I→V" in result.stdout and "NDCG@5 V→I" in result.stdout
     (line, *_) = lines_of(out / "compare.csv")
     assert {key.partition(".")[2] for key in line if "voice_to_image" in key} >= {
@@ -641,7 +644,7 @@ def test_the_public_function_returns_the_table(features: Path, compared: Path) -
         (("--reference", "svm"), "no row 'svm'; there are cca_itq"),
         (
             ("--preset", "divh-ablation", "--methods", "csq"),
-            "the preset divh-ablation compares variants of divh",
+            "the rows are variants of divh: omit methods",
         ),
         (("--preset", "table-2"), "'table-2' is not one of"),
         (("--seeds", "0"), "seeds must be at least 1, got 0"),

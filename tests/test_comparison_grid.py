@@ -10,8 +10,8 @@ from ivr.hashing.methods import method_entry
 from ivr.names import UnknownNameError
 from ivr.pipeline.comparison.compare import chosen_config
 from ivr.pipeline.comparison.compare_config import CompareConfig
+from ivr.pipeline.comparison.declaration import preset_names
 from ivr.pipeline.comparison.grid import Grid, grid_of
-from ivr.pipeline.comparison.presets import PRESETS
 from ivr.pipeline.comparison.tasks import tasks
 from ivr.pipeline.comparison.variants import Variant
 from ivr.pipeline.runtime.config_options import OptionError
@@ -82,7 +82,7 @@ def test_a_run_in_a_folder_with_its_earlier_name_is_found(
 
 
 def test_every_preset_describes_a_grid() -> None:
-    for preset in PRESETS:
+    for preset in preset_names():
         assert grid_of(CompareConfig(preset=preset)).rows()
 
 
@@ -97,9 +97,9 @@ def test_an_earlier_name_of_a_preset_is_accepted_with_a_note(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"preset": "table"}, "no preset 'table'; there are compare, divh-comparison"),
-        ({"metrics": ("mAP@R",)}, "no metric 'mAP@R'; did you mean mAP"),
-        ({"preset": "code-health", "metrics": ("mAP",)}, "has metrics of its own"),
+        ({"preset": "table"}, "no preset 'table'; there are compare, code-health"),
+        ({"columns": ("mAP@R",)}, "no column 'mAP@R'; did you mean mAP"),
+        ({"preset": "code-health", "columns": ("mAP",)}, "no column 'mAP'; there are dead bits"),
         ({"bit": (16,)}, "no option 'bit'; did you mean bits"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_choice_that_is_not_possible_is_an_option_error(
 def test_presets_and_configs_need_no_torch() -> None:
     code = (
         "import sys\n"
-        "from ivr.pipeline.comparison import compare_config, presets\n"
+        "from ivr.pipeline.comparison import compare_config, declaration\n"
         "from ivr.pipeline.datasets import check_config, layouts, prepare_config\n"
         "from ivr.pipeline.demo import demo_config\n"
         "print(sorted({'torch', 'torchvision', 'librosa', 'numba'} & set(sys.modules)))"

@@ -262,7 +262,7 @@ def test_a_metric_that_is_added_by_one_entry_has_a_column(monkeypatch: pytest.Mo
         "first place", "Place of the first relevant item.", precision_at, more_is_better=False
     )
     monkeypatch.setitem(METRICS, "first place", metric)
-    assert chosen_config(CompareConfig(metrics=("first place",))).metrics == ("first place",)
+    assert chosen_config(CompareConfig(columns=("first place",))).columns == ("first place",)
     lines = []
     for name, place in (("csq", 3.0), ("dtbh", 2.0)):
         found = evaluation([0.5, 0.5], "ab")

@@ -57,6 +57,7 @@ def test_values_of_the_type_asked_for_are_returned(tmp_path: Path) -> None:
         b"a: 2026-99-99\n",
         b"\x00",
         b"- 1\n",
+        b"a: 1\nb: {c: 1, c: 2}\n",
     ],
 )
 def test_crafted_yaml_is_one_line(tmp_path: Path, content: bytes) -> None:

@@ -11,26 +11,34 @@ from typing import Any
 
 import joblib
 
-from ivr.hashing.metrics import METRICS, metric_of
-from ivr.names import unknown
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import open_features
-from ivr.pipeline.runtime.config_options import OptionError, with_options
+from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.progress import progress, say
 from ivr.pipeline.runtime.results import TableResult, json_value
 
-from .columns import Column, retrieval_columns
+from .columns import DIFFERENCE, Column, chosen_columns
 from .compare_config import CompareConfig
-from .comparison_pictures import grid_picture, precision_picture, write_comparison_picture
+from .comparison_pictures import precision_picture, write_comparison_picture
 from .comparison_table import comparison_table
+from .declaration import (
+    RENAMED,
+    TableDeclaration,
+    declaration_of,
+    declared_rows,
+    reference_of,
+    subject_of,
+    table_name,
+)
 from .evaluated_runs import ComparisonRow, read_rows
 from .generalisation import check_notes, checks_of
 from .grid import Grid, grid_of
 from .plan import ComparisonPlan, planned_runs
 from .preset_metrics import preset_metrics
-from .presets import GRID, PRESETS, RENAMED, Preset
 from .running import Outcome, outcomes
+from .sweep import Sweep
+from .sweep_pictures import sweep_picture
 from .table import Table
 from .table_formats import as_json, as_text, table_rows, write_table_files
 from .tasks import checked_tasks, unfinished
@@ -139,15 +147,8 @@ def chosen_config(
     if chosen.preset in RENAMED:
         say(f"the preset {chosen.preset} is now called {RENAMED[chosen.preset]}")
         chosen = replace(chosen, preset=RENAMED[chosen.preset])
-    if chosen.preset not in PRESETS:
-        raise unknown("preset", chosen.preset, PRESETS)
-    if chosen.metrics and PRESETS[chosen.preset].source != "results":
-        raise OptionError(f"the preset {chosen.preset} has metrics of its own: omit metrics")
-    for name in chosen.metrics:
-        if metric_of(name) is None:
-            known = (name for metric in METRICS.values() for name in metric.names())
-            raise unknown("metric", name, known)
-    grid_of(chosen)
+    grid = grid_of(chosen)
+    _columns(declaration_of(chosen), chosen, grid.protocol)
     return chosen
 
 
@@ -195,61 +196,69 @@ def write_table(
     Raises:
         CompareError, RunError, CurvesError: damaged files of a run.
     """
-    preset = PRESETS[config.preset]
-    columns = _columns(preset, config, grid.protocol)
-    shown = [row for row in rows if preset.by_sign or not row.by_sign]
-    checks = check_notes(grid.checks, grid.seeds) if _has_checks(preset) else []
+    declared, name = declaration_of(config), table_name(config)
+    sweep = declared_rows(declared, config.methods)[1]
+    columns = _columns(declared, config, grid.protocol)
+    shown = [row for row in rows if declared.by_sign or not row.by_sign]
+    checks = check_notes(grid.checks, grid.seeds) if _has_checks(declared) else []
+    labels = [variant.label for variant in grid.variants]
     table = comparison_table(
-        preset.text if not config.metrics else f"{preset.text} ({', '.join(config.metrics)})",
+        subject_of(declared, sweep),
         grid,
         shown,
         columns,
-        preset_metrics(preset.source, features, shown, columns),
-        reference=config.reference,
-        differences=preset.differences,
-        published=preset.published,
-        unit=preset.unit,
-        notes=(*preset.notes, *checks),
+        preset_metrics(declared.source, features, shown, columns),
+        reference=reference_of(declared, config.reference, labels),
+        differences=_has_differences(declared, config),
+        published=None if declared.published == "none" else declared.published,
+        unit=declared.unit,
+        notes=(*declared.notes, *checks),
     )
-    files = write_table_files(out, config.preset, table)
-    return table, [*files, *_pictures(preset, out, config.preset, table, shown)]
+    files = write_table_files(out, name, table)
+    return table, [*files, *_pictures(declared, sweep, out, name, table, shown)]
 
 
 def _grid(features: Path, config: CompareConfig) -> Grid:
     """Return the grid of ``config``, with the checks that the features allow if it has any."""
-    if _has_checks(PRESETS[config.preset]):
+    if _has_checks(declaration_of(config)):
         return grid_of(config, checks_of(open_features(features)))
     return grid_of(config)
 
 
-def _has_checks(preset: Preset) -> bool:
-    return preset.source == "generalisation"
+def _has_checks(declared: TableDeclaration) -> bool:
+    return declared.source == "generalisation"
 
 
-def _columns(preset: Preset, config: CompareConfig, protocol: str) -> tuple[Column, ...]:
-    """Return the columns of the table, with the metrics that only relevance by pair has."""
-    if config.metrics:
-        return retrieval_columns(config.metrics)
-    relevance = PROTOCOLS[protocol].relevance
-    if preset.source != "results" or relevance == "class" or not preset.columns[0].direction:
-        return preset.columns
-    own = [m for m in METRICS.values() if relevance in m.relevance and "class" not in m.relevance]
-    names = dict.fromkeys(column.name for column in preset.columns)
-    return retrieval_columns((*names, *(name for metric in own for name in metric.names())))
+def _has_differences(declared: TableDeclaration, config: CompareConfig) -> bool:
+    return declared.differences and (not config.columns or DIFFERENCE in config.columns)
+
+
+def _columns(
+    declared: TableDeclaration, config: CompareConfig, protocol: str
+) -> tuple[Column, ...]:
+    """Return the columns of the table without those of the differences."""
+    usual = declared.columns(PROTOCOLS[protocol].relevance)
+    if not config.columns:
+        return usual
+    return chosen_columns(config.columns, declared.source, usual, differences=declared.differences)
 
 
 def _pictures(
-    preset: Preset, out: Path, name: str, table: Table, rows: Sequence[ComparisonRow]
+    declared: TableDeclaration,
+    sweep: Sweep | None,
+    out: Path,
+    name: str,
+    table: Table,
+    rows: Sequence[ComparisonRow],
 ) -> list[Path]:
+    files: list[Path] = []
     if not any(row.evaluations for row in rows):
-        return []
-    if preset.picture == "curves":
-        picture = precision_picture(f"{name}-precision", rows)
-    elif preset.picture == "grid":
-        picture = grid_picture(f"{name}-grid", table, GRID, ("gamma", "eta"), rows)
-    else:
-        return []
-    return write_comparison_picture(out, picture)
+        return files
+    if declared.picture == "curves":
+        files += write_comparison_picture(out, precision_picture(f"{name}-precision", rows))
+    if sweep is not None and any(column.name == "mAP" for column in table.columns):
+        files += write_comparison_picture(out, sweep_picture(f"{name}-sweep", table, sweep, rows))
+    return files
 
 
 def _outcome_text(outcome: Outcome) -> str:

@@ -1,5 +1,7 @@
 """Choices of ``ivr compare``; the command line reads them, so this module imports no torch."""
 
+from pathlib import Path
+
 from pydantic import NonNegativeInt, PositiveInt
 
 from ivr.config import config
@@ -12,8 +14,15 @@ class CompareConfig:
     """Choices of ``ivr compare``.
 
     Attributes:
-        preset: Table to make, a name of :data:`ivr.pipeline.comparison.presets.PRESETS`.
+        preset: Table to make, a name of :func:`ivr.pipeline.comparison.declaration.preset_names`;
+            by default ``compare``.
+        grid: YAML file that declares a table, in place of a preset.
         methods: Names of the methods to compare, or ``all``; by default those of the preset.
+        variants: Rows to compare in place of methods, each ``LABEL`` or ``LABEL: NAME=VALUE, ...``
+            with options as in ``set``; without a method those of the one in ``methods``, else of
+            divh.
+        sweep: Option and its values, ``divh.gamma=0.01,0.1,1``, as rows in place of methods; two of
+            them give all combinations.
         bits: Lengths of the codes.
         seeds: Number of seeds, counted from ``first_seed``.
         first_seed: First seed, so that several calls can divide the seeds.
@@ -27,16 +36,21 @@ class CompareConfig:
             ``training.epochs=30``.
         epochs: Number of epochs of all methods that are trained in steps; short for the setting
             ``training.epochs``.
-        metrics: Metrics to show, e.g. ``mAP``, ``H@1``; by default those of the preset.
-        reference: Row that the others are compared with; by default the best one.
+        columns: Columns of the table, names of metrics, e.g. ``mAP``, ``H@1``, or ``difference``;
+            by default those of the preset.
+        reference: Row that the others are compared with, or ``best``; by default the first one of
+            variants or a sweep, and the best one of methods.
         jobs: Number of runs at once; 0 for one per core.
         threads: Threads of each run. Results depend on it in their last digits; they do not depend
             on ``jobs``.
         device: Device to train on: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
-    preset: str = "compare"
+    preset: str | None = None
+    grid: Path | None = None
     methods: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    sweep: tuple[str, ...] = ()
     bits: tuple[int, ...] = (64,)
     seeds: PositiveInt = 5
     first_seed: NonNegativeInt = 0
@@ -46,7 +60,7 @@ class CompareConfig:
     split: Cut | None = None
     set: tuple[str, ...] = ()
     epochs: int | None = None
-    metrics: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     reference: str | None = None
     jobs: NonNegativeInt = 1
     threads: PositiveInt = 1

@@ -1,10 +1,8 @@
-"""Pictures of a comparison: precision over retrieved items of every method, mAP over a grid."""
+"""Pictures of a comparison: precision over retrieved items of every method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ivr.pipeline.evaluation.curves import read_curves
 from ivr.pipeline.evaluation.picture_subject import data_name
@@ -16,14 +14,12 @@ from ivr.pipeline.pictures.guides import outside_legend
 from ivr.pipeline.pictures.picture_files import FORMATS, Picture, write_picture
 from ivr.pipeline.pictures.retrieved_curves import RetrievedCurve, draw_precision, retrieved_rows
 from ivr.pipeline.pictures.style import Theme, new_figure
-from ivr.pipeline.pictures.sweep import SweepTable, draw_sweep_table, sweep_table_rows
 from ivr.pipeline.runs.run_folder import CURVES
 from ivr.pipeline.runtime.digests import rewriting
 
 from .evaluated_runs import ComparisonRow
 from .mean_curves import mean_precision_curve
 from .row_heads import row_name
-from .table import Spread, Table
 
 if TYPE_CHECKING:
     from ivr.pipeline.pictures.style import Figure
@@ -106,59 +102,3 @@ def precision_picture(name: str, rows: Sequence[ComparisonRow]) -> Picture:
     ]
     title = title_of(PRECISION, subject)
     return Picture(name, title, caption(PRECISION, subject, *more), rows_of, draw)
-
-
-def grid_picture(
-    name: str,
-    table: Table,
-    places: Mapping[str, tuple[float, float]],
-    settings: tuple[str, str],
-    rows: Sequence[ComparisonRow],
-) -> Picture:
-    """Return mAP over two settings, one panel per direction.
-
-    Args:
-        name: stem of the files.
-        table: table with a measured row for every place; the first row with a label counts.
-        places: label of the row -> both values.
-        settings: names of the two settings.
-        rows: rows of the comparison.
-    """
-    kind, subject = f"mAP over {settings[0]} and {settings[1]}", comparison_subject(rows)
-    tables = [_sweep_table(table, places, settings, d, subject.chance[d]) for d in DIRECTIONS]
-
-    def draw(theme: Theme) -> "Figure":
-        figure = new_figure(10.0, 4.6)
-        panels = figure.subplots(1, 2)
-        for axes, found in zip(panels, tables, strict=True):
-            image = draw_sweep_table(axes, found, theme)
-            figure.colorbar(image, ax=axes, label="mAP, %")
-        put_title(figure, title_of(kind, subject))
-        return figure
-
-    more = "Percent, mean and standard deviation over the seeds"
-    return Picture(
-        name, title_of(kind, subject), caption(kind, subject, more), sweep_table_rows(tables), draw
-    )
-
-
-def _sweep_table(
-    table: Table,
-    places: Mapping[str, tuple[float, float]],
-    settings: tuple[str, str],
-    direction: str,
-    chance: float,
-) -> SweepTable:
-    heights, widths = (sorted({place[side] for place in places.values()}) for side in (0, 1))
-    means = np.full((len(heights), len(widths)), np.nan)
-    deviations = means.copy()
-    for row in reversed([row for row in table.rows if row.kind == "measured"]):
-        cell = row.cells.get(f"{direction}.mAP")
-        if isinstance(cell, Spread):
-            height, width = places[row.heads["method"]]
-            place = heights.index(height), widths.index(width)
-            means[place] = cell.mean
-            deviations[place] = np.nan if cell.deviation is None else cell.deviation
-    return SweepTable(
-        ARROWS[direction], settings, np.array(heights), np.array(widths), means, deviations, chance
-    )

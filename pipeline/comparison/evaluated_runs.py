@@ -10,9 +10,9 @@ from ivr.hashing.methods import method_entry
 from ivr.pipeline.evaluation.per_query import DIRECTIONS, QueryMetrics, read_queries
 from ivr.pipeline.runs.run_folder import EVALUATIONS, QUERIES, RESULTS, read_json
 
+from .columns import CUTOFF_METRICS
 from .generalisation import PLAIN_CHECK, Check
 from .grid import Grid, GridRow
-from .presets import CUTOFF_METRICS
 from .tasks import is_evaluated, tasks
 
 

@@ -22,10 +22,11 @@ from ivr.pipeline.runs.run_config import RunConfig, Voices
 from ivr.pipeline.runtime.config_options import OptionError, configured
 
 from .compare_config import CompareConfig
+from .declaration import declaration_of, declared_rows, reference_of
 from .generalisation import NOTHING, PLAIN_CHECK, Check, LeftOut
-from .presets import EACH_STREAM, PRESETS
-from .variants import TRAINING, Variant, plain_variants, with_settings
+from .variants import TRAINING, Variant, with_settings
 
+EACH_STREAM = (*((stream,) for stream in STREAMS), STREAMS)
 CUTS: dict[str, Cut] = {"dvan": "80/10/10"}
 """Shares of the protocols that do not use 80/20."""
 
@@ -184,25 +185,20 @@ def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -
     Raises:
         ValueError: a choice that is not possible (most of them an OptionError).
     """
-    preset = PRESETS[chosen.preset]
-    if preset.variants and chosen.methods:
-        method = preset.variants[0].method
-        raise OptionError(f"the preset {chosen.preset} compares variants of {method}: omit methods")
-    variants = preset.variants or plain_variants(chosen.methods or preset.methods)
-    labels = [variant.label for variant in variants]
-    if chosen.reference is not None and chosen.reference not in labels:
-        raise unknown("row", chosen.reference, labels)
+    table = declaration_of(chosen)
+    variants, _ = declared_rows(table, chosen.methods)
+    reference_of(table, chosen.reference, [variant.label for variant in variants])
     streams: list[tuple[str, ...]] = []
-    for text in chosen.streams:
+    for text in chosen.streams or table.streams:
         streams += EACH_STREAM if text == "each" else (tuple(text.split(",")),)
     epochs = () if chosen.epochs is None else (f"{TRAINING}.epochs={chosen.epochs}",)
     return Grid(
         with_settings(variants, (*chosen.set, *epochs)),
         tuple(chosen.bits),
-        tuple(streams) or preset.streams,
+        tuple(streams) or (STREAMS,),
         tuple(chosen.voices),
         tuple(range(chosen.first_seed, chosen.first_seed + chosen.seeds)),
-        chosen.protocol or preset.protocol,
+        chosen.protocol or table.protocol,
         chosen.split or "",
         chosen.device,
         checks,

@@ -1,4 +1,4 @@
-"""The values of the presets' tables: metrics of every row, by seed and key of the column."""
+"""The values of tables by their source: metrics of every row, by seed and key of the column."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -8,11 +8,10 @@ from typing import Any
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.runs.run_folder import EVALUATIONS, HISTORY, RunError, read_epochs
 
-from .columns import Column
+from .columns import VALIDATION, Column, Source
 from .comparison_table import metrics_of
 from .evaluated_runs import ComparisonRow, damaged
 from .generalisation import NOTHING, PLAIN_CHECK
-from .presets import VALIDATION, Source
 from .query_time import query_milliseconds
 
 BySeed = dict[int, dict[str, float]]

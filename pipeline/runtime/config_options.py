@@ -47,8 +47,11 @@ def parsed(kind: type[Any], settings: Iterable[str]) -> dict[str, Any]:
     """Return the values that ``settings`` give to options of ``kind``, nested as ``kind`` is.
 
     Raises:
-        OptionError: no such name, or a text that is not of the form ``NAME=VALUE``.
+        OptionError: no such name, a text that is not of the form ``NAME=VALUE``, or two values for
+            one name.
     """
+    settings = tuple(settings)
+    require_once(settings)
     chosen: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -60,6 +63,20 @@ def parsed(kind: type[Any], settings: Iterable[str]) -> dict[str, Any]:
             place = place.setdefault(parent, {})
         place[last] = from_text(_hint(kind, name.strip()), text.strip())
     return chosen
+
+
+def require_once(settings: Iterable[str]) -> None:
+    """Refuse two values for one name among ``settings``, ``NAME=VALUE`` each.
+
+    Raises:
+        OptionError: a name has two values.
+    """
+    values: dict[str, str] = {}
+    for setting in settings:
+        name, _, value = (part.strip() for part in setting.partition("="))
+        if name in values:
+            raise OptionError(f"{name} is given twice, as {values[name]} and as {value}; give one")
+        values[name] = value
 
 
 def with_options(config: Config, options: Mapping[str, Any]) -> Config:

@@ -95,14 +95,21 @@ def load_yaml(path: Path, kind: type[Kind]) -> Kind:
 
 @cache
 def _loader() -> Any:
-    """Return PyYAML's safe loader with the booleans of YAML 1.2: true and false alone.
+    """Return PyYAML's safe loader with the booleans of YAML 1.2, and each name once in a mapping.
 
-    YAML 1.1 also reads off, on, yes and no as booleans; they are choices of options.
+    YAML 1.1 also reads off, on, yes and no as booleans; they are choices of options. PyYAML takes
+    the last value of a name that is given twice.
     """
     import yaml
 
     class Loader(yaml.SafeLoader):
-        pass
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for name in (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if name in seen:
+                    raise ContentError(f"{name!r} is given twice; give it once")
+                seen.add(name)
+            return super().construct_mapping(node, deep)
 
     Loader.yaml_implicit_resolvers = {
         first: [(tag, form) for tag, form in forms if not tag.endswith(":bool")]
