@@ -24,6 +24,8 @@ from ivr.pipeline.comparison.declaration import preset_names, read_preset
 from ivr.pipeline.comparison.evaluated_runs import read_rows
 from ivr.pipeline.comparison.grid import Grid
 from ivr.pipeline.comparison.preset_metrics import preset_metrics
+from ivr.pipeline.comparison.table import Spread
+from ivr.pipeline.comparison.table_title import table_label
 from ivr.pipeline.comparison.variants import Variant
 from ivr.pipeline.evaluation.per_query import read_queries
 from ivr.pipeline.pictures.picture_files import FORMATS
@@ -111,20 +113,23 @@ def test_a_reference_can_be_named(features: Path, compared: Path, tmp_path: Path
 def test_the_table_is_printed_and_written_in_four_forms(features: Path, compared: Path) -> None:
     result = succeeded(again(features, compared))
     first, _, head = result.stdout.splitlines()[:3]
-    assert first == "Metrics by method, features, 16 bits, 2 seeds, n = 3"
-    assert head.split()[:4] == ["method", "bits", "ranked", "by"]
+    assert first == f"Metrics by method, {features.name}, 16 bits, 2 seeds, n = 3"
+    assert head.split()[:4] == ["method", "ranked", "by", "mAP"]  # bits and seeds are all alike
     reconstruction = method_entry("scrl").build.reconstruction
     printed = " ".join(result.stdout.split())
     assert f"[1] scrl is a reconstruction, {reconstruction}." in printed
     markdown = (compared / "compare.md").read_text()
-    assert "| scrl [1] | 16 | codes, after sign | 2 |" in markdown
+    assert "| scrl [1] | codes, after sign |" in markdown
     best = max(
         lines_of(compared / "compare.csv"), key=lambda line: float(line["image_to_voice.mAP"])
     )
-    assert f"| **{float(best['image_to_voice.mAP']):.2f} ±" in markdown
+    spread = (float(best[f"image_to_voice.mAP{end}"]) for end in ("", ".deviation"))
+    assert f"| **{Spread(*spread).text}**" in markdown
     latex = (compared / "compare.tex").read_text()
     assert r"\textbf{" in latex and r"mAP I$\to$V" in latex and "&" in latex
-    assert "_" not in latex.replace(r"\_", "")
+    assert f"\\label{{{table_label('compare', features.name)}}}" in latex
+    inside = latex.partition(r"\caption")[2]
+    assert "_" not in inside.replace(r"\_", "")
     kept = json.loads((compared / "compare.json").read_text())
     assert json.loads(succeeded(again(features, compared, "--json")).stdout) == kept
     assert kept["lines"][0]["figures"]["image_to_voice.mAP"] == pytest.approx(

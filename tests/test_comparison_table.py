@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ivr.pipeline.comparison.comparison_table import comparison_table, metrics_o
 from ivr.pipeline.comparison.differences import gaps_to
 from ivr.pipeline.comparison.evaluated_runs import ComparisonRow, Evaluation
 from ivr.pipeline.comparison.grid import Grid, GridRow
-from ivr.pipeline.comparison.table import Table
+from ivr.pipeline.comparison.table import Spread, Table
 from ivr.pipeline.comparison.table_formats import (
     as_csv,
     as_json,
@@ -81,10 +82,10 @@ def two_lines() -> list[ComparisonRow]:
 TEXT = """\
 A title
 
-method    bits  ranked by  seeds        mAP I→V        mAP V→I
-csq       16    codes      2      62.50 ± 17.68  62.50 ± 17.68
-dtbh [1]  16    codes      2       43.75 ± 8.84   43.75 ± 8.84
-chance                                     5.00           5.00
+method       mAP I→V      mAP V→I
+csq          62 ± 18*     62 ± 18*
+dtbh [1]  43.8 ± 8.8+  43.8 ± 8.8+
+chance          5.00         5.00
 """
 
 
@@ -93,23 +94,52 @@ def test_text_has_means_and_deviations_over_seeds_and_chance() -> None:
     assert as_text(table_of(two_lines())).startswith(TEXT)
 
 
+def test_what_all_rows_share_stands_in_the_notes_and_in_csv() -> None:
+    table = table_of(two_lines())
+    assert (
+        "16 bits, ranked by codes, trained on one voice per image; mean ± standard deviation"
+        in (" ".join(as_text(table).split()))
+    )
+    assert "deviation (n - 1) over 2 seeds." in " ".join(as_text(table).split())
+    (first, *_) = csv.DictReader(io.StringIO(as_csv(table)))
+    assert (first["bits"], first["ranked by"], first["seeds"]) == ("16", "codes", "2")
+    longer = line("csq", two_lines()[0].evaluations, bits=32)
+    assert "| method | bits | mAP I→V |" in as_markdown(table_of([*two_lines(), longer]))
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "text"),
+    [
+        (97.333, 0.2149, "97.33 ± 0.21"),
+        (97.333, 1.2449, "97.3 ± 1.2"),
+        (97.333, 0.996, "97.3 ± 1.0"),
+        (97.333, 9.96, "97 ± 10"),
+        (97.333, 0.0021, "97.33 ± 0.00"),
+        (97.333, 0.0, "97.33 ± 0.00"),
+        (97.333, 123.4, "97 ± 123"),
+        (97.333, None, "97.33"),
+    ],
+)
+def test_the_deviation_decides_the_digits(mean: float, deviation: float | None, text: str) -> None:
+    assert Spread(mean, deviation).text == text
+
+
 def test_markdown_and_latex_set_the_best_in_bold_and_escape() -> None:
     lines = two_lines()
     markdown = as_markdown(table_of(lines)).splitlines()
     assert markdown[:6] == [
         "### A title",
         "",
-        "| method | bits | ranked by | seeds | mAP I→V | mAP V→I |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| csq | 16 | codes | 2 | **62.50 ± 17.68** | **62.50 ± 17.68** |",
-        "| dtbh [1] | 16 | codes | 2 | 43.75 ± 8.84 | 43.75 ± 8.84 |",
+        "| method | mAP I→V | mAP V→I |",
+        "| --- | --- | --- |",
+        "| csq | **62 ± 18** | **62 ± 18** |",
+        "| dtbh [1] | *43.8 ± 8.8* | *43.8 ± 8.8* |",
     ]
     other = line("greedy_hash", lines[1].evaluations)
     latex = as_latex(table_of([lines[0], other])).splitlines()
-    assert latex[8] == (
-        r"csq & 16 & codes & 2 & \textbf{62.50 $\pm$ 17.68} & \textbf{62.50 $\pm$ 17.68} \\"
-    )
-    assert latex[9].startswith(r"greedy\_hash & 16 &")
+    (place,) = (number for number, text in enumerate(latex) if text.startswith("csq &"))
+    assert latex[place] == r"csq & \textbf{62 $\pm$ 18} & \textbf{62 $\pm$ 18} \\"
+    assert latex[place + 1].startswith(r"greedy\_hash & \underline{43.8 $\pm$ 8.8} &")
 
 
 def test_no_footnote_is_taken_for_the_length_of_a_line_break_by_latex() -> None:
@@ -134,7 +164,7 @@ def test_csv_and_json_hold_every_value() -> None:
 
 def test_one_seed_has_no_deviation() -> None:
     table = table_of([line("csq", {0: evaluation([1.0, 0.5], "ab")})])
-    assert "csq     16    codes      1        75.00    75.00" in as_text(table)
+    assert "csq       75.00    75.00" in as_text(table)
     assert "Fewer finished seeds than asked for (2): csq, 16 bits." in as_text(table)
     assert "image_to_voice.mAP.deviation" not in as_csv(table)
 
@@ -155,7 +185,7 @@ def test_the_best_and_the_reference_are_those_of_as_many_bits() -> None:
 
 def test_a_line_without_a_finished_run_is_empty_and_no_reference() -> None:
     lines = [line("csq", {}), *two_lines()[1:]]
-    assert "csq       16    codes      0" in as_text(table_of(lines)).splitlines()
+    assert "csq       0" in as_text(table_of(lines)).splitlines()
     assert "difference" not in as_csv(table_of(lines))
 
 
@@ -208,7 +238,7 @@ def test_published_rows_stand_under_a_known_data_set_marked_as_recorded() -> Non
         result.method for result in published_results("ucm")
     ]
     markdown = as_markdown(table)
-    assert "| DIVH [1] |  |  |  | 67.87 | 65.24 | 74.99 | 81.20 |" in markdown
+    assert "| DIVH [1] | 67.87 | 65.24 | 74.99 | 81.20 |" in markdown
     assert "[1] published, on recorded voices: DIVH (IEEE JSTARS 2022, " in markdown
     assert "Table III." in markdown
     kinds: tuple[tuple[Kind | None, str], ...] = (("ablation", "DIVH"), ("inputs", "DVAN"))
@@ -241,10 +271,13 @@ def test_many_figures_stand_in_a_block_a_direction() -> None:
     table = comparison_table(
         "A title", grid, lines, columns, [metrics_of(one, columns) for one in lines]
     )
-    blocks = as_text(table).split("\n\n")
-    assert "V→I" not in blocks[1] and "F@10 I→V" in blocks[1]
-    assert "I→V" not in blocks[2] and "F@10 V→I" in blocks[2]
-    assert blocks[3].split()[4:8] == ["seeds", "difference", "I→V", "difference"]
+    heads = [block.splitlines()[0] for block in as_text(table).split("\n\n")[1:-1]]
+    assert len(heads) == 6 and all(len(head) <= 100 for head in heads)
+    directions = [{way for way in ("I→V", "V→I") if way in head} for head in heads]
+    assert directions == [{"I→V"}] * 2 + [{"V→I"}] * 2 + [{"I→V"}, {"V→I"}]
+    names = [name for head in heads for name in re.findall(r"\S+ [IV]→[IV]", head)]
+    assert names == [column.head for column in table.columns]
+    assert [name.split()[0] for name in names[-2:]] == ["difference", "difference"]
 
 
 def test_a_table_is_written_in_every_form(tmp_path: Path) -> None:

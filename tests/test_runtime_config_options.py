@@ -88,9 +88,14 @@ def test_a_setting_is_read_as_the_type_of_its_field(setting: str, name: str, val
     assert type(found) is type(value)
 
 
-def test_what_is_not_set_keeps_its_default_and_the_last_of_two_counts() -> None:
+def test_what_is_not_set_keeps_its_default() -> None:
     assert configured(Choices, []) == Choices()
-    assert configured(Choices, ["count=1", "weight=9", "count=2"]) == Choices(count=2, weight=9.0)
+    assert configured(Choices, ["weight=9"]) == Choices(weight=9.0)
+
+
+def test_two_values_for_one_name_are_refused() -> None:
+    with pytest.raises(OptionError, match="count is given twice, as 1 and as 2; give one"):
+        configured(Choices, ["count=1", "weight=9", "count = 2"])
 
 
 def test_a_field_of_a_field_is_reached_with_a_dot() -> None:

@@ -41,6 +41,7 @@ from .sweep import Sweep
 from .sweep_pictures import sweep_picture
 from .table import Table
 from .table_formats import as_json, as_text, table_rows, write_table_files
+from .table_title import dataset_name, table_label, table_title
 from .tasks import checked_tasks, unfinished
 
 
@@ -202,8 +203,9 @@ def write_table(
     shown = [row for row in rows if declared.by_sign or not row.by_sign]
     checks = check_notes(grid.checks, grid.seeds) if _has_checks(declared) else []
     labels = [variant.label for variant in grid.variants]
+    data = config.data or dataset_name(features, shown)
     table = comparison_table(
-        subject_of(declared, sweep),
+        table_title(subject_of(declared, sweep), data, shown),
         grid,
         shown,
         columns,
@@ -213,6 +215,7 @@ def write_table(
         published=None if declared.published == "none" else declared.published,
         unit=declared.unit,
         notes=(*declared.notes, *checks),
+        label=table_label(name, data),
     )
     files = write_table_files(out, name, table)
     return table, [*files, *_pictures(declared, sweep, out, name, table, shown)]

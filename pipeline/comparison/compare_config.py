@@ -36,6 +36,8 @@ class CompareConfig:
             ``training.epochs=30``.
         epochs: Number of epochs of all methods that are trained in steps; short for the setting
             ``training.epochs``.
+        data: Name of the data set in titles; by default that of a public data set, else of the
+            folder of the features, or of the folder above one that is called ``features``.
         columns: Columns of the table, names of metrics, e.g. ``mAP``, ``H@1``, or ``difference``;
             by default those of the preset.
         reference: Row that the others are compared with, or ``best``; by default the first one of
@@ -60,6 +62,7 @@ class CompareConfig:
     split: Cut | None = None
     set: tuple[str, ...] = ()
     epochs: int | None = None
+    data: str | None = None
     columns: tuple[str, ...] = ()
     reference: str | None = None
     jobs: NonNegativeInt = 1

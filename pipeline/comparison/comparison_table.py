@@ -50,6 +50,7 @@ def comparison_table(
     published: Kind | None = "methods",
     unit: str = "Percent",
     notes: Sequence[str] = (),
+    label: str = "",
 ) -> Table:
     """Return the table of ``rows``.
 
@@ -65,6 +66,7 @@ def comparison_table(
         published: kind of the published rows of a known data set that are shown, None for none.
         unit: unit of the values.
         notes: more notes.
+        label: label for references in LaTeX.
     """
     heads = head_names(rows)
     measured = [
@@ -103,6 +105,7 @@ def comparison_table(
             *missing_seeds_notes(grid, rows),
             *notes,
         ),
+        label,
     )
 
 
@@ -124,9 +127,10 @@ def _results(results: Mapping[str, Any], column: Column) -> Mapping[str, Any]:
 
 
 def _best_marked(rows: Sequence[TableRow], columns: Sequence[Column]) -> list[TableRow]:
-    """Return ``rows`` with the best cells of every column marked.
+    """Return ``rows`` with the best and the second best cells of every column marked.
 
-    A cell competes with those of the rows with as many bits and the same check.
+    A cell competes with those of the rows with as many bits and the same check, by values that are
+    not rounded. Equal cells have the same mark.
     """
     marked = []
     for row in rows:
@@ -136,9 +140,11 @@ def _best_marked(rows: Sequence[TableRow], columns: Sequence[Column]) -> list[Ta
             cell = cells.get(column.key)
             if column.ranked and isinstance(cell, Spread) and len(group) > 1:
                 rivals = [o.cells[column.key] for o in group if column.key in o.cells]
-                means = [rival.mean for rival in rivals if isinstance(rival, Spread)]
-                best = min(means) if column.lowest else max(means)
-                cells[column.key] = replace(cell, best=cell.mean == best)
+                means = {rival.mean for rival in rivals if isinstance(rival, Spread)}
+                first = sorted(means, reverse=not column.lowest)
+                cells[column.key] = replace(
+                    cell, best=cell.mean == first[0], second=cell.mean in first[1:2]
+                )
         marked.append(replace(row, cells=cells))
     return marked
 

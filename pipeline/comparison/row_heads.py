@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from .evaluated_runs import ComparisonRow
 from .grid import streams_name
 
+TOLD_ONCE = ("bits", "ranked by", "seeds")
+"""Head columns that printed tables leave out where all rows agree; a note tells it."""
 RANKED_BY = {"hamming": "codes", "euclidean": "Euclidean", "matching": "matching"}
 
 
@@ -21,6 +23,17 @@ def head_names(rows: Sequence[ComparisonRow]) -> tuple[str, ...]:
     voices = ("voices",) if len({row.row.voices for row in rows}) > 1 else ()
     checks = ("check",) if len({row.check for row in rows}) > 1 else ()
     return ("method", "bits", *streams, *voices, *checks, "ranked by", "seeds")
+
+
+def told_once(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Return the words for what all ``rows`` share of the columns :data:`TOLD_ONCE`."""
+    shared = []
+    for head in TOLD_ONCE:
+        values = {head_cells(row, TOLD_ONCE)[head] for row in rows}
+        if len(values) == 1 and head != "seeds":
+            value = values.pop()
+            shared.append(f"{value} bits" if head == "bits" else f"{head} {value}")
+    return shared
 
 
 def head_cells(row: ComparisonRow, heads: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,17 @@ from ivr.hashing.bootstrap import Difference
 
 from .columns import Column
 
+DECIMALS = 2
+"""Most decimals of a metric in print."""
+
+
+def decimals(deviation: float) -> int:
+    """Return the decimals that show two significant digits of ``deviation``, at most two."""
+    if deviation <= 0:
+        return DECIMALS
+    exponent = int(f"{deviation:.1e}".partition("e")[2])
+    return min(DECIMALS, max(0, 1 - exponent))
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -16,16 +27,25 @@ class Spread:
         mean: mean over the seeds.
         deviation: standard deviation (n - 1), None for a single seed.
         best: the best of its column among the rows with as many bits.
+        second: the second best one.
     """
 
     mean: float
     deviation: float | None = None
     best: bool = False
+    second: bool = False
 
     @property
     def text(self) -> str:
-        """Return mean and deviation with two decimals."""
-        return f"{self.mean:.2f}" + ("" if self.deviation is None else f" ± {self.deviation:.2f}")
+        """Return mean and deviation, with the digits that the deviation leaves.
+
+        The deviation has two significant digits, and both have as many decimals, at most
+        :data:`DECIMALS`; without a deviation the mean has these.
+        """
+        if self.deviation is None:
+            return f"{self.mean:.{DECIMALS}f}"
+        digits = decimals(self.deviation)
+        return f"{self.mean:.{digits}f} ± {self.deviation:.{digits}f}"
 
     def values(self) -> dict[str, float | None]:
         """Return the values in CSV and JSON by the end of their names."""
@@ -40,13 +60,11 @@ class Gap:
         difference: difference with its interval by the bootstrap over queries.
         ahead: number of seeds in which the row is ahead of the reference.
         seeds: number of seeds that both have.
-        best: never marked.
     """
 
     difference: Difference
     ahead: int
     seeds: int
-    best: bool = False
 
     @property
     def text(self) -> str:
@@ -101,6 +119,7 @@ class Table:
         columns: its metrics.
         rows: measured rows, then chance, then published rows.
         notes: notes on the whole table.
+        label: label for references in LaTeX, ``""`` for none.
     """
 
     title: str
@@ -108,3 +127,4 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = ()
+    label: str = ""

@@ -1,90 +1,71 @@
-"""A table as text, Markdown, LaTeX, CSV and JSON."""
+"""A table as text, Markdown, CSV and JSON, and the files of all its forms."""
 
 import csv
 import io
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ivr.features.atomic_files import replaced_text
 from ivr.pipeline.runtime.digests import rewriting
 from ivr.pipeline.runtime.text_tables import aligned, markdown_table
+from ivr.pipeline.runtime.visible_text import visible
 
-from .columns import Column
+from .escaped_text import markdown, spreadsheet
+from .latex_table import as_latex
+from .printed_table import blocks, cells, marks, notes, printed_heads, rows_of
 from .table import Spread, Table, TableRow
 
 WIDTH = 100
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "_": r"\_",
-    "#": r"\#",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "→": r"$\to$",
-    "†": r"$\dagger$",
-    "<": r"$<$",
-    ">": r"$>$",
-}
+TEXT_MARKS = {"best": "*", "second": "+"}
+MARKDOWN_MARKS = {"best": "**{}**", "second": "*{}*", "": "{}"}
+OF_ROWS = "of the rows with as many bits, by values that are not rounded."
 
 
 def as_text(table: Table) -> str:
     """Return ``table`` for a terminal, its blocks one below another."""
-    footnotes = _footnotes(table)
-    parts = [table.title]
-    for columns in _blocks(table):
-        rows = [[*table.heads, *(column.head for column in columns)]]
-        rows += [_row(table, row, columns, footnotes, "[{}]".format) for row in _of(table, columns)]
-        parts.append("\n".join(aligned(rows, len(table.heads))))
-    parts.append("\n".join(_wrapped(note) for note in _notes(table, footnotes, "[{}]".format)))
+    parts = [visible(table.title)]
+    for columns in blocks(table):
+        heads = [*printed_heads(table), *(column.head for column in columns)]
+        found = rows_of(table, columns)
+        marked = [marks(table, row, columns) for row in found]
+        has_marks = [any(column) for column in zip(*marked, strict=True)]
+        rows = [[f"{head}{' ' * has}" for head, has in zip(heads, has_marks, strict=True)]]
+        for row, own in zip(found, marked, strict=True):
+            texts = zip(cells(table, row, columns, visible), own, has_marks, strict=True)
+            rows.append([text + TEXT_MARKS.get(mark, " " * has) for text, mark, has in texts])
+        parts.append("\n".join(aligned(rows, len(printed_heads(table)))))
+    legend = f"* best, + second best {OF_ROWS}"
+    parts.append("\n".join(map(_wrapped, notes(table, visible, legend))))
     return "\n\n".join(parts)
 
 
 def as_markdown(table: Table) -> str:
-    """Return ``table`` in Markdown, the best values in bold."""
-    footnotes = _footnotes(table)
-    parts = [f"### {table.title}"]
-    for columns in _blocks(table):
-        heads = [*table.heads, *(column.head for column in columns)]
+    """Return ``table`` in Markdown, the best values in bold, the second best ones in italics."""
+    parts = [f"### {markdown(table.title)}"]
+    for columns in blocks(table):
+        heads = [*printed_heads(table), *(column.head for column in columns)]
         rows = [
-            _row(table, row, columns, footnotes, "[{}]".format, "**{}**".format)
-            for row in _of(table, columns)
+            [
+                MARKDOWN_MARKS[mark if text else ""].format(text)
+                for text, mark in zip(
+                    cells(table, row, columns, markdown), marks(table, row, columns), strict=True
+                )
+            ]
+            for row in rows_of(table, columns)
         ]
         parts.append(markdown_table(heads, rows))
-    parts += _notes(table, footnotes, "[{}]".format)
+    parts += notes(table, markdown, f"Bold: best; italics: second best {OF_ROWS}")
     return "\n\n".join(parts) + "\n"
 
 
-def as_latex(table: Table) -> str:
-    """Return ``table`` in LaTeX for the package booktabs, the best values in bold."""
-    footnotes = _footnotes(table)
-    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
-    lines += [f"\\caption{{{_escaped(table.title)}}}"]
-    for columns in _blocks(table):
-        heads = [*table.heads, *(column.head for column in columns)]
-        lines += [f"\\begin{{tabular}}{{{'l' * len(table.heads)}{'r' * len(columns)}}}"]
-        lines += [r"\toprule", _latex_row(map(_escaped, heads)), r"\midrule"]
-        kind = "measured"
-        for row in _of(table, columns):
-            if row.kind == "published" != kind:
-                lines.append(r"\midrule")
-            kind = row.kind
-            lines.append(_latex_row(_latex_cells(table, row, columns, footnotes)))
-        lines += [r"\bottomrule", r"\end{tabular}", ""]
-    notes = _notes(table, footnotes, "[{}]".format)
-    lines += [r"\footnotesize", *(f"{_escaped(note)}\\par" for note in notes), r"\end{table}"]
-    return "\n".join(lines) + "\n"
-
-
 def as_csv(table: Table) -> str:
-    """Return ``table`` as CSV, one line per row: heads, then every metric with its deviation."""
+    """Return ``table`` as CSV, one line per row: heads, then every metric with its deviation.
+
+    Values have all their digits. Text that a spreadsheet would calculate begins with a quote.
+    """
     file = io.StringIO()
     names = ["kind", *table.heads, *_value_names(table), "note"]
     writer = csv.DictWriter(file, names, lineterminator="\n")
@@ -137,71 +118,8 @@ def write_table_files(folder: Path, name: str, table: Table) -> list[Path]:
     return paths
 
 
-def _blocks(table: Table) -> list[list[Column]]:
-    """Return the columns that stand side by side, in their order."""
-    names = dict.fromkeys(column.block for column in table.columns)
-    return [[column for column in table.columns if column.block == name] for name in names]
-
-
-def _of(table: Table, columns: Sequence[Column]) -> list[TableRow]:
-    """Return the rows of a block; published rows and chance only if they have a cell in it."""
-    keys = {column.key for column in columns}
-    differences = columns[0].block == "differences"
-    return [
-        row
-        for row in table.rows
-        if keys & set(row.cells) or (row.kind == "measured" and not differences)
-    ]
-
-
-def _footnotes(table: Table) -> list[str]:
-    return list(dict.fromkeys(row.note for row in table.rows if row.note))
-
-
-def _notes(table: Table, footnotes: Sequence[str], mark: Callable[[int], str]) -> list[str]:
-    marked = [f"{mark(number)} {note}." for number, note in enumerate(footnotes, 1)]
-    return [*table.notes, *marked]
-
-
-def _row(
-    table: Table,
-    row: TableRow,
-    columns: Sequence[Column],
-    footnotes: Sequence[str],
-    mark: Callable[[int], str],
-    bold: Callable[[str], str] = str,
-) -> list[str]:
-    heads = [row.heads.get(head, "") for head in table.heads]
-    if row.note:
-        heads[0] += f" {mark(footnotes.index(row.note) + 1)}"
-    cells = [row.cells.get(column.key) for column in columns]
-    return heads + [
-        "" if cell is None else bold(cell.text) if cell.best else cell.text for cell in cells
-    ]
-
-
 def _wrapped(note: str) -> str:
     return textwrap.fill(note, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _latex_cells(
-    table: Table, row: TableRow, columns: Sequence[Column], footnotes: Sequence[str]
-) -> list[str]:
-    texts = _row(table, row, columns, footnotes, "[{}]".format)
-    bold = [False] * len(table.heads)
-    bold += [bool((cell := row.cells.get(column.key)) and cell.best) for column in columns]
-    return [
-        f"\\textbf{{{_escaped(text)}}}" if is_bold else _escaped(text)
-        for text, is_bold in zip(texts, bold, strict=True)
-    ]
-
-
-def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _escaped(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in text)
 
 
 def _values(row: TableRow) -> dict[str, float | None]:
@@ -226,5 +144,5 @@ def _column_of(name: str, keys: Iterable[str]) -> str:
 
 def _plain(value: str | float | None) -> str:
     if isinstance(value, str):
-        return value
-    return "" if value is None else f"{value:.6g}"
+        return spreadsheet(value)
+    return "" if value is None else str(value).removesuffix(".0")

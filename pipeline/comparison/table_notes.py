@@ -11,7 +11,7 @@ from ivr.pipeline.runtime.words import counted
 from .columns import ARROWS
 from .evaluated_runs import ComparisonRow
 from .grid import Grid, streams_name
-from .row_heads import row_name
+from .row_heads import row_name, told_once
 
 
 def reconstruction_note(row: ComparisonRow) -> str:
@@ -28,10 +28,11 @@ def general_notes(grid: Grid, rows: Sequence[ComparisonRow], unit: str) -> list[
     told = [f"protocol {grid.protocol}", f"split {grid.share()}"]
     if len(streams) == 1 and streams != {STREAMS}:
         told.append(f"voices by {streams_name(streams.pop())}")
+    told += told_once(rows)
     if len(voices) == 1:
         trained = {"one": "one voice per image", "all": "all voices"}
         told.append(f"trained on {trained[voices.pop()]}")
-    notes = [f"{unit}; {', '.join(told)}; mean ± standard deviation (n - 1) over seeds."]
+    notes = [f"{unit}; {', '.join(told)}; mean ± standard deviation (n - 1) over {_seeds(rows)}."]
     if results:
         queries = ", ".join(
             f"{counted(results[d]['queries'], 'query')} on {results[d]['gallery']} ({ARROWS[d]})"
@@ -41,6 +42,11 @@ def general_notes(grid: Grid, rows: Sequence[ComparisonRow], unit: str) -> list[
         check = rows[0].check.label + ": " if len({row.check for row in rows}) > 1 else ""
         notes.append(f"{check}{queries}; image vectors of {weights}.")
     return notes
+
+
+def _seeds(rows: Sequence[ComparisonRow]) -> str:
+    numbers = {len(row.evaluations) for row in rows}
+    return counted(numbers.pop(), "seed") if len(numbers) == 1 else "seeds"
 
 
 def settings_notes(rows: Sequence[ComparisonRow]) -> list[str]:
