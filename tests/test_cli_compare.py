@@ -113,7 +113,7 @@ def test_a_reference_can_be_named(features: Path, compared: Path, tmp_path: Path
 def test_the_table_is_printed_and_written_in_four_forms(features: Path, compared: Path) -> None:
     result = succeeded(again(features, compared))
     first, _, head = result.stdout.splitlines()[:3]
-    assert first == f"Metrics by method, {features.name}, 16 bits, 2 seeds, n = 3"
+    assert first == f"Metrics by method, {features.parent.name}, 16 bits, 2 seeds, n = 3"
     assert head.split()[:4] == ["method", "ranked", "by", "mAP"]  # bits and seeds are all alike
     reconstruction = method_entry("scrl").build.reconstruction
     printed = " ".join(result.stdout.split())
@@ -127,7 +127,7 @@ def test_the_table_is_printed_and_written_in_four_forms(features: Path, compared
     assert f"| **{Spread(*spread).text}**" in markdown
     latex = (compared / "compare.tex").read_text()
     assert r"\textbf{" in latex and r"mAP I$\to$V" in latex and "&" in latex
-    assert f"\\label{{{table_label('compare', features.name)}}}" in latex
+    assert f"\\label{{{table_label('compare', features.parent.name)}}}" in latex
     inside = latex.partition(r"\caption")[2]
     assert "_" not in inside.replace(r"\_", "")
     kept = json.loads((compared / "compare.json").read_text())

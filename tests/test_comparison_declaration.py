@@ -231,7 +231,9 @@ def test_variants_are_one_table_with_differences_from_the_first(
 ) -> None:
     variants = ("--variant", "base", "--variant", "no-l2: divh.gamma=0")
     said = succeeded(ivr("compare", features, "--out", tmp_path, *SMALL, *variants))
-    assert said.stdout.startswith(f"Metrics by variant, {features.name}, 16 bits, 2 seeds, n = 3\n")
+    assert said.stdout.startswith(
+        f"Metrics by variant, {features.parent.name}, 16 bits, 2 seeds, n = 3\n"
+    )
     assert "Differences are those of mAP from base (16 bits)" in said.stdout
     kept = json.loads((tmp_path / "compare.json").read_text())["lines"]
     assert [line["method"] for line in kept if line["kind"] == "measured"] == ["base", "no-l2"]
@@ -245,7 +247,9 @@ def test_a_sweep_is_a_table_and_a_picture(features: Path, tmp_path: Path) -> Non
     own = tmp_path / "weights.yaml"
     own.write_text("sweep: {divh.gamma: [0, 0.1, 1]}\nmetrics: [mAP]\n")
     said = succeeded(ivr("compare", features, "--out", tmp_path / "out", "--grid", own, *SMALL))
-    assert said.stdout.startswith(f"Metrics over gamma, {features.name}, 16 bits, 2 seeds, n = 3\n")
+    assert said.stdout.startswith(
+        f"Metrics over gamma, {features.parent.name}, 16 bits, 2 seeds, n = 3\n"
+    )
     assert "gamma=0.1" in said.stdout
     names = {path.name for path in (tmp_path / "out").iterdir() if path.stem == "weights"}
     assert names == {"weights.csv", "weights.md", "weights.tex", "weights.json", "weights.png"}
