@@ -1,5 +1,6 @@
 """Tables declared in YAML: presets, variants of one method, sweeps, and their columns."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from ivr.pipeline.comparison.declaration import (
 )
 from ivr.pipeline.comparison.grid import grid_of
 from ivr.pipeline.comparison.variants import Variant
+from ivr.pipeline.pictures.picture_files import FORMATS
 from ivr.pipeline.runtime.config_options import OptionError
 
 BASE, NO_L2 = Variant("base", "divh"), Variant("no-l2", "divh", ("gamma=0",))
@@ -251,8 +253,29 @@ def test_a_sweep_is_a_table_and_a_picture(features: Path, tmp_path: Path) -> Non
         f"Metrics over gamma, {features.parent.name}, 16 bits, 2 seeds, n = 3\n"
     )
     assert "gamma=0.1" in said.stdout
-    names = {path.name for path in (tmp_path / "out").iterdir() if path.stem == "weights"}
-    assert names == {"weights.csv", "weights.md", "weights.tex", "weights.json", "weights.png"}
+    written = {path.name for path in (tmp_path / "out").glob("weights*")}
+    assert written == {
+        "weights.csv", "weights.md", "weights.tex", "weights.json",
+        *(f"weights-sweep.{kind}" for kind in (*FORMATS, "csv")),
+    }  # fmt: skip
+    with (tmp_path / "out" / "weights-sweep.csv").open(newline="") as file:
+        drawn = [row for row in csv.DictReader(file) if row["direction"] == "image_to_voice"]
+    lines = json.loads((tmp_path / "out" / "weights.json").read_text())["lines"]
+    assert [float(row["gamma"]) for row in drawn] == [0, 0.1, 1]
+    assert [float(row["mean"]) for row in drawn] == pytest.approx(
+        [line["figures"]["image_to_voice.mAP"] for line in lines if line["kind"] == "measured"]
+    )
+
+
+def test_a_sweep_over_words_and_numbers_is_drawn_with_its_words(
+    features: Path, tmp_path: Path
+) -> None:
+    axes = ("--sweep", "activation=tanh,linear", "--sweep", "gamma=0.1,0")
+    call = ("compare", features, "--out", tmp_path, "--bits", 16, "--seeds", 1, "--epochs", 1)
+    succeeded(ivr(*call, "--device", "cpu", *axes, "--columns", "mAP"))
+    with (tmp_path / "compare-sweep.csv").open(newline="") as file:
+        drawn = [(row["activation"], float(row["gamma"])) for row in csv.DictReader(file)]
+    assert drawn == 2 * [("tanh", 0.1), ("tanh", 0), ("linear", 0.1), ("linear", 0)]
 
 
 def test_columns_are_chosen_by_name_and_by_direction(features: Path, tmp_path: Path) -> None:

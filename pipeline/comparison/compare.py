@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 
+from ivr.pipeline.evaluation.picture_subject import data_name
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.runtime.config_options import with_options
@@ -41,7 +42,7 @@ from .sweep import Sweep
 from .sweep_pictures import sweep_picture
 from .table import Table
 from .table_formats import as_json, as_text, table_rows, write_table_files
-from .table_title import dataset_name, table_label, table_title
+from .table_title import table_label, table_title
 from .tasks import checked_tasks, unfinished
 
 
@@ -203,7 +204,9 @@ def write_table(
     shown = [row for row in rows if declared.by_sign or not row.by_sign]
     checks = check_notes(grid.checks, grid.seeds) if _has_checks(declared) else []
     labels = [variant.label for variant in grid.variants]
-    data = config.data or dataset_name(features, shown)
+    results = (evaluation.results for row in shown for evaluation in row.evaluations.values())
+    first = next(results, {"features": {"folder": str(features.resolve())}})
+    data = config.data or data_name(first)
     table = comparison_table(
         table_title(subject_of(declared, sweep), data, shown),
         grid,

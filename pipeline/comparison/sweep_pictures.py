@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 MORE = "Percent, mean and standard deviation over the seeds"
 
 
-def sweep_picture(
-    name: str, table: Table, sweep: Sweep, rows: Sequence[ComparisonRow]
-) -> Picture:
+def sweep_picture(name: str, table: Table, sweep: Sweep, rows: Sequence[ComparisonRow]) -> Picture:
     """Return mAP over the options of ``sweep``, one panel per direction.
 
     One option gives one curve per method and number of bits, two give a table of shades for the

@@ -3,9 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from ivr.pipeline.datasets.public_datasets import DATASETS
 from ivr.pipeline.evaluation.protocol import DIRECTIONS
 from ivr.pipeline.runtime.visible_text import visible
 from ivr.pipeline.runtime.words import counted
@@ -16,21 +14,6 @@ from .evaluated_runs import ComparisonRow
 
 LONGEST_NAME = 60
 LONGEST_LABEL = 40
-FOLDER = "features"
-"""Usual name of a folder of features, which says nothing about the data."""
-
-
-def dataset_name(features: Path, rows: Sequence[ComparisonRow]) -> str:
-    """Return the name of the data set: of a public one, else of the folder of the features.
-
-    The folder above counts where that one is just called ``features``.
-    """
-    results = (evaluation.results for row in rows for evaluation in row.evaluations.values())
-    known = {found["dataset"] for found in results}
-    if len(known) == 1 and (key := known.pop()):
-        return DATASETS[key].title
-    folder = features.resolve()
-    return folder.parent.name or FOLDER if folder.name == FOLDER else folder.name or FOLDER
 
 
 def table_title(subject: str, data: str, rows: Sequence[ComparisonRow]) -> str:
