@@ -16,6 +16,7 @@ TOP = 102
 """Upper end of an axis in percent, so that a line at 100 % is seen."""
 SAME = 0.05
 """Percent by which two lines of chance or ceiling must differ to be drawn apart."""
+HAIR_SPACE = "\u200a"
 LEGEND_NAME = 48
 """Characters of a name in a legend."""
 
@@ -60,18 +61,25 @@ def draw_legend(axes: "Axes", **options: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    shown = [shown_text(label, LEGEND_NAME) for label in labels]
     # Lines of the legend are long enough to show a whole dash pattern.
-    legend = axes.legend(handles, shown, handlelength=3.6, **options)
+    legend = axes.legend(handles, _shown(labels), handlelength=3.6, **options)
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def line_label(name: str) -> str:
+    """Return ``name`` as the label of a line: Matplotlib leaves out those that begin with _."""
+    return f"{HAIR_SPACE}{name}" if name.startswith("_") else name
+
+
+def _shown(labels: Sequence[str]) -> list[str]:
+    return [shown_text(label.removeprefix(HAIR_SPACE), LEGEND_NAME) for label in labels]
 
 
 def outside_legend(figure: "Figure", axes: "Axes") -> None:
     """Draw the legend of the lines of ``axes`` to the right of all panels."""
     handles, labels = axes.get_legend_handles_labels()
-    shown = [shown_text(label, LEGEND_NAME) for label in labels]
-    legend = figure.legend(handles, shown, handlelength=3.6, loc="outside right center")
+    legend = figure.legend(handles, _shown(labels), handlelength=3.6, loc="outside right center")
     for text in legend.get_texts():
         text.set_parse_math(False)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .guides import SAME, Guide, draw_chance, draw_legend, percent_axis
+from .guides import SAME, Guide, draw_chance, draw_legend, line_label, percent_axis
 from .style import LIGHT, Theme, line_style, marker_places
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def draw_precision_recall(
     same = len(curves) > 1 and all(_coincide(curves[0], curve) for curve in curves[1:])
     for number, curve in enumerate(curves):
         places = marker_places(number, len(curve.at), len(curves))
-        label = f"{curve.label} (n = {curve.queries})"
+        label = line_label(f"{curve.label} (n = {curve.queries})")
         axes.plot(curve.recall, curve.precision, label=label, markevery=places, zorder=3,
                   **line_style(number, theme))  # fmt: skip
     names = {"radius": "Hamming radius", "rank": "rank"}

@@ -89,7 +89,7 @@ def draw_hits(
         sheet: what to draw into; see :func:`hits_size`.
         query: image or voice.
         hits: what it finds, nearest first.
-        unit: unit of the distances, e.g. ``of 64 bits``.
+        unit: unit of the distances, e.g. ``of 64 bits differ``.
         theme: colours.
 
     Returns:

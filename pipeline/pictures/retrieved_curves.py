@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guides import Guide, draw_ceiling, draw_chance, draw_legend, percent_axis
+from .guides import Guide, draw_ceiling, draw_chance, draw_legend, line_label, percent_axis
 from .style import LIGHT, Theme, line_style, marker_places
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _draw(
     for number, curve in enumerate(curves):
         style = line_style(number, theme)
         places = marker_places(number, len(curve.retrieved), len(curves))
-        label = f"{curve.label} (n = {curve.queries})"
+        label = line_label(f"{curve.label} (n = {curve.queries})")
         axes.plot(curve.retrieved, curve.values, label=label, markevery=places, zorder=3, **style)
         if curve.deviation is not None:
             low, high = curve.values - curve.deviation, curve.values + curve.deviation

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guides import draw_legend
+from ivr.pipeline.runtime.words import counted
+
+from .guides import draw_legend, line_label
 from .style import LIGHT, Theme, line_style, shown_text
 
 if TYPE_CHECKING:
@@ -75,8 +77,9 @@ def draw_sweep(
     for number, curve in enumerate(curves):
         style = line_style(number, theme)
         error = None if np.isnan(curve.deviations).all() else curve.deviations
-        axes.errorbar(curve.values, curve.means, yerr=error, capsize=3, elinewidth=1,
-                      label=f"{curve.label} ({curve.seeds} seeds)", **style)  # fmt: skip
+        label = line_label(f"{curve.label} ({counted(curve.seeds, 'seed')})")
+        axes.errorbar(curve.values, curve.means, yerr=error, capsize=3, elinewidth=1, label=label,
+                      **style)  # fmt: skip
     chances = sorted({round(curve.chance, 1) for curve in curves if curve.chance is not None})
     for number, value in enumerate(chances):
         axes.axhline(value, color=theme.guide, linestyle=(0, (1, 2)), linewidth=1.4,

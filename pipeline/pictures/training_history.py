@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .captions import ARROWS
-from .guides import draw_legend, percent_axis
+from .guides import draw_legend, line_label, percent_axis
 from .style import LIGHT, Theme, line_style, marker_places
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def draw_losses(axes: "Axes", history: TrainingHistory, theme: Theme = LIGHT) ->
         theme: colours.
     """
     for number, (name, values) in enumerate(history.losses.items()):
-        label = "sum of the terms" if name == "loss" else name.replace("_", " ")
+        label = "sum of the terms" if name == "loss" else line_label(name.replace("_", " "))
         places = marker_places(number, len(history.epochs), len(history.losses))
         axes.plot(history.epochs, values, label=label, markevery=places,
                   **line_style(number, theme))  # fmt: skip

@@ -75,7 +75,7 @@ def first_hits(
             bool(relevant[row]))
         for row in rows.tolist()
     ]  # fmt: skip
-    unit = UNITS.get(protocol.distance or "", f"of {8 * query.codes.shape[1]} bits")
+    unit = UNITS.get(protocol.distance or "", f"of {8 * query.codes.shape[1]} bits differ")
     return media.item(query, 0, is_voice=asks_voice), hits, unit
 
 
