@@ -269,3 +269,15 @@ def test_pictures_of_an_earlier_version_are_removed(
     evaluate(run)
     assert not (run / "curves.png").exists()
     assert (run / "notes.csv").exists()
+
+
+def test_a_method_that_is_computed_in_one_step_has_no_history_and_every_other_picture(
+    features: Path, tmp_path: Path
+) -> None:
+    train_run(features, tmp_path / "run", RunConfig("lsh", bits=16, device="cpu"))
+    evaluate(tmp_path / "run")
+
+    names = {path.stem for path in (tmp_path / "run" / "pictures").glob("*.png")}
+    assert names == set(EVALUATION) - {"history"}
+    with pytest.raises(PlotError, match="computed in one step"):
+        ivr.plot.history(tmp_path / "run")

@@ -232,7 +232,7 @@ def history(
     run, colours = run_of(Path(folder)), _theme(theme)
     epochs = training_history(run)
     if epochs is None:
-        raise PlotError(f"{run}: has no history of a training")
+        raise PlotError(f"{run}: has no history of a training; it was computed in one step")
     with _style_of(ax, colours):
         panels = _panels(ax, 2, (8.6, 4.3), colours)
         draw_history(panels, epochs, colours)

@@ -13,13 +13,16 @@ from .run_folder import HISTORY
 
 
 def training_history(run: Path) -> TrainingHistory | None:
-    """Return the epochs of the run folder ``run``; None if it has none."""
+    """Return the epochs of the run folder ``run``; None if it has none.
+
+    A method that is computed in one step has a single epoch without losses: no history to draw.
+    """
     epochs = read_history(run / HISTORY)
-    return history_of(epochs) if epochs else None
+    return history_of(epochs) if epochs and epochs[0].losses else None
 
 
 def history_of(epochs: Sequence[Epoch]) -> TrainingHistory:
-    """Return ``epochs``, at least one, as data of a picture."""
+    """Return ``epochs``, at least one, with losses, as data of a picture."""
     names = [name for name in epochs[0].losses if all(name in e.losses for e in epochs)]
     return TrainingHistory(
         epochs=np.array([epoch.number for epoch in epochs]),
