@@ -86,6 +86,7 @@ def _show_preset(context: click.Context, _: click.Parameter, name: str | None) -
             "the best method].",
             metavar="NAME",
         ),
+        "report_to": Shown(metavar="mlflow|module:Class"),
         "threads": Shown(
             help="Number of threads per run. Results depend on it in their last digits; they do "
             "not depend on --jobs."

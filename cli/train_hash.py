@@ -55,6 +55,7 @@ def _describe(context: click.Context, parameter: click.Parameter, method: str | 
             metavar="NAME",
         ),
         "streams": Shown(metavar="NAME,..."),
+        "report_to": Shown(metavar="mlflow|module:Class"),
         "split": None,
         "options": None,
         "without_speakers": Shown(("--without-speaker",), metavar="NAME"),

@@ -48,6 +48,7 @@ class IvrError(ValueError):
             RasterReaderError    ivr.features.raster_process
             ReadersError         ivr.pipeline.extraction.parallel_readers
                 LostReadersError ivr.pipeline.extraction.parallel_readers
+            ReportError          ivr.pipeline.runs.reporter_names
             ResultError          ivr.pipeline.runtime.results
             RunError             ivr.pipeline.runs.run_folder
             SearchError          ivr.pipeline.packing.search

@@ -48,6 +48,7 @@ ONLY_IN = {
     "lancedb": r"pipeline/archive/lance_library\.py",
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "matplotlib": r"pipeline/pictures/.*",
+    "mlflow": r"pipeline/runs/mlflow_reporter\.py",
     "numba": r"hashing/counting_kernel\.py",
     "onnx": r"pipeline/packing/onnx_(export|quantisation)\.py",
     "onnxruntime": r"pipeline/packing/onnx_(sessions|quantisation)\.py",

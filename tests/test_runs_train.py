@@ -15,6 +15,7 @@ from conftest import assert_free
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from ivr.features.store import StoreError, open_table, write_table
 from ivr.hashing import trainer
@@ -203,8 +204,21 @@ def test_the_same_curves_are_in_the_tensorboard_events(run: Path) -> None:
         found = [(event.step, event.value) for event in events.Scalars(tag)]
         expected = [(line["number"], line["losses"][name]) for line in lines]
         np.testing.assert_allclose(found, expected, rtol=1e-6)
-    looked = [event.step for event in events.Scalars("validation/image_to_voice")]
-    assert looked == [2, 4, 6]
+    for direction in ("image_to_voice", "voice_to_image"):
+        looked = events.Scalars(f"validation_mAP_percent/{direction}")
+        assert [event.step for event in looked] == [2, 4, 6]
+        shares = [line[direction] for line in lines if line[direction] is not None]
+        np.testing.assert_allclose([event.value for event in looked], 100 * np.array(shares), 1e-5)
+
+
+def test_tensorboard_compares_runs_by_their_choices(run: Path) -> None:
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    found = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert found["method"].string_value == "divh"
+    assert found["bits"].number_value == 16
+    assert found["options.gamma"].number_value == 0.5
+    assert found["training.optimiser"].string_value == "adamw"
 
 
 def test_the_model_kept_is_the_last_of_those_best_on_validation(features: Path, run: Path) -> None:

@@ -16,6 +16,7 @@ from ivr.pipeline.runtime.progress import (
     progress,
     reporting,
     say,
+    updating_line,
     warn,
 )
 
@@ -128,6 +129,29 @@ def test_a_console_on_a_terminal_shows_a_bar_instead_of_lines(
     assert "images: 100%" in shown and "3/3" in shown
     assert "images: 3 of 3 in" not in shown
     assert shown.endswith("done\n")
+
+
+def test_lines_on_a_terminal_take_the_place_of_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown_on = terminal(monkeypatch)
+    with console(), updating_line() as show:
+        for number in range(3):
+            show(f"epoch {number}\x1b: {'x' * 60}", number == 1)
+    shown = shown_on.getvalue()
+    parts = [part.rstrip() for part in re.split(r"[\r\n]", shown) if part.strip()]
+    assert [part[:8] for part in parts if part.startswith("epoch")][-1] == "epoch 2\\"
+    assert all(len(part) < 40 for part in parts) and "\x1b[2J" not in shown
+    assert shown.count("\n") == 1 and "\x1b: " not in shown  # the last line stays
+
+
+def test_lines_in_a_log_are_those_that_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    for level, lines in ((logging.INFO, ["epoch 1"]), (logging.DEBUG, ["epoch 0", "epoch 1"])):
+        with console(level), updating_line() as show:
+            for number in range(2):
+                show(f"epoch {number}", number == 1)
+        assert capsys.readouterr().err.splitlines() == lines
 
 
 def test_a_console_for_warnings_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,8 @@ class CompareConfig:
         threads: Threads of each run. Results depend on it in their last digits; they do not depend
             on ``jobs``.
         device: Device to train on: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        report_to: Tracking server that is told of the epochs of each run: ``mlflow``, or
+            ``module:Class``.
     """
 
     preset: str | None = None
@@ -68,3 +70,4 @@ class CompareConfig:
     jobs: NonNegativeInt = 1
     threads: PositiveInt = 1
     device: str = "auto"
+    report_to: tuple[str, ...] = ()

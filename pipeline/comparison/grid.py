@@ -83,6 +83,7 @@ class Grid:
         protocol: a name of :data:`ivr.pipeline.evaluation.protocol.PROTOCOLS`, for all rows.
         cut: shares of the split, 80/20 or 80/10/10; ``""`` for those of the protocol.
         device: device to train on.
+        report_to: reporters that are told of the epochs of each run.
         checks: generalisation checks of every method; checks that leave out the same share a run.
     """
 
@@ -95,6 +96,7 @@ class Grid:
     cut: Cut | str = ""
     device: str = "auto"
     checks: tuple[Check, ...] = (PLAIN_CHECK,)
+    report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the choices, including those of every run."""
@@ -134,6 +136,7 @@ class Grid:
             options=tuple(row.variant.method_settings()),
             training=configured(TrainConfig, row.variant.training_settings()),
             device=self.device,
+            report_to=self.report_to,
             **row.left_out.choices(seed),
         )
 
@@ -202,6 +205,7 @@ def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -
         chosen.split or "",
         chosen.device,
         checks,
+        chosen.report_to,
     )
 
 

@@ -1,7 +1,7 @@
 """Epochs, checkpoint and best weights of a training in its run folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from ivr.pipeline.runtime.json_files import MOST_BYTES, ContentError, record_of
 from ivr.pipeline.runtime.progress import say
 
 from .learning import Recorder, Start
+from .reports import Parameter, epoch_metrics
 from .run_folder import (
     CHECKPOINT,
     EVENTS,
@@ -30,6 +31,7 @@ from .run_folder import (
     read_tensors,
     write_tensors,
 )
+from .tensorboard_events import write_parameters
 
 # What each optimiser keeps of every parameter that had a gradient.
 _KEPT = {
@@ -43,9 +45,20 @@ _LINES = FileKind("a history", lambda _: True)
 class FolderRecorder(Recorder):
     """Writes the best weights, a checkpoint, the history and TensorBoard events of every epoch."""
 
-    def __init__(self, run: Path) -> None:
-        """Write into the run folder ``run``."""
-        self.run = run
+    def __init__(
+        self,
+        run: Path,
+        parameters: Mapping[str, Parameter],
+        report: Callable[[Epoch], None] = lambda epoch: None,
+    ) -> None:
+        """Write into the run folder ``run``.
+
+        Args:
+            run: the folder.
+            parameters: choices of the run, for TensorBoard.
+            report: is told of each epoch.
+        """
+        self.run, self._parameters, self._report = run, parameters, report
         self._events: SummaryWriter | None = None
 
     def start(
@@ -61,6 +74,8 @@ class FolderRecorder(Recorder):
         if place.is_symlink():
             raise RunError(f"{place}: a link lies where a folder is to be written; remove it")
         self._events = SummaryWriter(str(place), purge_step=start.epochs_done + 1)
+        if not start.epochs_done:
+            write_parameters(self._events, self._parameters)
         return start
 
     def keep(self, model: Method, epoch: Epoch) -> None:
@@ -83,6 +98,7 @@ class FolderRecorder(Recorder):
             write_checkpoint(self.run / CHECKPOINT, model, optimiser, epoch.number, best)
             assert self._events is not None
             write_events(self._events, epoch)
+        self._report(epoch)
 
     def close(self) -> None:
         """Close the TensorBoard events."""
@@ -138,13 +154,8 @@ def write_checkpoint(
 
 
 def write_events(events: SummaryWriter, epoch: Epoch) -> None:
-    """Write losses, learning rate and validation mAP of ``epoch`` for TensorBoard."""
-    values = {f"loss/{name}": value for name, value in epoch.losses.items()}
-    values["learning_rate"] = epoch.learning_rate
-    if epoch.image_to_voice is not None and epoch.voice_to_image is not None:
-        values["validation/image_to_voice"] = epoch.image_to_voice
-        values["validation/voice_to_image"] = epoch.voice_to_image
-    for name, value in values.items():
+    """Write the metrics of ``epoch`` for TensorBoard."""
+    for name, value in epoch_metrics(epoch).items():
         events.add_scalar(name, value, epoch.number)
 
 

@@ -12,7 +12,7 @@ from ivr.hashing.pairs import Pairs
 from ivr.hashing.trainer import Epoch, fit, make_optimiser, train
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.runtime.memory import room
-from ivr.pipeline.runtime.progress import reported, say, warn
+from ivr.pipeline.runtime.progress import reported, say, updating_line, warn
 from ivr.pipeline.runtime.words import counted
 
 
@@ -119,13 +119,18 @@ def learn(
     _say_large_batch(len(training.labels), config)
     epochs = train(model, optimiser, training, validation, config, seed=seed, start=done)
     risen = 0  # the epoch that last raised the best validation
-    for epoch in reported(epochs, (config.epochs or 0) - done, "epochs"):
-        if epoch.score is not None and epoch.score >= best:
-            risen = epoch.number if epoch.score > best else risen
-            best = epoch.score
-            recorder.keep(model, epoch)
-        recorder.record(model, optimiser, epoch, best, config)
-        say(epoch_text(epoch, config))
+    with updating_line() as show:
+        for epoch in reported(epochs, (config.epochs or 0) - done, "epochs"):
+            is_best = epoch.score is not None and epoch.score > best
+            if epoch.score is not None and epoch.score >= best:
+                risen = epoch.number if is_best else risen
+                best = epoch.score
+                recorder.keep(model, epoch)
+            recorder.record(model, optimiser, epoch, best, config)
+            show(
+                epoch_text(epoch, config) + _best_text(best, risen),
+                is_best or _is_told(epoch.number, done + 1, config.epochs or 0),
+            )
     if risen and risen == config.epochs:
         say("note: the last epoch was the best; more epochs may help: --epochs")
     return best
@@ -139,6 +144,18 @@ def _say_large_batch(images: int, config: TrainConfig) -> None:
             f"note: a batch of {config.batch_size} holds most of the {images} training images, "
             f"{counted(steps, 'step')} per epoch; a smaller --batch-size may help"
         )
+
+
+def _is_told(number: int, first: int, last: int) -> bool:
+    """Return whether a log has the epoch: the first, the last, and every tenth of the way."""
+    return number in (first, last) or number * 10 // last > (number - 1) * 10 // last
+
+
+def _best_text(best: float, risen: int) -> str:
+    """Return the best mean validation mAP and its epoch; ``""`` before there is one."""
+    if best < 0:
+        return ""
+    return f", best {100 * best:.2f}" + (f" in epoch {risen}" if risen else " so far")
 
 
 def epoch_text(epoch: Epoch, config: TrainConfig) -> str:

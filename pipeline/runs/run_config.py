@@ -12,6 +12,8 @@ from ivr.pipeline.datasets.split_config import SplitConfig
 from ivr.pipeline.extraction.streams import STREAMS
 from ivr.pipeline.runtime.config_options import configured
 
+from .reporter_names import require_reporter
+
 Voices = Literal["one", "all"]
 BITS = (8, 16, 24, 32, 48, 64, 96, 128, 256, 512)
 
@@ -40,6 +42,7 @@ class RunConfig:
         augmented: Train also on the changed rows of the training voices (see ivr extract
             --augment).
         device: Device to train on: auto, cpu, cuda or cuda:N; auto takes cuda if there is one.
+        report_to: Tracking server that is told of the epochs: ``mlflow``, or ``module:Class``.
     """
 
     method: str = "divh"
@@ -56,10 +59,13 @@ class RunConfig:
     unseen_captions: bool = False
     augmented: bool = False
     device: str = "auto"
+    report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the choices."""
         self._check_method()
+        for name in self.report_to:
+            require_reporter(name)
         if self.bits not in BITS:
             raise ValueError(f"bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
         once = len(set(self.streams)) == len(self.streams)

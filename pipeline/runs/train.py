@@ -33,6 +33,7 @@ from .choices import (
 )
 from .encode import encode_run
 from .learning import learn
+from .reports import reporting_to, run_parameters
 from .run_config import RunConfig
 from .run_folder import (
     CHECKPOINT,
@@ -55,6 +56,7 @@ from .run_folder import (
     write_json,
 )
 from .run_items import write_run_items
+from .tensorboard_events import write_worst_queries
 from .training_data import left_out_classes, training_and_validation
 
 LEARNT = (CHECKPOINT, CODES, HISTORY, MODEL)
@@ -102,6 +104,7 @@ class Prepared:
         chosen: the content of ``config.json``.
         pairs: pairs to learn from, and pairs to choose the best epoch on.
         device: device to train on.
+        report_to: names of the reporters that are told of the epochs.
     """
 
     data: FeatureDataset
@@ -109,6 +112,7 @@ class Prepared:
     chosen: Mapping[str, Any]
     pairs: tuple[Pairs, Pairs]
     device: torch.device
+    report_to: tuple[str, ...] = ()
 
 
 def train(
@@ -127,7 +131,8 @@ def train(
         out: run folder to write.
         config: what to train; the defaults of :class:`RunConfig` without it.
         resume: continue the run in ``out`` after its last checkpoint. With neither a config nor an
-            option (``device`` apart) its own choices hold; otherwise they must be the same.
+            option (``device`` and ``report_to`` apart) its own choices hold; otherwise they must be
+            the same.
         overwrite: replace the run in ``out``, which stays until the new one is complete.
         options: fields of :class:`RunConfig` that replace those of ``config``.
 
@@ -138,15 +143,19 @@ def train(
     features, out = Path(features), Path(out)
     if resume and overwrite:
         raise RunError("resume continues a run and overwrite replaces it; give one of them")
-    given = config is not None or bool(set(options) - {"device"})
+    given = config is not None or bool(set(options) - {"device", "report_to"})
     config = with_options(config or RunConfig(), options)
     if resume:
         expected = config if given else None
-        resume_run(out, features=features, device=config.device, expected=expected)
+        resume_run(
+            out, features=features, device=config.device, expected=expected,
+            report_to=config.report_to,
+        )  # fmt: skip
     elif overwrite:
         replace_run(features, out, config)
     else:
         train_run(features, out, config)
+    write_worst_queries(out)
     return train_result(out)
 
 
@@ -203,7 +212,8 @@ def finish_run(features: Path, run: Path, config: RunConfig) -> Path:
         if (run / CONFIG).is_file() and (run / CODES).is_file():
             return run
         if (run / CONFIG).is_file():
-            _learn(run, _continued(run, open_features(features), config.device, config))
+            data = open_features(features)
+            _learn(run, _continued(run, data, config.device, config, config.report_to))
         else:
             _require_none(run)
             ready = prepared(features, config)
@@ -218,6 +228,7 @@ def resume_run(
     features: Path | None = None,
     device: str = "auto",
     expected: RunConfig | None = None,
+    report_to: tuple[str, ...] = (),
 ) -> Path:
     """Continue ``run`` after its last checkpoint; the result is that of an uninterrupted run.
 
@@ -226,6 +237,7 @@ def resume_run(
         features: folder of the features; by default the one that the run began with.
         device: auto takes cuda if there is one.
         expected: the choices that the run must have; None accepts its own.
+        report_to: names of the reporters that are told of the epochs.
 
     Raises:
         RunError: not a run folder, other features than it began with, or other choices.
@@ -236,7 +248,7 @@ def resume_run(
         if work != run:
             say(f"continuing the run that replaces the one in {run}")
         folder = features or Path(read_config(work)["features"]["folder"])
-        ready = _continued(work, open_features(folder), device, expected)
+        ready = _continued(work, open_features(folder), device, expected, report_to)
         _learn(work, ready)
         if work != run:
             place(run, REPLACEMENT, remove_own)
@@ -305,7 +317,7 @@ def prepared(features: Path, config: RunConfig) -> Prepared:
         if label not in left_out.union(chosen["classes"]):
             warn(f"note: the test split has images of {label}, the training split has none")
     pairs = training_and_validation(data, splits, chosen)
-    return Prepared(data, splits, chosen, pairs, choose_device(config.device))
+    return Prepared(data, splits, chosen, pairs, choose_device(config.device), config.report_to)
 
 
 def _require_none(run: Path) -> None:
@@ -334,7 +346,11 @@ def _begin(work: Path, ready: Prepared) -> None:
 
 
 def _continued(
-    run: Path, data: FeatureDataset, device: str, expected: RunConfig | None
+    run: Path,
+    data: FeatureDataset,
+    device: str,
+    expected: RunConfig | None,
+    report_to: tuple[str, ...],
 ) -> Prepared:
     """Return the inputs with which ``run`` is continued.
 
@@ -349,7 +365,7 @@ def _continued(
         require_same_choices(run, chosen, recorded_choices(data, expected), remedy)
     splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
     pairs = training_and_validation(data, splits, chosen)
-    return Prepared(data, splits, chosen, pairs, choose_device(device))
+    return Prepared(data, splits, chosen, pairs, choose_device(device), report_to)
 
 
 def _learn(run: Path, ready: Prepared) -> None:
@@ -361,7 +377,12 @@ def _learn(run: Path, ready: Prepared) -> None:
     torch.manual_seed(chosen["seed"])
     model = build_model(chosen)
     config = from_json(TrainConfig, chosen["training"])
-    with closing(FolderRecorder(run)) as recorder:
+    parameters = run_parameters(chosen)
+    earlier = read_history(run / HISTORY) if (run / CHECKPOINT).exists() else ()
+    with (
+        reporting_to(ready.report_to, run, parameters, earlier) as report,
+        closing(FolderRecorder(run, parameters, report)) as recorder,
+    ):
         best = learn(model, ready.pairs, config, device, seed=chosen["seed"], recorder=recorder)
     if chosen["training"]:
         kept = read_tensors(run / MODEL)[1]["epoch"]

@@ -8,6 +8,7 @@ A library call is silent but for warnings. Three ways to hear more::
 """
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from ivr.features.atomic_files import appended
 
-from .visible_text import visible_lines
+from .visible_text import visible, visible_lines
 
 Value = TypeVar("Value")
 Callback = Callable[[str, int, int], None]
@@ -73,6 +74,29 @@ def progress(values: Iterable[Value], total: int, what: str) -> Generator[Value,
     if total:
         took = clock(time.monotonic() - began)
         _log(logging.INFO, f"{what}: {done} of {total} in {took}", True)
+
+
+@contextmanager
+def updating_line() -> Iterator[Callable[[str, bool], None]]:
+    """Yield a function ``show(line, kept)`` that shows ``line`` in place of the one before it.
+
+    On the terminal of a :func:`console` each line takes the place of the one before, and the last
+    one stays. In a log the lines that are ``kept`` come at INFO and the others at DEBUG.
+    """
+    bar = tqdm(bar_format="{desc}", leave=True) if _bars() else None
+
+    def show(line: str, kept: bool) -> None:
+        if bar is not None:
+            # A longer line would wrap, and the next one would stand below it.
+            width = shutil.get_terminal_size().columns - 1
+            bar.set_description_str(visible(line)[:width])
+        _log(logging.INFO if kept else logging.DEBUG, line, True)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def reported(values: Iterable[Value], total: int, what: str) -> Generator[Value, None, None]:
