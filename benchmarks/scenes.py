@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--voices", type=int, default=5, help="queries per class")
     parser.add_argument("--huge", type=int, default=0, help="side of the scene for the memory")
     parser.add_argument("--huge-overlap", type=float, default=0.0, help="of locating in that scene")
+    parser.add_argument("--huge-tile", type=int, default=TILE, help="of locating in that scene")
     parser.add_argument("--no-read", action="store_true", help="only locate in that scene")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -224,6 +225,7 @@ def locate_to_the_end(args: argparse.Namespace, scene: Path, voice: Path) -> Non
              (("out", "-heat.tif"), ("overlay", ".png"), ("places", ".geojson"))}  # fmt: skip
     command = [sys.executable, "-m", "ivr", "locate", str(scene), "--model", str(args.run),
                "--voice", str(voice), "--overlap", str(args.huge_overlap), "--json",
+               "--tile", str(args.huge_tile),
                *(part for name, path in files.items() for part in (f"--{name}", path))]  # fmt: skip
     began, most = time.monotonic(), defaultdict[str, int](int)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
@@ -238,7 +240,8 @@ def locate_to_the_end(args: argparse.Namespace, scene: Path, voice: Path) -> Non
     took = time.monotonic() - began
     own = most.pop(str(process.pid))
     print(
-        f"ivr locate, overlap {args.huge_overlap:g}, status {process.returncode}: {windows} "
+        f"ivr locate, tile {args.huge_tile}, overlap {args.huge_overlap:g}, "
+        f"status {process.returncode}: {windows} "
         f"windows in {took:.0f} s ({windows / took:.0f} per second), {own} MB, and "
         f"{max(most.values(), default=0)} MB in its reader",
         flush=True,

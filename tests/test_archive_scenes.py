@@ -12,9 +12,14 @@ from rasterio.transform import from_origin
 from scene_reader import read_here
 
 import ivr
+from ivr.features.image_bands import PixelConfig
 from ivr.features.media import MediaError
+from ivr.features.raster_scene import SceneFile
+from ivr.features.scene_windows import WindowGrid
 from ivr.pipeline.archive.archive import open_archive
+from ivr.pipeline.archive.empty_windows import SceneReading, known_empty, reading_of
 from ivr.pipeline.archive.lance_library import ArchiveError
+from ivr.pipeline.extraction.file_stamps import stamp_of
 
 
 @pytest.fixture
@@ -152,3 +157,75 @@ def test_a_damaged_scene_is_one_line(place: Path, tmp_path: Path) -> None:
     path = scene(tmp_path / "a.tif", stripes())
     with pytest.raises(ArchiveError, match="leave out --scheduler-address"):
         ivr.archive_add(place, path, scheduler_address="tcp://nowhere:1")
+
+
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the first rows of the parts of scenes that are read from now on."""
+    reads: list[int] = []
+    rows = SceneFile.rows
+
+    def noted(self: SceneFile, top: int) -> np.ndarray:
+        reads.append(top)
+        return rows(self, top)
+
+    monkeypatch.setattr(SceneFile, "rows", noted)
+    return reads
+
+
+def test_windows_without_data_are_not_read_again(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    first = ivr.archive_add(place, path, tile=8, overlap=0)
+    version = open_archive(place).version
+    reads = counted_reads(monkeypatch)
+    again = ivr.archive_add(place, path, tile=8, overlap=0)
+    assert (again.added, again.unchanged, again.empty, again.left) == (0, 16, first.empty, 0)
+    assert (reads, open_archive(place).version) == ([], version)
+    Image.new("RGB", (8, 8), (30, 30, 30)).save(tmp_path / "query.png")
+    found = ivr.locate(
+        path, image=tmp_path / "query.png", archive=place, tile=8, overlap=0, count=1
+    )
+    assert (found.windows, found.empty, found.encoded, reads) == (16, 4, 0, [])
+    # Under another name the windows are new, and those without data are known all the same.
+    other = ivr.archive_add(place, path, tile=8, overlap=0, prefix="b/")
+    assert (other.added, other.empty) == (16, 4)
+    # A row that was removed comes back, and its row of windows alone is read.
+    reads.clear()
+    ivr.archive_remove(place, where="name = 'a.tif#8,16,8,8'")
+    assert ivr.archive_add(place, path, tile=8, overlap=0).added == 1
+    assert reads == [16]
+
+
+def test_a_scene_without_any_data_is_not_read_again(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scene(tmp_path / "a.tif", 0 * stripes())
+    assert ivr.archive_add(place, path, tile=8, overlap=0).empty == 20
+    reads = counted_reads(monkeypatch)
+    assert ivr.archive_add(place, path, tile=8, overlap=0).empty == 20
+    assert reads == []
+    assert ivr.archive_add(place, path, tile=16, overlap=0).empty == 6  # other windows
+    assert reads
+
+
+def test_a_stopped_addition_notes_the_windows_that_it_found_empty(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ivr.pipeline.archive.scene_codes.BATCH", 4)
+    path = scene(tmp_path / "a.tif", stripes())
+    first = ivr.archive_add(place, path, tile=8, overlap=0, time_limit=1e-9)
+    assert (first.added, first.empty, first.left) == (4, 1, 15)
+    reads = counted_reads(monkeypatch)
+    second = ivr.archive_add(place, path, tile=8, overlap=0)
+    assert (second.added, second.unchanged, second.empty) == (12, 4, 4)
+    assert reads == [8]  # the first row of windows is done
+    noted = known_empty(str(place), reading_of_scene(path))
+    assert noted.tolist() == [[True, False, False, False, False]] * 4
+    elsewhere = SceneReading(1, reading_of_scene(path).grid, reading_of_scene(path).reading)
+    assert not known_empty(str(place), elsewhere).any()
+
+
+def reading_of_scene(path: Path) -> SceneReading:
+    grid = WindowGrid(40, 32, 8, 8)
+    return SceneReading(stamp_of(path.read_bytes()), grid, reading_of(PixelConfig()))

@@ -23,6 +23,7 @@ from .add_result import AddResult
 from .archive import Archive
 from .archive_model import open_code_maker
 from .code_batches import ROW_ID
+from .empty_windows import SceneReading, known_empty, note_empty, reading_of
 from .item_columns import OWN, TIME, code_type
 from .item_rows import place_columns
 from .known_items import SEVERAL, KnownItem, known_items, remove_repeated
@@ -41,7 +42,10 @@ def is_scene(path: Path) -> bool:
 
 @dataclass
 class _Scene:
-    """A scene on its way into an archive, and the outcome so far."""
+    """A scene on its way into an archive, and the outcome so far.
+
+    ``empty`` says which windows this call found empty, ``noted`` which the archive knows to be.
+    """
 
     file: str
     root: Path
@@ -49,9 +53,11 @@ class _Scene:
     place: RasterPlace
     names: Sequence[str]
     known: dict[str, KnownItem]
+    reading: SceneReading
+    empty: np.ndarray
+    noted: np.ndarray
     added: int = 0
     replaced: int = 0
-    empty: int = 0
 
     def is_unchanged(self, name: str) -> bool:
         item = self.known.get(name)
@@ -67,7 +73,8 @@ def add_scene(
 ) -> AddResult:
     """Add the windows of a scene that are new or changed; see :func:`ivr.archive_add`.
 
-    The name of a window is that of its file with ``#X,Y,WIDTH,HEIGHT``, pixels of the scene. Rows
+    The name of a window is that of its file with ``#X,Y,WIDTH,HEIGHT``, pixels of the scene.
+    Windows that an earlier call found without data in the same content are not read again. Rows
     of an earlier content of the file are removed when all windows of the new one are there.
 
     Args:
@@ -92,10 +99,11 @@ def add_scene(
     try:
         with stop.on_signals(), open_scene(path, maker.pixels_config) as opened:
             grid = opened.grid(config.windows.tile, config.windows.overlap)
-            scene = _looked_up(archive, opened, grid, file, base, config)
-            unchanged = [scene.is_unchanged(name) for name in scene.names]
-            shape = len(grid.rows), len(grid.columns)
-            wanted = ~np.array(unchanged).reshape(shape) & _share(config, shape[0])[:, None]
+            reading = reading_of(maker.pixels_config)
+            scene = _looked_up(archive, opened, grid, reading, file, base, config)
+            unchanged = np.array([scene.is_unchanged(name) for name in scene.names])
+            looked_up = unchanged.reshape(scene.empty.shape) | scene.noted
+            wanted = ~looked_up & _share(config, len(grid.rows))[:, None]
             pending: list[WindowBatch] = []
             try:
                 began = time.monotonic()
@@ -110,25 +118,32 @@ def add_scene(
                         break
             finally:
                 _write(archive, scene, pending)
+                note_empty(archive.place, scene.reading, scene.empty)
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
     if archive.version - archive.commits != others:
         # Another writer committed meanwhile, perhaps the same windows.
         remove_repeated(archive, {"image": scene.names})
-    looked_at = scene.added + scene.replaced + scene.empty
+    looked_at = scene.added + scene.replaced + int(scene.empty.sum())
     left = int(wanted.sum()) - looked_at
     if not left and config.shard is None:
         _remove_earlier(archive, scene)
     return AddResult(
-        archive.place, archive.version, scene.added, scene.replaced, sum(unchanged), (), left,
-        scene.empty,
+        archive.place, archive.version, scene.added, scene.replaced, int(unchanged.sum()), (),
+        left, int((scene.empty | scene.noted).sum()),
     )  # fmt: skip
 
 
 def _looked_up(
-    archive: Archive, opened: Scene, grid: WindowGrid, file: str, root: Path, config: AddConfig
+    archive: Archive,
+    opened: Scene,
+    grid: WindowGrid,
+    reading: str,
+    file: str,
+    root: Path,
+    config: AddConfig,
 ) -> _Scene:
-    """Return the scene with the windows that the archive has already."""
+    """Return the scene with the windows that the archive has already, or knows to be empty."""
     width, height = grid.size
     names = [
         f"{config.prefix}{file}#{x},{y},{width},{height}" for y in grid.rows for x in grid.columns
@@ -141,7 +156,10 @@ def _looked_up(
                 f"{name} is in {archive.place} from {item.root}, with another content; give "
                 "--prefix to keep both, or --moved if this file replaces that"
             )
-    return _Scene(file, root, stamp, opened.place, names, known)
+    whole = SceneReading(stamp, grid, reading)
+    noted = known_empty(archive.place, whole)
+    found = np.zeros(whole.shape, bool)
+    return _Scene(file, root, stamp, opened.place, names, known, whole, found, noted)
 
 
 def _share(config: AddConfig, rows: int) -> np.ndarray:
@@ -167,7 +185,8 @@ def _write(archive: Archive, scene: _Scene, batches: Sequence[WindowBatch]) -> N
         scene.added += archive.append(_rows(bits, scene, new))
     if others:
         scene.replaced += archive.write(_rows(bits, scene, others))
-    scene.empty += sum(len(batch.empty) for batch in batches)
+    for batch in batches:
+        scene.empty.reshape(-1)[batch.empty] = True
 
 
 def _rows(

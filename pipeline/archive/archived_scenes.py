@@ -5,15 +5,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .archive import Archive
-from .scene_codes import CODED, SceneCodes
+from .empty_windows import SceneReading, known_empty
+from .scene_codes import CODED, EMPTY, UNKNOWN, SceneCodes
 
 
-def with_archived_codes(archive: Archive, stamp: int, codes: SceneCodes) -> SceneCodes:
+def with_archived_codes(
+    archive: Archive, stamp: int, reading: str, codes: SceneCodes
+) -> SceneCodes:
     """Return ``codes`` with those that ``archive`` has of windows of the same places.
 
     Args:
         archive: an archive of the same model.
         stamp: digest of the content of the scene.
+        reading: see :func:`ivr.pipeline.archive.empty_windows.reading_of`.
         codes: codes so far; theirs count before those of the archive.
     """
     grid, states, made = codes.grid, codes.states.copy(), codes.codes.copy()
@@ -34,4 +38,6 @@ def with_archived_codes(archive: Archive, stamp: int, codes: SceneCodes) -> Scen
             if x in columns and y in rows and not states[rows[y], columns[x]]:
                 made[rows[y], columns[x]] = np.asarray(code)
                 states[rows[y], columns[x]] = CODED
+    noted = known_empty(archive.place, SceneReading(stamp, grid, reading))
+    states[noted & (states == UNKNOWN)] = EMPTY
     return SceneCodes(grid, states, made)

@@ -146,6 +146,33 @@ def open_items(place: str) -> Any:
         raise ArchiveError(f"{place}: {one_line(error)}") from error
 
 
+def open_further(place: str, name: str) -> Any:
+    """Return the table ``name`` beside that of the items, None if there is none.
+
+    Raises:
+        ArchiveError: it cannot be read.
+    """
+    connection = connect(place)
+    try:
+        return connection.open_table(name)
+    except (ValueError, RuntimeError, OSError) as error:
+        if _NO_TABLE.search(str(error)):
+            return None
+        raise ArchiveError(f"{place}: {one_line(error)}") from error
+
+
+def add_further(place: str, name: str, rows: Any) -> None:
+    """Add ``rows`` to the table ``name`` beside that of the items, which is made if need be.
+
+    Raises:
+        ArchiveError: the archive cannot be written.
+    """
+    connection = connect(place)
+    with lance_errors(place):
+        table = connection.create_table(name, schema=rows.schema, exist_ok=True)
+        retried(lambda: table.add(rows))
+
+
 def index_configs(lists: int, sample_rate: int) -> tuple[Any, Any]:
     """Return the settings of an index over modalities, and of one over codes.
 

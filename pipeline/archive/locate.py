@@ -164,8 +164,9 @@ def _codes(
     held = file.read(grid, maker.bits)
     if archive is not None:
         from .archived_scenes import with_archived_codes
+        from .empty_windows import reading_of
 
-        held = with_archived_codes(archive, stamp, held)
+        held = with_archived_codes(archive, stamp, reading_of(maker.pixels_config), held)
     before = int(held.coded.sum())
     if before:
         say(f"codes of {before} of {grid.count} windows are there already")
