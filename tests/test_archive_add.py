@@ -201,6 +201,25 @@ def test_numbers_that_a_float_does_not_hold_stay_text(place: Path, tiles: Path) 
     assert row == {"serial": "12345678901234567890", "huge": "1e400", "whole": 1000.0}
 
 
+@pytest.mark.parametrize(
+    ("first", "later"), [("12", "007"), ("1.5", "007"), ("1.5", "9007199254740993"), ("12", "1.5")]
+)
+def test_a_later_value_that_its_column_would_change_is_one_line(
+    first: str, later: str, place: Path, tiles: Path
+) -> None:
+    manifest = tiles / "manifest.csv"
+    manifest.write_text(f"image,voice,label,sheet,west\na/1.png,,pond,{first},\n")
+    ivr.archive_add(place, manifest)
+    manifest.write_text(f"image,voice,label,sheet,west\na/2.png,,pond,{later},\n")
+    with pytest.raises(ArchiveError, match=f"column sheet: '{later}' is not of the type"):
+        ivr.archive_add(place, manifest)
+    manifest.write_text(
+        "image,voice,label,sheet,west,south,east,north\na/2.png,,pond,,007.5,050.25,008,51\n"
+    )
+    ivr.archive_add(place, manifest)  # zeros before a coordinate say nothing
+    assert rows_of(place, "west", "east")[1] == {"west": 7.5, "east": 8}
+
+
 @pytest.mark.parametrize("name", [b"bad\xff.png", b"two\nlines.png"])
 def test_a_name_that_no_manifest_may_have_is_one_line(
     place: Path, tiles: Path, name: bytes

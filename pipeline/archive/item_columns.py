@@ -61,6 +61,7 @@ TYPES = {
 _EXACT = 1 << 53
 """Whole numbers up to this one are floats without loss."""
 _BOOLEANS = {"true": True, "false": False}
+_NUMBERS = (pa.int64(), pa.float64())
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _FLOAT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?")
@@ -118,6 +119,8 @@ def converted(name: str, values: Sequence[str], kind: pa.DataType) -> pa.Array:
     for value in values:
         try:
             found.append(convert(value) if value else None)
+            if kind in _NUMBERS and name not in OWN and value and _is_changed(value, kind):
+                raise ValueError(value)
         except (ValueError, KeyError, OverflowError) as error:
             raise ArchiveError(
                 f"column {name}: {value!r} is not of the type of the archive's column, "
@@ -173,6 +176,11 @@ def _is_no_float(value: str) -> bool:
     if _leads_with_zero(value) or isinf(float(value)):
         return True
     return value.lstrip("+-").isdigit() and abs(int(value)) > _EXACT
+
+
+def _is_changed(value: str, kind: pa.DataType) -> bool:
+    """Return whether a text that reads as a number says more than the number: 007 is a name."""
+    return _leads_with_zero(value) or (kind == pa.float64() and _is_no_float(value))
 
 
 def _integer(text: str) -> int:
