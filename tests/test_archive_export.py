@@ -1,6 +1,7 @@
 """What is exported is read by the engines themselves: same items, same distances, ties included."""
 
 import json
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -425,6 +426,70 @@ def test_an_earlier_export_is_replaced_on_request_only(archive: Archive, tmp_pat
     (tmp_path / "notes.parquet").write_text("mine")
     with pytest.raises(InTheWayError):
         ivr.export(archive.place, tmp_path / "notes.parquet", "parquet", overwrite=True)
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("target", ["npy", "faiss"])
+def test_an_export_that_is_killed_never_leaves_files_of_two(
+    target: Any, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+
+    def content(folder: Path) -> dict[str, bytes]:
+        shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+        return {path.name: path.read_bytes() for path in shown}
+
+    ivr.export(archive.place, out, target)
+    ivr.export(archive.place, other, target, where="modality = 'image' and label = 'pond'")
+    before, after = content(out), content(other)
+    assert before.keys() != after.keys() or all(before[n] != after[n] for n in after)
+    kills = 0
+    for step in range(40):
+        left = step
+
+        def dying(call: Any) -> Any:
+            def die_in_time(*arguments: Any, **named: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise KilledError
+                return call(*arguments, **named)
+
+            return die_in_time
+
+        try:
+            with monkeypatch.context() as patch:
+                for name in ("rename", "replace", "fsync", "unlink", "remove"):
+                    patch.setattr(os, name, dying(getattr(os, name)))
+                ivr.export(archive.place, out, target, overwrite=True,
+                           where="modality = 'image' and label = 'pond'")  # fmt: skip
+        except KilledError:
+            kills += 1
+        found = content(out)
+        assert found.items() <= before.items() or found.items() <= after.items(), step
+        ivr.export(archive.place, out, target, overwrite=True)
+        assert content(out) == before
+        if kills <= step:
+            break
+    assert kills >= 5
+
+
+def test_an_export_takes_away_the_files_of_an_earlier_one_of_another_form(
+    archive: Archive, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ivr.export(archive.place, out, "npy", items="csv")
+    ivr.export(archive.place, out, "faiss", overwrite=True)
+    names = {path.name for path in out.iterdir()} - {".lock"}
+    assert names == {"image.faiss", "voice.faiss", "items.parquet"}
+    (out / "codes.npy").write_text("mine")
+    with pytest.raises(InTheWayError):
+        ivr.export(archive.place, out, "npy", overwrite=True)
+    assert (out / "codes.npy").read_text() == "mine"
+    assert (out / "image.faiss").exists()
 
 
 def test_the_first_bit_is_the_highest_one() -> None:

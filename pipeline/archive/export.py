@@ -17,6 +17,7 @@ from .export_files import (
     write_opensearch,
     write_parquet,
 )
+from .export_folder import holds_files, write_together
 from .export_postgres import write_postgres
 from .exported_items import exported_items
 from .lance_library import ArchiveError
@@ -70,6 +71,7 @@ def export(
         StoreError: no codes that ``ivr encode`` writes.
         PostgresError: see :mod:`ivr.pipeline.archive.postgres`.
         InTheWayError: another kind of file lies at ``out``.
+        BusyError: another process writes to the folder ``out``.
     """
     config = with_options(config or ExportConfig(), options)
     if target not in get_args(Target):
@@ -86,9 +88,9 @@ def export(
     if target == "parquet":
         write_parquet(items, path)
     elif target == "npy":
-        write_npy(items, path, config.items)
+        write_together(path, lambda folder: write_npy(items, folder, config.items))
     elif target == "faiss":
-        write_faiss(items, path, ivf=config.ivf)
+        write_together(path, lambda folder: write_faiss(items, folder, ivf=config.ivf))
     elif target == "milvus":
         write_milvus(items, path)
     else:
@@ -100,6 +102,6 @@ def _require_free(path: Path, config: ExportConfig, *, folder: bool) -> None:
     """Refuse to replace an earlier export unless that is asked for."""
     if not path.parent.is_dir():
         raise ArchiveError(f"{path.parent}: no such folder; create it first")
-    there = any(path.iterdir()) if folder and path.is_dir() else path.exists()
+    there = holds_files(path) if folder and path.is_dir() else path.exists()
     if there and not config.overwrite:
         raise ArchiveError(f"{path}: exists; give another --out, or replace it with --overwrite")

@@ -91,18 +91,21 @@ def write_opensearch(items: ExportedItems, path: Path, index: str) -> None:
 
 
 def write_npy(items: ExportedItems, folder: Path, form: str) -> None:
-    """Write ``codes.npy`` [n, bits / 8] and, row for row, ``items.parquet`` or ``items.csv``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write ``codes.npy`` [n, bits / 8] and, row for row, ``items.parquet`` or ``items.csv``.
+
+    Args:
+        items: the items.
+        folder: an empty folder.
+        form: ``parquet`` or ``csv``.
+    """
     header = {"descr": "|u1", "fortran_order": False, "shape": (items.count, items.bits // 8)}
     with replaced(folder / "codes.npy", NPY) as file:
         np.lib.format.write_array_header_1_0(file, header)
         for batch in items.batches():
             file.write(packed(batch.column("code")).tobytes())
     if form == "csv":
-        (folder / "items.parquet").unlink(missing_ok=True)
         _write_csv(items, folder / "items.csv")
     else:
-        (folder / "items.csv").unlink(missing_ok=True)
         _write_items(items, folder / "items.parquet")
 
 
@@ -111,10 +114,9 @@ def write_faiss(items: ExportedItems, folder: Path, *, ivf: bool) -> None:
 
     Args:
         items: the items.
-        folder: folder of the files.
+        folder: an empty folder.
         ivf: build an inverted index where there are at least :data:`LEAST_IVF` codes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     held: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in MODALITIES}
     for batch in items.batches():
         codes, ids = packed(batch.column("code")), batch.column("id").to_numpy()
@@ -122,12 +124,9 @@ def write_faiss(items: ExportedItems, folder: Path, *, ivf: bool) -> None:
         for name, parts in held.items():
             parts.append((codes[modality == name], ids[modality == name]))
     for name, parts in held.items():
-        path = folder / f"{name}.faiss"
         codes, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
         if len(codes):
-            _write_index(path, codes, ids, ivf=ivf)
-        else:
-            path.unlink(missing_ok=True)
+            _write_index(folder / f"{name}.faiss", codes, ids, ivf=ivf)
     _write_items(items, folder / "items.parquet")
 
 
