@@ -75,7 +75,9 @@ class OpenedRaster:
 
 
 @contextmanager
-def opened_raster(name: str, driver: str, pages: Sequence[int]) -> Iterator[OpenedRaster]:
+def opened_raster(
+    name: str, driver: str, pages: Sequence[int], threads: int = 1
+) -> Iterator[OpenedRaster]:
     """Yield the file that GDAL calls ``name``.
 
     Args:
@@ -83,6 +85,7 @@ def opened_raster(name: str, driver: str, pages: Sequence[int]) -> Iterator[Open
         driver: GDAL's name of its kind: ``GTiff``, ``JP2OpenJPEG`` or ``PNG``.
         pages: pages of a TIFF, from 1: the one that holds the scene, or all whose bands are joined;
             empty for other kinds.
+        threads: number of threads that decode.
 
     Raises:
         MediaError: GDAL cannot read it, while it is opened or inside the block.
@@ -95,7 +98,7 @@ def opened_raster(name: str, driver: str, pages: Sequence[int]) -> Iterator[Open
     try:
         with (
             gdal_errors(driver),
-            rasterio.Env(),
+            rasterio.Env(GDAL_NUM_THREADS=threads),
             ExitStack() as opened,
             warnings.catch_warnings(),
         ):

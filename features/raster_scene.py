@@ -25,6 +25,9 @@ CHUNK_BYTES = 32 << 20
 """Size of the rows that are given at once, bytes of pixels."""
 BAND_BYTES = 192 << 20
 """Largest size of the rows that are held because the file stores them together."""
+JPEG_2000_THREADS = min(4, os.cpu_count() or 1)
+"""Threads that decode the blocks of a JPEG 2000: its wavelets take several times as long as the
+compressions of TIFF, of which GDAL misses some errors in threads."""
 _CONVERTED = {5: "CMYK", 6: "YCbCr"}  # by libtiff, which then obeys the orientation
 
 
@@ -45,7 +48,8 @@ class SceneFile:
         self._stack, self._tick, self._config = ExitStack(), tick, config
         driver, pages = _driver_and_pages(handle, config)
         name = f"/dev/fd/{handle}"
-        self._raster = self._stack.enter_context(opened_raster(name, driver, pages))
+        threads = JPEG_2000_THREADS if driver == "JP2OpenJPEG" else 1
+        self._raster = self._stack.enter_context(opened_raster(name, driver, pages, threads))
         with gdal_errors(driver):
             self._bands = bands_of(self._raster.datasets, config)
             with self._raster.about_place():
@@ -151,11 +155,18 @@ class SceneFile:
             self._band[-1, *place.toslices()] = 1 if shown is None else shown
 
     def _rows_of_a_band(self) -> int:
-        """Return how many rows are read together: whole blocks, unless these are too high."""
+        """Return how many rows are read together: whole blocks, unless these are too high.
+
+        Of a block that is too high a band is an equal part, so that none begins in one block and
+        ends in the next, both of which would be decoded for it.
+        """
         width, block = self._bands.shape[1], self._bands.block[0]
         if block <= self._at_once:
             return self._at_once // block * block
-        return block if 4 * width * block <= BAND_BYTES else max(1, BAND_BYTES // (4 * width))
+        most = max(1, BAND_BYTES // (4 * width))
+        parts = -(-block // most)
+        fitting = (some for some in range(parts, 2 * parts) if block % some == 0)
+        return -(-block // next(fitting, parts))
 
 
 def _driver_and_pages(handle: int, config: PixelConfig) -> tuple[str, list[int]]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,28 @@ def test_the_code_of_a_window_is_that_of_the_picture_cut_out(
     )
     assert (found.queries[0].places[0].distance, found.queries[0].places[0].x) == (0, 16)
     assert path.exists()
+
+
+@pytest.mark.parametrize(("device", "said"), [("cpu", True), ("cuda", False), (None, False)])
+def test_many_windows_with_a_run_on_a_processor_are_better_made_by_a_packed_model(
+    device: str | None,
+    said: bool,
+    field: Path,
+    black: Path,
+    maker: FakeCodeMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = device and SimpleNamespace(device=SimpleNamespace(type=device))
+    monkeypatch.setattr(maker, "network", network, raising=False)
+    monkeypatch.setattr("ivr.pipeline.archive.scene_codes._LONG", 12)
+    with caplog.at_level("INFO"):
+        ivr.locate(field, image=black, model=tmp_path, tile=16, overlap=0)
+        assert ("a packed model (ivr pack RUN --out MODEL)" in caplog.text) == said
+        caplog.clear()
+        ivr.locate(field, image=black, model=tmp_path, tile=24, overlap=0)  # six windows
+    assert "packed model" not in caplog.text
 
 
 def test_several_queries_are_answered_in_one_pass_over_the_scene(

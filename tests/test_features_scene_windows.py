@@ -10,7 +10,9 @@ import imagecodecs
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import tifffile
+from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from scene_reader import scene_here
@@ -406,3 +408,57 @@ def test_files_beside_a_scene_change_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(window.pixels[0].ravel(), np.arange(100))
     assert window.place.bounds is None
     assert sorted(os.listdir(tmp_path)) == ["a.tfw", "a.tif", "a.tif.aux.xml", "a.tif.msk"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_of_jpeg_2000_are_parts_of_one_read_however_it_is_stored(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    bands, tile = int(rng.choice([1, 3])), int(rng.choice([64, 128, 400]))
+    height, width = (int(n) for n in rng.integers(130, 400, 2))
+    with MemoryFile() as made:
+        values = values_of(str(rng.choice(["u1", "u2"])), (bands, height, width), rng)
+        profile = {"driver": "GTiff", "width": width, "height": height, "count": bands}
+        with made.open(**profile, dtype=values.dtype) as file:
+            file.write(values)
+        with made.open() as file:
+            stored = {"quality": 100, "reversible": True, "blockxsize": tile, "blockysize": tile}
+            rasterio.shutil.copy(file, tmp_path / "scene", driver="JP2OpenJPEG", **stored)
+    whole = read_raster((tmp_path / "scene").read_bytes(), "JP2OpenJPEG", (), PixelConfig())
+    monkeypatch.setattr(raster_scene, "CHUNK_BYTES", int(rng.choice([1000, 32 << 20])))
+    monkeypatch.setattr(raster_scene, "JPEG_2000_THREADS", int(rng.choice([1, 4])))
+    with scene_here(tmp_path / "scene") as scene:
+        grid = scene.grid(int(rng.integers(20, 90)), float(rng.choice([0, 0.5])))
+        windows = list(scene.windows(grid))
+        assert len(windows) + scene.empty == grid.count
+        for window in windows:
+            at = window.place
+            part = whole[:, at.y : at.y + at.height, at.x : at.x + at.width]
+            np.testing.assert_array_equal(window.pixels, np.broadcast_to(part, window.pixels.shape))
+
+
+@pytest.mark.parametrize(("tile", "most", "rows"), [(64, 40, 32), (48, 20, 16), (64, 64, 64)])
+def test_no_part_that_is_read_begins_in_one_tile_and_ends_in_the_next(
+    tile: int, most: int, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = values_of("u1", (1, 200, 64), np.random.default_rng(0))
+    path = written(tmp_path / "scene", values, tile=(tile, 16), compression="deflate")
+    read: list[tuple[int, int]] = []
+    painted = raster_scene.SceneFile._painted
+
+    def noted(self: SceneFile, window: Any, shape: Any = None) -> Any:
+        read.append((int(window.row_off), int(window.row_off + window.height)))
+        return painted(self, window, shape)
+
+    monkeypatch.setattr(raster_scene.SceneFile, "_painted", noted)
+    monkeypatch.setattr(raster_scene, "CHUNK_BYTES", 4 * 64 * 10)
+    monkeypatch.setattr(raster_scene, "BAND_BYTES", 4 * 64 * most)
+    with scene_here(path) as scene:
+        for window in scene.windows(scene.grid(30, 0.5)):
+            part = values[:, window.place.y :, window.place.x :][:, :30, :30]
+            np.testing.assert_array_equal(window.pixels, part.repeat(3, 0))
+    assert {(top // tile, (end - 1) // tile) for top, end in read} == {
+        (one, one) for one in range(-(-200 // tile))
+    }
+    assert {end - top for top, end in read if end < 200} == {rows}
