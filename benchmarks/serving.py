@@ -4,10 +4,12 @@
     python benchmarks/serving.py --model demo/model --voice QUESTION.wav --rows 10000000
 
 * one client: time of a request with a recording to ten hits, median and 99 %, and of its stages;
-* memory: what the service holds beyond 16 bytes per row, the readers of uploads apart;
+* memory: what the service and its readers of uploads hold, and the service beyond 16 bytes per row:
+  resident (RSS), and with the pages that processes share divided among them (PSS);
 * start: from the call of the command to its first answer;
 * many clients: 64 clients, good and bad requests mixed; statuses that are not the deserved ones,
-  the 99 % time beside the median of one client, and memory before and after.
+  the 99 % time beside the median of one client and beside what queueing alone costs (the clients
+  times the processor time of one request over the cores), and memory before and after.
 
 The service computes with one thread. Other work on the machine slows requests: the table has the
 load at the time.
@@ -63,6 +65,29 @@ def started(place: Path, log: Path) -> tuple[subprocess.Popen[bytes], str, float
     return process, address, time.perf_counter() - begun
 
 
+def memory(process: psutil.Process) -> tuple[float, float]:
+    """Return RSS and PSS of a process, MB."""
+    found = process.memory_full_info()
+    return found.rss / MEGABYTE, found.pss / MEGABYTE
+
+
+def said_memory(service: psutil.Process, rows: int) -> str:
+    """Return what the service and its readers hold."""
+    rss, pss = memory(service)
+    codes = 16 * rows / MEGABYTE
+    readers = [memory(one) for one in service.children(recursive=True)]
+    return (
+        f"RSS {rss:.0f} MB, {rss - codes:.0f} beyond 16 bytes per row; "
+        f"PSS {pss:.0f} MB, {pss - codes:.0f} beyond; readers and their keeper "
+        + ", ".join(f"RSS {one:.0f} PSS {other:.0f}" for one, other in readers)
+    )
+
+
+def spent(*processes: psutil.Process) -> float:
+    """Return the processor time of processes so far, seconds."""
+    return sum(one.cpu_times().user + one.cpu_times().system for one in processes)
+
+
 def one_client(address: str, voice: bytes, rounds: int) -> tuple[np.ndarray, dict[str, float]]:
     """Return seconds [rounds] of requests, and the median of each stage."""
     times, stages = [], list[dict[str, float]]()
@@ -110,6 +135,32 @@ def many_clients(
     return np.concatenate([good for good, _ in found]), sum((bad for _, bad in found), Counter())
 
 
+def crowd(
+    service: psutil.Process, address: str, voice: bytes, options: argparse.Namespace, middle: float
+) -> None:
+    """Ask with many clients and print what they were answered; ``middle`` is one client's, ms."""
+    serving, client = [service, *service.children(recursive=True)], psutil.Process()
+    before, served, asked = memory(service)[0], spent(*serving), spent(client)
+    start = time.perf_counter()
+    good, bad = many_clients(address, voice, options.requests, options.clients)
+    wall = time.perf_counter() - start
+    share = 1000 / options.requests
+    served, asked = share * (spent(*serving) - served), share * (spent(client) - asked)
+    cores = len(os.sched_getaffinity(0))
+    floor = options.clients * (served + asked) / cores
+    median, high = 1000 * np.percentile(good, (50, 99))
+    print(
+        f"{options.clients} clients, {options.requests} requests in {wall:.0f} s, load "
+        f"{os.getloadavg()[0]:.1f}: {dict(bad) or 'none'} undeserved; good ones median "
+        f"{median:.0f} ms, 99 % {high:.0f} ms, {high / middle:.1f} times the median of one"
+    )
+    print(
+        f"processor time per request: service {served:.1f} ms, client {asked:.1f} ms; on {cores} "
+        f"cores queueing alone costs {floor:.0f} ms, 99 % is {high / floor:.1f} times that; memory "
+        f"{memory(service)[0] - before:+.0f} MB"
+    )
+
+
 def main() -> None:
     """Measure the service and print one line per figure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -134,18 +185,10 @@ def main() -> None:
         middle, late = 1000 * np.percentile(times, (50, 99))
         parts = ", ".join(f"{name} {1000 * value:.1f}" for name, value in stages.items())
         print(f"one client: median {middle:.1f} ms, 99 % {late:.1f} ms (medians: {parts})")
-        before = service.memory_info().rss
-        beyond = (before - 16 * options.rows) / MEGABYTE
-        print(f"memory: {before / MEGABYTE:.0f} MB, {beyond:.0f} MB beyond 16 bytes per row")
+        print(f"memory: {said_memory(service, options.rows)}")
         if options.requests:
-            good, bad = many_clients(address, voice, options.requests, options.clients)
-            high = 1000 * np.percentile(good, 99)
-            after = service.memory_info().rss
-            print(
-                f"{options.clients} clients, {options.requests} requests: {dict(bad) or 'none'} "
-                f"undeserved; 99 % {high:.0f} ms, {high / middle:.1f} times the median of one; "
-                f"memory {(after - before) / MEGABYTE:+.0f} MB"
-            )
+            crowd(service, address, voice, options, middle)
+            print(f"memory after it: {said_memory(service, options.rows)}")
     finally:
         process.terminate()
         process.wait()

@@ -22,6 +22,8 @@ from .paths import FOLDER
 @config_options(
     ServeConfig,
     {
+        "engine": Shown(metavar="postgres://..."),
+        "table": Shown(metavar="NAME"),
         "threads": Shown(default="one per core"),
         "time_limit": Shown(metavar="SECONDS"),
         "voice_seconds": Shown(metavar="SECONDS"),
@@ -42,6 +44,7 @@ def serve(archive: str, model: Path | None, options: dict[str, Any]) -> None:
     Example:
       ivr serve tiles
       ivr serve tiles --port 8080 --readers 4
+      ivr serve model --engine postgres://me@localhost/tiles
       IVR_TOKEN=$(openssl rand -hex 16) ivr serve tiles --host 0.0.0.0
     """
     import ivr

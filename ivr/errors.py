@@ -43,6 +43,7 @@ class IvrError(ValueError):
             PairsError           ivr.hashing.pairs
             PlotError            ivr.pipeline.plotting.evaluated
             PostgresError        ivr.pipeline.archive.postgres
+                DatabaseDownError ivr.pipeline.archive.postgres
             ProbeError           ivr.pipeline.evaluation.probe
             RankingError         ivr.hashing.ranking
             RasterReaderError    ivr.features.raster_process
@@ -52,13 +53,13 @@ class IvrError(ValueError):
             ResultError          ivr.pipeline.runtime.results
             RunError             ivr.pipeline.runs.run_folder
             SearchError          ivr.pipeline.packing.search
-            ServeError           ivr.pipeline.serving.resident
+            ServeError           ivr.pipeline.serving.service_errors
             SpeechError          ivr.pipeline.demo.speech
             StoreError           ivr.features.store
             StoredConfigError    ivr.pipeline.runtime.config_options
             TableError           ivr.pipeline.datasets.table
             TrainingError        ivr.hashing.trainer
-            UnknownItemError     ivr.pipeline.serving.resident
+            UnknownItemError     ivr.pipeline.serving.service_errors
             UnknownNameError     ivr.names
             UnreadableFileError  ivr.features.regular_files
                 ChangedFileError ivr.features.regular_files

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import tifffile
 from tiny_world import World
 
 import ivr
@@ -184,6 +185,72 @@ def test_a_file_that_is_no_medium_is_told_in_words(page: Page, tmp_path: Path) -
     page.one("#file").send_keys(str(tmp_path / "notes.wav"))
     until(lambda: page.one("#status").text.startswith("the upload: not a WAV"))
     assert page.one("#status").get_attribute("role") == "status"
+
+
+def found(*hits: dict[str, Any], value: float = 0.9) -> dict[str, Any]:
+    """An answer of ``/search``."""
+    return {
+        "warnings": [],
+        "confidence": {"value": value, "first": 3, "median": 30} if hits else None,
+        "hits": [
+            {"rank": rank, "id": 0, "modality": "image", "distance": 3, "label": "", "caption": "",
+             "columns": {}, **one}
+            for rank, one in enumerate(hits, 1)
+        ],
+    }  # fmt: skip
+
+
+def test_names_of_strangers_are_text_and_do_not_turn_its_direction(page: Page) -> None:
+    name = "<img src=x onerror=document.title='harmed'>\u202egnp.exe\n" + 200 * "long"
+    page.browser.execute_script("report(arguments[0])", found({"name": name, "label": name}))
+    (shown,) = page.all("#hits .words > p.quiet")
+    escaped = name.replace("\u202e", "\\u202e").replace("\n", "\\u000a")
+    assert shown.get_attribute("textContent") == escaped
+    assert page.one("#hits .label").get_attribute("textContent") == f"1. {escaped}"
+    assert page.browser.title == "Find images by voice"
+    assert page.one("#hits .words").size["height"] < 300
+    script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.browser.execute_script(script) <= 0
+
+
+def test_hits_with_a_place_are_drawn_where_they_lie_under_their_number(page: Page) -> None:
+    places = [(9.70, 53.50, 9.71, 53.51), (9.74, 53.50, 9.75, 53.51), (9.70, 53.54, 9.71, 53.55)]
+    sides = ("west", "south", "east", "north")
+    hits = [{"name": "a", "columns": dict(zip(sides, one, strict=True))} for one in places]
+    page.browser.execute_script("report(arguments[0])", found(*hits, {"name": "nowhere"}))
+    drawn = page.all("#map .place")
+    assert [one.text for one in drawn] == ["1", "2", "3"]
+    (first, east, north) = (one.find_element("css selector", "rect").rect for one in drawn)
+    assert east["x"] > first["x"] + 2 * first["width"]
+    assert east["y"] == pytest.approx(first["y"], abs=1)
+    assert north["y"] < first["y"] - 2 * first["height"]
+    assert north["x"] == pytest.approx(first["x"], abs=1)
+    assert first["width"] / first["height"] == pytest.approx(np.cos(np.radians(53.525)), rel=0.05)
+    assert "53.500° N to 53.550° N, 9.700° E" in page.one("#map-text").text
+    labels = page.all("#map svg > text")
+    assert len(labels) >= 3
+    for label in labels:
+        assert 10 < label.rect["height"] < 24
+    drawn[1].click()
+    assert page.one("#hits .marked").get_attribute("id") == "hit-2"
+
+
+def test_the_line_above_the_hits_says_what_to_think_of_them(page: Page) -> None:
+    for answer, said in (
+        (found(), "No item fulfils the conditions."),
+        (found({"name": "a"}, value=0.9), "it stands out by 90 %."),
+        (found({"name": "a"}, value=0.3), "probably about nothing that the archive knows."),
+    ):
+        page.browser.execute_script("report(arguments[0])", answer)
+        assert said in page.one("#confidence").text
+
+
+def test_a_query_that_the_browser_cannot_draw_is_named(page: Page, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "scene.tif", np.full((32, 32, 3), 90, np.uint8))
+    page.one("#file").send_keys(str(tmp_path / "scene.tif"))
+    until(lambda: page.one("#query-name").text == "scene.tif (this browser cannot show it)")
+    assert not page.one("#query-image").is_displayed()
+    assert page.hits()
 
 
 def test_the_page_fits_a_phone_and_everything_has_a_name(page: Page) -> None:

@@ -32,9 +32,10 @@ from ivr.features.media import MediaError
 from ivr.pipeline.archive.search import ArchiveSearchResult
 from ivr.pipeline.serving.guards import Guards
 from ivr.pipeline.serving.readers import Readers
-from ivr.pipeline.serving.resident import ResidentArchive, ServeError
+from ivr.pipeline.serving.resident import ResidentArchive
 from ivr.pipeline.serving.serve import _listening, serve
 from ivr.pipeline.serving.serve_config import ServeConfig
+from ivr.pipeline.serving.service_errors import ServeError
 
 TOKEN = "0123456789abcdef"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -340,7 +341,9 @@ def test_a_client_that_sends_slowly_is_given_up() -> None:
 
 
 def test_more_requests_than_fit_are_told_to_come_back() -> None:
-    assert asked(reads_all, [], most_requests=0)[0]["status"] == 503
+    answer = asked(reads_all, [], most_requests=0)[0]
+    assert answer["status"] == 503
+    assert (b"retry-after", b"1") in answer["headers"]
 
 
 def test_an_address_that_others_can_reach_needs_a_token(

@@ -140,11 +140,12 @@ class Archive:
         self._codes = held_codes(self._code_batches(None), MODALITIES, self._width)
 
     def newer(self) -> "Archive | None":
-        """Return the latest version with its codes in memory, None if it is this one.
+        """Return the latest version, None if it is this one.
 
-        The codes of this version must be in memory. Only rows that were added or changed since are
-        read, and blocks of codes without a change are those of this version. An archive that was
-        made anew at the same place is read as a whole. Other threads may search meanwhile.
+        If :meth:`hold` was called, its codes are in memory, too. For that only rows that were added
+        or changed since are read, and blocks of codes without a change are those of this version.
+        An archive that was made anew at the same place is read as a whole. Other threads may search
+        meanwhile.
 
         Raises:
             ArchiveError: the archive cannot be read, or its codes are those of another model now.
@@ -154,12 +155,14 @@ class Archive:
             return None
         if later.settings.identity != self.settings.identity:
             raise ArchiveError(f"{self.place}: has codes of another model now; start again with it")
+        if set(self._codes) != set(MODALITIES):
+            return later
         if later.settings.made != self.settings.made or later.version < self.version:
             later.hold()
             return later
         with lance_errors(self.place):
             later._codes = followed(
-                {modality: self.held(modality) for modality in MODALITIES},
+                self._codes,
                 later._code_batches(f"{CHANGED_IN} > {self.version}"),
                 later.count(),
                 later._row_ids,

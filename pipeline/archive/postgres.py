@@ -34,6 +34,10 @@ class PostgresError(IvrError):
     """A database that cannot be used as asked, in one line."""
 
 
+class DatabaseDownError(PostgresError):
+    """A database that does not answer, or gave a query up, in one line."""
+
+
 def is_address(text: str) -> bool:
     """Return whether ``text`` is the address of a database."""
     return text.startswith(ADDRESSES)
@@ -52,6 +56,7 @@ def connected(address: str) -> Iterator[Any]:
 
     Raises:
         PostgresError: psycopg is not installed, there is no such database, or it refuses.
+        DatabaseDownError: it cannot be reached, or takes too long.
     """
     try:
         import psycopg
@@ -64,7 +69,9 @@ def connected(address: str) -> Iterator[Any]:
             yield connection
     except psycopg.Error as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise PostgresError(f"{shown(address)}: {reason}") from error
+        down = isinstance(error, psycopg.OperationalError)
+        kind = DatabaseDownError if down else PostgresError
+        raise kind(f"{shown(address)}: {reason}") from error
 
 
 def sql_type(kind: pa.DataType, column: str) -> str:

@@ -1,12 +1,14 @@
 """Search in a table of PostgreSQL that ``ivr export --to postgres`` wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from .distances import SAMPLE, Confidence
+from .item_columns import MODALITIES
 from .postgres import PostgresError, connected, quoted_name, read_notes, shown
 from .where import Bounds, joined
 
@@ -19,18 +21,28 @@ class PostgresEngine:
         bits: bits per code.
         made_by: what decided the codes, see
             :class:`ivr.pipeline.archive.exported_items.ExportedItems`.
+        columns: names of the columns.
     """
 
-    def __init__(self, address: str, table: str) -> None:
+    def __init__(self, address: str, table: str, time_limit: float | None = None) -> None:
         """Look for the table.
+
+        Args:
+            address: ``postgres://USER@HOST/DATABASE``.
+            table: name of the table.
+            time_limit: seconds after which the database gives a query up, None for its own limit.
 
         Raises:
             PostgresError: no such database, or the table is none that ``ivr export`` made.
         """
         self._address, self._table = address, table
         self.place = shown(address)
+        self._time_limit = time_limit
         with connected(address) as connection:
             notes = read_notes(connection, table)
+            if notes:
+                found = connection.execute(f"SELECT * FROM {quoted_name(table)} LIMIT 0")
+                self.columns = tuple(column.name for column in found.description)
         if not notes:
             raise PostgresError(
                 f"{self.place}: has no table {table} of ivr; make it with ivr export --to postgres"
@@ -75,8 +87,7 @@ class PostgresEngine:
         condition = (conditions or "true").replace("%", "%%")
         name = quoted_name(self._table)
         order = f"code <~> B'{bits}'" if index else f"{distance}, id"
-        with connected(self._address) as connection:
-            connection.execute("SET TRANSACTION READ ONLY")
+        with self._reading() as connection:
             if index:
                 connection.execute(f"SET LOCAL hnsw.ef_search = {min(1000, max(40, 2 * count))}")
                 connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
@@ -93,6 +104,37 @@ class PostgresEngine:
         near = [row for row in rows if within is None or row["distance"] <= within]
         return near, clear
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of items of each modality."""
+        with self._reading() as connection:
+            cursor = connection.execute(
+                f"SELECT modality, count(*) FROM {quoted_name(self._table)} GROUP BY modality"
+            )
+            found = dict(cursor.fetchall())
+        return {modality: int(found.get(modality, 0)) for modality in MODALITIES}
+
+    def row(self, item: int) -> dict[str, Any] | None:
+        """Return the columns of the row with the id ``item``, None if there is none."""
+        if not -(1 << 63) <= item < 1 << 63:
+            return None
+        with self._reading() as connection:
+            name = quoted_name(self._table)
+            cursor = connection.execute(f"SELECT * FROM {name} WHERE id = %s", [item])
+            values = cursor.fetchone()
+            names = [column.name for column in cursor.description]
+        return None if values is None else dict(zip(names, values, strict=True))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """Yield a connection that can change nothing."""
+        with connected(self._address) as connection:
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute("SET LOCAL standard_conforming_strings = on")
+            if self._time_limit is not None:
+                limit = max(1, round(1000 * self._time_limit))
+                connection.execute(f"SET LOCAL statement_timeout = {limit}")
+            yield connection
+
     def _confidence(
         self, connection: Any, distance: str, condition: str, rows: Sequence[dict[str, Any]]
     ) -> Confidence | None:
@@ -106,9 +148,9 @@ class PostgresEngine:
         middle = "percentile_cont(0.5) WITHIN GROUP (ORDER BY distance)"
         cursor = connection.execute(f"SELECT {middle} FROM ({sample}) AS sampled", [SAMPLE])
         (median,) = cursor.fetchone()
-        first = rows[0]["distance"]
-        value = max(0.0, (median - first) / median) if median else 0.0
-        return Confidence(value, first, float(median))
+        first, median = rows[0]["distance"], float(median)
+        value = max(0.0, 1 - first / median) if median else 0.0
+        return Confidence(value, first, median)
 
 
 def columns_of(row: dict[str, Any]) -> dict[str, Any]:

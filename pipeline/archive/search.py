@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
-from ivr.pipeline.packing.code_maker import open_model
+from ivr.pipeline.packing.code_maker import CodeMaker, open_model
 from ivr.pipeline.packing.search import (
     EncodedQuery,
     Hit,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .archive import Archive, Nearest
+    from .postgres_engine import PostgresEngine
 
 FIND = {"images": "image", "voices": "voice"}
 """What is searched for, and the modality of its rows."""
@@ -185,7 +186,7 @@ def _search_engine(
 ) -> ArchiveSearchResult:
     """Return the items of a database nearest to a query that the model of ``place`` encodes."""
     from .postgres import is_address
-    from .postgres_engine import PostgresEngine, columns_of
+    from .postgres_engine import PostgresEngine
 
     if not is_address(address):
         raise ArchiveError(f"{address}: give the engine as postgres://USER@HOST/DATABASE")
@@ -199,15 +200,43 @@ def _search_engine(
     else:
         maker = open_model(Path(model or place), device=device, weights=weights)
     engine = PostgresEngine(address, table or ExportConfig.table)
+    require_same_model(maker, engine, str(place))
+    query = encoded_query(maker, voice=voice, image=image)
+    wanted = modality_of(find, is_voice=voice is not None)
+    return database_items(engine, query, modality=wanted, bbox=box, **how)
+
+
+def require_same_model(maker: CodeMaker, engine: "PostgresEngine", place: str) -> None:
+    """Refuse a database whose codes come from another model than ``maker``.
+
+    Raises:
+        ArchiveError: they do; ``place`` names the model in the message.
+    """
     if maker.identity != engine.made_by.get("identity", maker.identity) or (
         maker.model_sha256 != engine.made_by.get("model", maker.model_sha256)
     ):
         raise ArchiveError(
             f"{engine.place}: its codes come from another model than that of {place}; export again"
         )
-    query = encoded_query(maker, voice=voice, image=image)
-    wanted = modality_of(find, is_voice=voice is not None)
-    rows, clear = engine.nearest(query.code, modality=wanted, bbox=box, **how)
+
+
+def database_items(
+    engine: "PostgresEngine", query: EncodedQuery, *, modality: str, **how: Any
+) -> ArchiveSearchResult:
+    """Return the items of a database nearest to ``query``.
+
+    Args:
+        engine: the database.
+        query: a query and its code.
+        modality: modality of the items.
+        **how: see :meth:`ivr.pipeline.archive.postgres_engine.PostgresEngine.nearest`.
+
+    Raises:
+        PostgresError: as there.
+    """
+    from .postgres_engine import columns_of
+
+    rows, clear = engine.nearest(query.code, modality=modality, **how)
     hits = tuple(
         ArchiveHit(
             row["name"], row["distance"], row.get("label") or "", row.get("caption") or "",

@@ -1,4 +1,4 @@
-"""Libraries that a query with a packed model needs, with their versions."""
+"""Libraries that queries with a packed model and the service need, with their versions."""
 
 from importlib.metadata import PackageNotFoundError, version
 
@@ -6,12 +6,17 @@ LIBRARIES = (
     "av",
     "click",
     "faiss-cpu",
+    "fastapi",
     "h5py",
+    "lancedb",
     "numpy",
     "onnxruntime",
     "pillow",
+    "prometheus-client",
     "psutil",
+    "pyarrow",
     "pydantic",
+    "python-multipart",
     "pyyaml",
     "rasterio",
     "scipy",
@@ -19,15 +24,18 @@ LIBRARIES = (
     "soundfile",
     "soxr",
     "tqdm",
+    "uvicorn",
     "xxhash",
 )
-"""What ``ivr search`` with a packed model imports; what these libraries need comes with them."""
+"""What ``ivr serve``, and ``ivr search`` with a packed model or an archive, import; what these
+libraries need comes with them."""
 
 
 def requirements_text() -> str:
     """Return the content of ``requirements.txt`` with the versions of this machine."""
     lines = [
-        "# What ivr search needs to answer queries with this model; on a small server:",
+        "# What ivr search and ivr serve need to answer queries with this model, in codes files",
+        "# and archives; on a small server:",
         "#   pip install --no-deps image-voice-hashing && pip install -r requirements.txt",
         *(_pinned(name) for name in LIBRARIES),
     ]

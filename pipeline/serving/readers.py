@@ -6,7 +6,8 @@ process that dies at a bad moment breaks the pool for every later request.
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Lock
@@ -84,6 +85,33 @@ def _work(pipe: Connection, parent: int, model: str) -> None:
         pipe.send(found)
 
 
+class _Turns:
+    """Hands out readers in the order in which they are asked for, so that no request waits long.
+
+    A queue of the standard library gives a reader to whichever thread comes first.
+    """
+
+    def __init__(self, readers: Iterable[_Reader]) -> None:
+        self._lock = Lock()
+        self._free = deque(readers)
+        self._waiting: deque[SimpleQueue[_Reader]] = deque()
+
+    def take(self) -> _Reader:
+        with self._lock:
+            if self._free:
+                return self._free.popleft()
+            mine: SimpleQueue[_Reader] = SimpleQueue()
+            self._waiting.append(mine)
+        return mine.get()
+
+    def give(self, reader: _Reader) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().put(reader)
+            else:
+                self._free.append(reader)
+
+
 class Readers:
     """A few processes that decode what strangers send.
 
@@ -102,9 +130,7 @@ class Readers:
         self.time_limit, self.model, self.lost = time_limit, model, 0
         self._lock = Lock()
         self._all = [_Reader(model) for _ in range(count)]
-        self._free: SimpleQueue[_Reader] = SimpleQueue()
-        for reader in self._all:
-            self._free.put(reader)
+        self._turns = _Turns(self._all)
 
     def read(
         self,
@@ -117,7 +143,7 @@ class Readers:
         Raises:
             MediaError: as the task, or the process died, took too long or too much memory.
         """
-        reader = self._free.get()
+        reader = self._turns.take()
         whole = False
         try:
             found: Value = reader.answer((task, arguments, more), self.time_limit)
@@ -133,7 +159,7 @@ class Readers:
         except EOFError as error:
             raise MediaError("the reader ended on it: damaged, or too large to decode") from error
         finally:
-            self._free.put(reader if whole else self._replaced(reader))
+            self._turns.give(reader if whole else self._replaced(reader))
 
     def close(self) -> None:
         """End the processes."""

@@ -12,61 +12,26 @@ import numpy as np
 
 from ivr.errors import IvrError
 from ivr.features.media import MediaError
-from ivr.pipeline.archive.archive import Archive, open_archive
+from ivr.pipeline.archive.archive import open_archive
 from ivr.pipeline.archive.archive_model import model_place, open_code_maker
-from ivr.pipeline.archive.item_columns import MODALITIES, OWN
-from ivr.pipeline.archive.lance_library import ArchiveError
-from ivr.pipeline.archive.search import ArchiveSearchResult, modality_of, nearest_items
+from ivr.pipeline.archive.lance_library import ArchiveError, is_archive
+from ivr.pipeline.archive.search import ArchiveSearchResult, modality_of
 from ivr.pipeline.archive.where import parse_bounds
 from ivr.pipeline.datasets.manifest import ManifestError, resolve
-from ivr.pipeline.packing.code_maker import CodeMaker
+from ivr.pipeline.packing.code_maker import CodeMaker, open_model
 from ivr.pipeline.packing.model_folder import is_packed
 from ivr.pipeline.packing.search import STREAM, EncodedQuery
-from ivr.pipeline.runtime.memory import hold_little_memory, return_freed_memory
+from ivr.pipeline.runtime.memory import hold_little_memory
 from ivr.pipeline.runtime.progress import warn
 
+from .galleries import WINDOW, ArchiveGallery, Asked, DatabaseGallery, Gallery
 from .read_tasks import draw_thumbnail, draw_window, play, read_image, read_voice
 from .readers import Readers
 from .serve_config import ServeConfig
+from .service_errors import ServeError, UnknownItemError
 
 MOST_HITS = 1000
 """Largest number of hits of one answer."""
-
-
-WINDOW = ("window_x", "window_y", "window_width", "window_height")
-SHOWN_OWN = (
-    *("speaker", "time", "pixel_size", "west", "south", "east", "north"),
-    *WINDOW,
-)
-"""Own columns of an archive that a hit shows beside name, label and caption, where they are filled;
-where files lie is no business of a client."""
-
-
-class ServeError(IvrError):
-    """An archive that cannot be served as asked, in one line."""
-
-
-class UnknownItemError(IvrError):
-    """An item that the archive does not have, or that has no such file."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a client asks for.
-
-    Attributes:
-        count: largest number of hits.
-        find: ``images`` or ``voices``; None for the other modality than the query's.
-        where: SQL condition on the rows, None for all.
-        bbox: ``WEST,SOUTH,EAST,NORTH`` in degrees, None for all places.
-        within: largest distance, bits, None for any.
-    """
-
-    count: int = 10
-    find: str | None = None
-    where: str | None = None
-    bbox: str | None = None
-    within: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,56 +47,56 @@ class Answer:
     seconds: dict[str, float]
 
 
-@dataclass(frozen=True)
-class _Held:
-    """A version of the archive, and the columns of its hits: each takes about a millisecond."""
-
-    archive: Archive
-    columns: tuple[str, ...]
-
-
 class ResidentArchive:
     """An archive in memory; any number of threads may ask it."""
 
     def __init__(
         self, place: str | Path, config: ServeConfig, model: str | Path | None = None
     ) -> None:
-        """Open the archive and its model, read the codes and start the readers.
+        """Open the model and what is searched, and start the readers.
 
         Args:
-            place: an archive.
+            place: an archive; for a database also the packed model that encodes its queries.
             config: how it is served.
             model: a packed model, by default the one that the archive was created with.
 
         Raises:
             ArchiveError, PackError: see :func:`ivr.pipeline.archive.archive_model.open_code_maker`.
+            PostgresError: see :class:`ivr.pipeline.serving.galleries.DatabaseGallery`.
             ServeError: the model is a run, which needs torch.
         """
-        self.config = config
         hold_little_memory()
-        archive = open_archive(place)
-        archive.hold()
-        return_freed_memory()
-        self._held = _held(archive)
-        self.model = model_place(self.archive, model)
+        self.config = config
+        archive = None
+        if config.engine is None or is_archive(place):
+            archive = open_archive(place)
+            self.model = model_place(archive, model)
+        else:
+            self.model = Path(model or place)
         if not is_packed(self.model):
             raise ServeError(
                 f"{self.model}: is not a packed model; make one with ivr pack and give it with "
                 "--model"
             )
-        self._maker: CodeMaker = open_code_maker(
-            self.archive, self.model, "cpu", threads=config.threads
+        threads = config.threads
+        self._maker: CodeMaker = (
+            open_model(self.model, device="cpu", threads=threads)
+            if archive is None
+            else open_code_maker(archive, self.model, "cpu", threads=threads)
         )
+        self.gallery: Gallery = (
+            ArchiveGallery(archive, index=config.index)
+            if config.engine is None and archive is not None
+            else DatabaseGallery(
+                str(config.engine), config.table, self._maker, index=config.index,
+                time_limit=config.time_limit,
+            )
+        )  # fmt: skip
         self._warm_up()
         self._readers = Readers(config.readers, config.time_limit, str(self.model))
         self._stop = threading.Event()
         if config.refresh:
             threading.Thread(target=self._watch, daemon=True).start()
-
-    @property
-    def archive(self) -> Archive:
-        """The version that is searched now."""
-        return self._held.archive
 
     @property
     def lost_readers(self) -> int:
@@ -140,14 +105,14 @@ class ResidentArchive:
 
     def about(self) -> dict[str, Any]:
         """Return what the page says of the archive, as JSON values."""
-        archive = self.archive
-        counts = {modality: len(archive.held(modality)) for modality in MODALITIES}
+        gallery = self.gallery
+        counts = gallery.counts()
         return {
-            "archive": Path(archive.place).name,
-            "version": archive.version,
+            "archive": gallery.name,
+            "version": gallery.version,
             "images": counts["image"],
             "voices": counts["voice"],
-            "bits": archive.settings.bits,
+            "bits": gallery.bits,
             "method": self._maker.method,
             "classes": list(self._maker.classes),
             "upload_bytes": self.config.upload_megabytes * 1_000_000,
@@ -209,31 +174,16 @@ class ResidentArchive:
         if not 1 <= asked.count <= MOST_HITS:
             raise ArchiveError(f"count must be from 1 to {MOST_HITS}, got {asked.count}")
         box = parse_bounds(asked.bbox) if asked.bbox else None
+        modality = modality_of(asked.find, is_voice=is_voice)
         with seconds("rank"):
-            held = self._held
-            found = nearest_items(
-                held.archive,
-                query,
-                modality=modality_of(asked.find or None, is_voice=is_voice),
-                count=asked.count,
-                where=asked.where or None,
-                bbox=box,
-                within=asked.within,
-                index=self.config.index,
-                columns=held.columns,
-            )
+            found = self.gallery.nearest(query, modality, asked, box)
         return Answer(found, seconds.times)
 
     def _row(self, item: int, modality: str) -> dict[str, Any]:
-        columns = ["modality", "root", "file", *WINDOW]
-        try:
-            (row,) = self.archive.rows([item], columns).to_pylist()
-        except (ArchiveError, OverflowError, ValueError) as error:
-            raise UnknownItemError(f"no item {item}") from error
+        row = self.gallery.file_row(item)
         if row["modality"] != modality:
             raise UnknownItemError(f"item {item}: is of the modality {row['modality']}")
-        found: dict[str, Any] = row
-        return found
+        return row
 
     def _warm_up(self) -> None:
         """Load the voice end, so that the first query is as fast as the others."""
@@ -242,27 +192,16 @@ class ResidentArchive:
         self._maker.codes_of_streams(streams, np.array([config.frames]))
 
     def _watch(self) -> None:
-        """Put a new version in the place of the old one once its codes are read."""
+        """Let the newest version be searched."""
         said = ""
         while not self._stop.wait(self.config.refresh):
             try:
-                latest = self.archive.newer()
-                if latest is not None:
-                    self._held = _held(latest)
-                    latest.tidy()
-                    return_freed_memory()
+                self.gallery.refresh()
                 said = ""
             except (IvrError, OSError) as error:
                 if said != str(error):
                     said = str(error)
                     warn(f"{said}; the last version stays")
-
-
-def _held(archive: Archive) -> _Held:
-    """Return ``archive``, whose codes are in memory, and the columns that its hits show."""
-    further = [name for name in archive.schema.names if name not in OWN]
-    own = [name for name in SHOWN_OWN if archive.count(f"{name} IS NOT NULL")]
-    return _Held(archive, (*own, *further))
 
 
 def _file_of(row: dict[str, Any]) -> Path:
@@ -271,7 +210,7 @@ def _file_of(row: dict[str, Any]) -> Path:
     Raises:
         UnknownItemError: it leads elsewhere, or is gone.
     """
-    with suppress(ManifestError, OSError):
+    with suppress(ManifestError, OSError, TypeError):  # an export of a run has no files
         path = resolve(Path(row["root"]), row["file"])
         if path.is_file():
             return path

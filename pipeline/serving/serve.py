@@ -9,8 +9,9 @@ from typing import Any
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import say
 
-from .resident import ResidentArchive, ServeError
+from .resident import ResidentArchive
 from .serve_config import ServeConfig
+from .service_errors import ServeError
 
 TOKEN = "IVR_TOKEN"
 """Environment variable with the token; an option would be seen by other users of the machine."""
@@ -30,7 +31,7 @@ def serve(
     """Serve ``archive`` over HTTP until SIGINT or SIGTERM.
 
     Args:
-        archive: an archive.
+        archive: an archive; with ``engine`` also a packed model.
         config: how it is served; the defaults if None.
         model: a packed model, by default the one that the archive was created with.
         token: secret that requests must bear, by default that in the variable ``IVR_TOKEN``.
@@ -41,7 +42,7 @@ def serve(
         OptionError: no such option.
         ServeError: no token for an address that others can reach, a port that is taken, or a
             missing library.
-        ArchiveError, PackError: the archive or its model cannot be used.
+        ArchiveError, PackError, PostgresError: archive, model or database cannot be used.
     """
     config = with_options(config or ServeConfig(), options)
     secret = _token(config, token)

@@ -25,7 +25,11 @@ class ServeConfig:
         requests: Largest number of requests at a time; more are told to come back.
         refresh: Seconds between looks for a new version of the archive; 0 keeps the first one.
         thumbnail: Longest side of a thumbnail in pixels.
-        index: Ask the index of the archive instead of comparing every code.
+        index: Ask the index of the archive, or of the database, instead of comparing every code; no
+            code is held in memory, and hits may be missed.
+        engine: Database that ivr export wrote, postgres://USER@HOST/DATABASE, to ask instead of
+            codes in memory; ARCHIVE or a packed model then only encodes queries.
+        table: Table of the database.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +43,13 @@ class ServeConfig:
     refresh: NonNegativeFloat = 2.0
     thumbnail: Annotated[int, Field(ge=16, le=1024)] = 256
     index: bool = False
+    engine: str | None = None
+    table: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = "items"
+
+    def __post_init__(self) -> None:
+        """Refuse an engine that is no database."""
+        if self.engine is not None and not self.engine.startswith(("postgres://", "postgresql://")):
+            raise ValueError(f"engine must be postgres://USER@HOST/DATABASE, got {self.engine!r}")
 
     @property
     def is_local(self) -> bool:

@@ -32,7 +32,7 @@ class ServiceMetrics:
         lost = prometheus.Gauge("ivr_lost_readers", "Readers that died or were ended.", **more)
         for modality in MODALITIES:
             items.labels(modality).set_function(partial(_count, resident, modality))
-        version.set_function(lambda: resident.archive.version)
+        version.set_function(lambda: resident.gallery.version)
         lost.set_function(lambda: resident.lost_readers)
 
     def count(self, path: str, status: int) -> None:
@@ -51,4 +51,4 @@ class ServiceMetrics:
 
 
 def _count(resident: ResidentArchive, modality: str) -> int:
-    return len(resident.archive.held(modality))
+    return resident.gallery.counts()[modality]

@@ -9,8 +9,18 @@ function heads() {
 }
 
 function say(text, isError = false) {
-  $("status").textContent = text;
+  $("status").textContent = plain(text);
   $("status").classList.toggle("error", isError);
+  if (isError) $("status").scrollIntoView({ block: "nearest" });
+}
+
+// Control characters and those that turn the direction of text, with which a name can look like
+// another one, are shown as what they are.
+function plain(text) {
+  return String(text).replace(
+    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (sign) => `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 async function open() {
@@ -87,6 +97,7 @@ function show(file, kind) {
   $("query").hidden = false;
   $("query-voice").hidden = kind !== "voice";
   $("query-image").hidden = kind !== "image";
+  $("query-name").textContent = file.name ? plain(file.name) : "";
   if (kind === "voice") $("query-voice").src = url;
   else $("query-image").src = url;
   $("warnings").replaceChildren();
@@ -94,13 +105,17 @@ function show(file, kind) {
 }
 
 // A picture that the browser cannot draw, such as a GeoTIFF, is searched with all the same.
-$("query-image").addEventListener("error", () => { $("query-image").hidden = true; });
+$("query-image").addEventListener("error", () => {
+  if ($("query-image").hidden) return;
+  $("query-image").hidden = true;
+  $("query-name").textContent += " (this browser cannot show it)";
+});
 
 // Showing
 
 function element(name, text, className) {
   const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined) made.textContent = plain(text);
   if (className) made.className = className;
   return made;
 }
@@ -112,17 +127,21 @@ function report(found) {
   say("");
   $("found").hidden = false;
   $("found-head").textContent = count ? `${count} ${count === 1 ? "hit" : "hits"}` : "Nothing found";
-  $("confidence").textContent = found.confidence ? inWords(found.confidence) : "";
+  $("confidence").textContent = found.confidence ? inWords(found.confidence) :
+    "No item fulfils the conditions. Widen them, or leave them out.";
   $("hits").replaceChildren(...found.hits.map(hit));
   map(found.hits);
   $("found-head").focus({ preventScroll: true });
   for (const card of $("hits").children) load(card);
 }
 
+const UNCLEAR = 0.5; // as ivr search has it
+
 function inWords(confidence) {
   const share = Math.round(100 * confidence.value);
   return `The first hit is at ${confidence.first} bits, the middle of the archive at ` +
-    `${Math.round(confidence.median)}: it stands out by ${share} %.`;
+    `${Math.round(confidence.median)}: it stands out by ${share} %` +
+    (confidence.value < UNCLEAR ? "; probably about nothing that the archive knows." : ".");
 }
 
 function hit(one) {
@@ -132,21 +151,25 @@ function hit(one) {
   card.dataset.modality = one.modality;
   if (one.modality === "image") {
     const picture = element("div", "…", "picture");
-    picture.dataset.alt = [one.label, one.caption, one.name].filter(Boolean).join(", ");
+    picture.dataset.alt = plain([one.label, one.caption, one.name].filter(Boolean).join(", "));
     card.append(picture);
   } else {
     const player = element("audio");
     player.controls = true;
-    player.setAttribute("aria-label", `Voice ${one.name}`);
+    player.setAttribute("aria-label", plain(`Voice ${one.name}`));
     card.append(player);
   }
   const words = element("div", undefined, "words");
   const head = element("strong");
-  head.append(element("span", `${one.rank}. ${one.label || "no label"}`));
+  const label = element("span", `${one.rank}. ${one.label || "no label"}`, "label");
+  label.title = plain(one.label);
+  head.append(label);
   head.append(element("span", `${one.distance} bits`, "bits"));
   words.append(head);
   if (one.caption) words.append(element("p", one.caption));
-  words.append(element("p", one.name, "quiet"));
+  const name = element("p", one.name, "quiet name");
+  name.title = plain(one.name);
+  words.append(name);
   const place = placeOf(one.columns);
   if (place) words.append(element("p", inDegrees(place), "quiet"));
   if (one.columns.time) words.append(element("p", String(one.columns.time).slice(0, 10), "quiet"));
@@ -185,9 +208,12 @@ function placeOf(columns) {
 
 function inDegrees([west, south, east, north]) {
   const x = (west + east + (west > east ? 360 : 0)) / 2;
-  const y = (south + north) / 2;
-  const part = (value, [plus, minus]) => `${Math.abs(value).toFixed(4)}° ${value < 0 ? minus : plus}`;
-  return `${part(y, "NS")}, ${part(x > 180 ? x - 360 : x, "EW")}`;
+  return `${inLetters((south + north) / 2, "NS", 4)}, ${inLetters(x, "EW", 4)}`;
+}
+
+function inLetters(degrees, [plus, minus], digits) {
+  const value = degrees > 180 ? degrees - 360 : degrees;
+  return `${Math.abs(value).toFixed(digits)}°\u00a0${value < 0 ? minus : plus}`;
 }
 
 function svg(name, attributes) {
@@ -196,56 +222,71 @@ function svg(name, attributes) {
   return made;
 }
 
+// Widths and heights of the picture are pixels, so that its text is as large as that of the page.
 function map(hits) {
   const places = hits.map((one) => [one, placeOf(one.columns)]).filter(([, place]) => place);
   $("map").hidden = !places.length;
   if (!places.length) return;
-  const picture = $("map").querySelector("svg");
   const all = places.map(([, place]) => place).map(([w, s, e, n]) => [w, s, w > e ? e + 360 : e, n]);
-  let [west, south] = [0, 1].map((side) => Math.min(...all.map((place) => place[side])));
-  let [east, north] = [2, 3].map((side) => Math.max(...all.map((place) => place[side])));
+  const [west, south] = [0, 1].map((side) => Math.min(...all.map((place) => place[side])));
+  const [east, north] = [2, 3].map((side) => Math.max(...all.map((place) => place[side])));
+  const picture = $("map").querySelector("svg");
+  const width = Math.max(240, $("map").clientWidth), height = Math.min(320, 0.75 * width);
   const middle = Math.max(0.1, Math.cos(((south + north) / 2) * Math.PI / 180));
-  const edge = 0.15 * Math.max((east - west) * middle, north - south, 0.001);
-  [west, east, south, north] = [west - edge / middle, east + edge / middle, south - edge, north + edge];
-  const width = (east - west) * middle, height = north - south;
-  const x = (degrees) => (degrees - west) * middle, y = (degrees) => north - degrees;
-  const unit = Math.max(width, height) / 100;
-  const parts = grid({ west, east, south, north, width, height, x, y, unit });
+  const [left, right, top, bottom] = [72, 16, 16, 28]; // beside the numbers of the lines
+  const scale = Math.min(
+    (width - left - right) / Math.max((east - west) * middle, 0.0005),
+    (height - top - bottom) / Math.max(north - south, 0.0005),
+  );
+  const [centre, level] = [(width + left - right) / 2, (height + top - bottom) / 2];
+  const x = (degrees) => centre + (degrees - (west + east) / 2) * middle * scale;
+  const y = (degrees) => level - (degrees - (south + north) / 2) * scale;
+  const parts = grid({ width, height, x, y, across: scale * middle, down: scale });
   places.forEach(([one], number) => {
     const [w, s, e, n] = all[number];
-    const box = { width: Math.max((e - w) * middle, unit), height: Math.max(n - s, unit) };
-    const shape = svg("rect", { class: "place", x: x(w), y: y(n), ...box });
-    shape.append(svg("title", {}));
-    shape.firstChild.textContent = `${one.rank}. ${one.label || one.name}`;
+    const box = { width: Math.max(x(e) - x(w), 6), height: Math.max(y(s) - y(n), 6) };
+    const shape = svg("g", { class: "place" });
+    const title = svg("title", {});
+    title.textContent = plain(`${one.rank}. ${one.label || one.name}`);
+    const text = svg("text", { x: (x(w) + x(e)) / 2, y: (y(s) + y(n)) / 2 });
+    text.textContent = one.rank;
+    shape.append(title, svg("rect", { x: x(w), y: y(n), ...box }), text);
     shape.addEventListener("click", () => mark(one.rank));
     parts.push(shape);
   });
   picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
   picture.replaceChildren(...parts);
-  $("map-text").textContent =
-    `Where ${places.length} of the hits lie: ${south.toFixed(3)}° to ${north.toFixed(3)}° north, ` +
-    `${west.toFixed(3)}° to ${east.toFixed(3)}° east.`;
+  const side = (value, letters) => inLetters(value, letters, 3);
+  $("map-text").textContent = `Where ${places.length} of the hits lie, by their numbers: ` +
+    `${side(south, "NS")} to ${side(north, "NS")}, ${side(west, "EW")} to ${side(east, "EW")}.`;
 }
 
-function grid({ west, east, south, north, width, height, x, y, unit }) {
-  const raw = Math.max(east - west, north - south) / 4;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= raw);
-  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+// Lines about 120 pixels apart, at round degrees.
+function grid({ width, height, x, y, across, down }) {
   const parts = [];
-  const size = { "font-size": 2.5 * unit };
-  for (let at = Math.ceil(west / step) * step; at < east; at += step) {
-    parts.push(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height }));
-    const text = svg("text", { x: x(at) + unit / 2, y: height - unit, ...size });
-    text.textContent = `${at.toFixed(digits)}°`;
-    parts.push(text);
-  }
-  for (let at = Math.ceil(south / step) * step; at < north; at += step) {
-    parts.push(svg("line", { x1: 0, x2: width, y1: y(at), y2: y(at) }));
-    const text = svg("text", { x: unit / 2, y: y(at) - unit / 2, ...size });
-    text.textContent = `${at.toFixed(digits)}°`;
-    parts.push(text);
-  }
+  const lines = (perDegree, length, at, draw) => {
+    const raw = 120 / perDegree;
+    const power = 10 ** Math.floor(Math.log10(raw));
+    const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= raw);
+    const digits = Math.max(0, -Math.floor(Math.log10(step)));
+    const first = Math.ceil(Math.min(at(0), at(length)) / step);
+    const last = Math.max(at(0), at(length)) / step;
+    for (let number = first; number <= last; number++) draw(number * step, digits);
+  };
+  const text = (place, words) => {
+    const made = svg("text", place);
+    made.textContent = words;
+    return made;
+  };
+  lines(across, width, (pixel) => (pixel - x(0)) / across, (degrees, digits) => {
+    parts.push(svg("line", { x1: x(degrees), x2: x(degrees), y1: 0, y2: height }));
+    parts.push(text({ x: x(degrees) + 4, y: height - 6 }, inLetters(degrees, "EW", digits)));
+  });
+  lines(down, height, (pixel) => (y(0) - pixel) / down, (degrees, digits) => {
+    if (y(degrees) > height - 24) return; // there stand the numbers of the other lines
+    parts.push(svg("line", { x1: 0, x2: width, y1: y(degrees), y2: y(degrees) }));
+    parts.push(text({ x: 6, y: y(degrees) - 4 }, inLetters(degrees, "NS", digits)));
+  });
   return parts;
 }
 
@@ -291,6 +332,7 @@ async function startSpeaking() {
   recorder.start();
   mine.begun = performance.now();
   $("speak").classList.add("on");
+  $("level").classList.add("on");
   $("speak-text").textContent = "Listening – let go to search";
   say("Listening …");
   mine.timer = setTimeout(() => mine.stop(), 1000 * (state.about.voice_seconds - 1));
@@ -305,6 +347,7 @@ function stopSpeaking() {
 
 function quiet() {
   $("speak").classList.remove("on");
+  $("level").classList.remove("on");
   $("speak-text").textContent = "Hold to speak";
 }
 
