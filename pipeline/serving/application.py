@@ -90,7 +90,7 @@ class _Counted:
 
 
 def _in_one_line(place: str, _: Request, error: Exception) -> JSONResponse:
-    """Answer with the message of ``error``, without ``place``, which no client is told."""
+    """Answer with the message of ``error``, without ``place``, which clients are not shown."""
     return JSONResponse({"error": str(error).removeprefix(f"{place}: ")}, STATUS[type(error)])
 
 

@@ -55,8 +55,8 @@ class Gallery(Protocol):
     """Items that queries are answered from; any number of threads may ask.
 
     Attributes:
-        place: the archive or the address of the database, which no client is told.
-        name: what a client is told.
+        place: the archive or the address of the database, which clients are not shown.
+        name: name that clients are shown.
     """
 
     place: str

@@ -85,26 +85,29 @@ def _work(pipe: Connection, parent: int, model: str) -> None:
         pipe.send(found)
 
 
-class _Turns:
+class Turns:
     """Hands out readers in the order in which they are asked for, so that no request waits long.
 
     A queue of the standard library gives a reader to whichever thread comes first.
     """
 
-    def __init__(self, readers: Iterable[_Reader]) -> None:
+    def __init__(self, readers: Iterable[Any]) -> None:
+        """Hand out ``readers``."""
         self._lock = Lock()
         self._free = deque(readers)
-        self._waiting: deque[SimpleQueue[_Reader]] = deque()
+        self._waiting: deque[SimpleQueue[Any]] = deque()
 
-    def take(self) -> _Reader:
+    def take(self) -> Any:
+        """Return a reader, once those who asked before have got theirs."""
         with self._lock:
             if self._free:
                 return self._free.popleft()
-            mine: SimpleQueue[_Reader] = SimpleQueue()
+            mine: SimpleQueue[Any] = SimpleQueue()
             self._waiting.append(mine)
         return mine.get()
 
-    def give(self, reader: _Reader) -> None:
+    def give(self, reader: Any) -> None:
+        """Give a reader back."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().put(reader)
@@ -130,7 +133,7 @@ class Readers:
         self.time_limit, self.model, self.lost = time_limit, model, 0
         self._lock = Lock()
         self._all = [_Reader(model) for _ in range(count)]
-        self._turns = _Turns(self._all)
+        self._turns = Turns(self._all)
 
     def read(
         self,
@@ -143,7 +146,7 @@ class Readers:
         Raises:
             MediaError: as the task, or the process died, took too long or too much memory.
         """
-        reader = self._turns.take()
+        reader: _Reader = self._turns.take()
         whole = False
         try:
             found: Value = reader.answer((task, arguments, more), self.time_limit)
