@@ -48,6 +48,8 @@ class Method(nn.Module, ABC):
             line; empty for a method that is fully published. Printed wherever the name is.
         differences: where the method differs from the source on purpose, in one line, for the
             table of methods in the docs.
+        needs_own_pairs: whether the method reads which voice belongs to which image, so that a
+            batch must hold a voice of each image itself, not any voice of its class.
         distance: how the method itself ranks: codes by Hamming distance, outputs by Euclidean
             distance, or outputs by :meth:`match_odds`.
     """
@@ -55,6 +57,7 @@ class Method(nn.Module, ABC):
     source: ClassVar[str]
     reconstruction: ClassVar[str] = ""
     differences: ClassVar[str] = ""
+    needs_own_pairs: ClassVar[bool] = False
     distance: ClassVar[Distance] = "hamming"
 
     def __init__(self, config: Any, sizes: Sizes) -> None:

@@ -30,11 +30,15 @@ class Pairs:
         voices: [m, streams, coefficients, frames] MFCC streams; with ``voice_rows`` all voices of a
             mapped file, read when they are asked for.
         frames: [m] true number of frames of each voice.
-        voice_image: [m] row of the image that each voice describes, ascending; every image has one.
+        voice_image: [m] row of the image that each voice describes, ascending, -1 for a voice whose
+            image is not there.
         voice_rows: [m] row of each voice in ``voices``; None where they lie row for row.
         stored_frames: [m] frames as they are stored, where voices and ``frames`` are pooled
             (:meth:`pooled_by`); None where they are not.
         image_rows: [n] row of each image in ``images``; None where they lie row for row.
+        voice_labels: [m] class numbers of the voices, where some images have no voice or some
+            voices no image; None where every voice has the class of its image, and every image a
+            voice.
     """
 
     images: Tensor
@@ -45,19 +49,26 @@ class Pairs:
     voice_rows: Tensor | None = None
     stored_frames: Tensor | None = None
     image_rows: Tensor | None = None
+    voice_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check that rows belong together."""
+        if bool((self.voice_image.diff() < 0).any()):
+            raise PairsError("voice_image must ascend")
+        if self.voice_labels is not None:
+            return
         counts = torch.bincount(self.voice_image.cpu(), minlength=len(self.labels))
         if len(counts) != len(self.labels) or bool((counts == 0).any()):
             raise PairsError("every image needs at least one voice to make a pair")
-        if bool((self.voice_image.diff() < 0).any()):
-            raise PairsError("voice_image must ascend")
 
     @property
     def pooled(self) -> bool:
         """Whether voices are as the method takes them."""
         return self.stored_frames is not None
+
+    def labels_of_voices(self) -> Tensor:
+        """Return the class number [m] of each voice."""
+        return self.labels[self.voice_image] if self.voice_labels is None else self.voice_labels
 
     def images_of(self, rows: Tensor) -> Tensor:
         """Return the vectors [b, image_dim] of the images ``rows`` [b], float32, where they lie."""
@@ -138,6 +149,7 @@ class Pairs:
             voices=self._moved(self.voices, self.voice_rows, device),
             frames=self.frames.to(device),
             voice_image=self.voice_image.to(device),
+            voice_labels=None if self.voice_labels is None else self.voice_labels.to(device),
         )
 
     @staticmethod

@@ -23,7 +23,7 @@ from .histograms import Histograms, class_histograms, score_histograms
 from .method import Batch, ClosedFormMethod, Method, TrainedMethod
 from .metrics import Scores, join_scores, scores
 from .pairs import Pairs
-from .training_config import OptimiserName, TrainConfig
+from .training_config import OptimiserName, Pairing, TrainConfig
 
 # Distances of images to voices held at once.
 CELLS = 1 << 22
@@ -224,7 +224,7 @@ def validation_scores(model: Method, pairs: Pairs) -> tuple[float, float]:
     """
     images, voices = encode(model, pairs)
     image_labels = pairs.labels.cpu().numpy()
-    voice_labels = image_labels[pairs.voice_image.cpu().numpy()]
+    voice_labels = pairs.labels_of_voices().cpu().numpy()
     measure = measure_of(model)
     if measure is not None:
         forward = _measured(measure, (images, image_labels), (voices, voice_labels))
@@ -292,8 +292,9 @@ def _one_epoch(
 ) -> tuple[dict[str, float], float]:
     """Take the steps of epoch ``number``; return mean losses and the last learning rate."""
     assert config.epochs is not None  # resolved
-    voice_image, frames = training.voice_image.cpu().numpy(), training.lengths().cpu().numpy()
-    batches = epoch_batches(voice_image, frames, config.batch_size, rng)
+    images, voices = epoch_pairs(training, config.pairing, rng)
+    frames = training.lengths().cpu().numpy()
+    batches = epoch_batches(images, voices, frames, config.batch_size, rng)
     total: dict[str, Tensor] = {}
     rate = 0.0
     for step, batch in enumerate(_selected(model, training, batches)):
@@ -317,58 +318,92 @@ def _one_epoch(
     return losses, rate
 
 
+def epoch_pairs(
+    pairs: Pairs, pairing: Pairing, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of images and of voices [n], in random order, every image once.
+
+    Args:
+        pairs: images and voices.
+        pairing: ``own`` draws one of the voices of each image that has any; ``class`` deals the
+            voices of a class to its images, each voice as often as any other, and leaves out images
+            of a class without voices.
+        rng: decides order and voices.
+    """
+    if pairing == "own":
+        described = pairs.voice_image.cpu().numpy()
+        counts = np.bincount(described[described >= 0], minlength=len(pairs.labels))
+        first = np.cumsum(counts) - counts + np.count_nonzero(described < 0)
+        order = rng.permutation(len(counts))
+        order = order[counts[order] > 0]
+        return order, first[order] + rng.integers(counts[order])
+    labels, voice_labels = pairs.labels.cpu().numpy(), pairs.labels_of_voices().cpu().numpy()
+    order = rng.permutation(len(labels))
+    voices = np.full(len(labels), -1)
+    for number in np.unique(voice_labels):
+        places = np.flatnonzero(labels[order] == number)
+        own = np.flatnonzero(voice_labels == number)
+        decks = [rng.permutation(own) for _ in range(-(-len(places) // len(own)))]
+        voices[places] = np.concatenate(decks)[: len(places)] if decks else ()
+    return order[voices >= 0], voices[voices >= 0]
+
+
 def epoch_batches(
-    voice_image: np.ndarray, frames: np.ndarray, batch_size: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Return voice rows [<= batch_size] a batch: every image once, with one of its voices.
+    images: np.ndarray,
+    voices: np.ndarray,
+    frames: np.ndarray,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return rows of images and voices [<= batch_size] per batch.
 
     Voices of one length stand in one batch, as far as those of :data:`NEIGHBOURS` batches allow:
     frames that pad shorter voices cost time too.
 
     Args:
-        voice_image: [m] image row of each voice, ascending.
+        images: [n] rows of images.
+        voices: [n] row of the voice beside each.
         frames: [m] number of frames of each voice.
         batch_size: pairs in a batch; batches differ by at most one pair.
-        rng: decides order and voices.
+        rng: decides the order of the batches.
     """
-    counts = np.bincount(voice_image)
-    first = np.cumsum(counts) - counts
-    order = rng.permutation(len(counts))
-    voices = first[order] + rng.integers(counts[order])
-    batches = np.array_split(voices, math.ceil(len(voices) / batch_size))
+    batches = np.array_split(np.arange(len(voices)), math.ceil(len(voices) / batch_size))
     sorted_batches = []
     for start in range(0, len(batches), NEIGHBOURS):
         some = batches[start : start + NEIGHBOURS]
         together = np.concatenate(some)
-        together = together[np.argsort(frames[together], kind="stable")]
+        together = together[np.argsort(frames[voices[together]], kind="stable")]
         sorted_batches += np.split(together, np.cumsum([len(batch) for batch in some])[:-1])
-    return [sorted_batches[place] for place in rng.permutation(len(sorted_batches))]
+    chosen = [sorted_batches[place] for place in rng.permutation(len(sorted_batches))]
+    return [(images[places], voices[places]) for places in chosen]
 
 
-def _selected(model: TrainedMethod, pairs: Pairs, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
+def _selected(
+    model: TrainedMethod, pairs: Pairs, batches: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[Batch]:
     """Yield the batches; where they come from a file or go to a GPU, the next one is on its way."""
-    rows = [torch.from_numpy(batch) for batch in batches]
+    rows = [(torch.from_numpy(images), torch.from_numpy(voices)) for images, voices in batches]
     in_memory = pairs.pooled and pairs.image_rows is None
     if in_memory and {pairs.voices.device, pairs.images.device} == {model.device}:
-        yield from (select(model, pairs, some) for some in rows)
+        yield from (select(model, pairs, *some) for some in rows)
         return
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(select, model, pairs, rows[0])
+        coming = pool.submit(select, model, pairs, *rows[0])
         for some in rows[1:]:
-            batch, coming = coming.result(), pool.submit(select, model, pairs, some)
+            batch, coming = coming.result(), pool.submit(select, model, pairs, *some)
             yield batch
         yield coming.result()
 
 
-def select(model: Method, pairs: Pairs, voice_rows: Tensor) -> Batch:
-    """Return the batch of the voices ``voice_rows`` [b], pooled, and their images."""
+def select(model: Method, pairs: Pairs, image_rows: Tensor, voice_rows: Tensor) -> Batch:
+    """Return the batch of the images ``image_rows`` [b] and the voices ``voice_rows``, pooled."""
     device = pairs.labels.device
     voices, frames = pairs.voices_of(voice_rows)
     voices, frames = voices.to(device), frames.to(device)
     if not pairs.pooled:
         voices, frames = model.pool(voices, frames)
-    image_rows = pairs.voice_image[voice_rows.to(device)]
-    return Batch(pairs.images_of(image_rows).to(device), voices, frames, pairs.labels[image_rows])
+    rows = image_rows.to(device)
+    return Batch(pairs.images_of(rows).to(device), voices, frames, pairs.labels[rows])
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:

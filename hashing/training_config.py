@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from ivr.config import Share, config
 
 OptimiserName = Literal["adamw", "sgd"]
+Pairing = Literal["own", "class"]
 
 
 @config
@@ -25,6 +26,10 @@ class TrainConfig:
             adamw and 0.0005 for sgd.
         warm_up: Share of the steps over which the learning rate rises; after them it falls as a
             cosine.
+        pairing: Voice beside an image in a batch: ``own`` takes a voice that describes the image,
+            and leaves out images without a voice; ``class`` takes any voice of its class, and so
+            learns from every labelled image and voice. A method that learns which voice belongs to
+            which image takes own alone.
         validate_every: Number of epochs between validations; the last epoch is always validated.
     """
 
@@ -34,4 +39,5 @@ class TrainConfig:
     learning_rate: PositiveFloat | None = None
     weight_decay: NonNegativeFloat | None = None
     warm_up: Share = 0.1
+    pairing: Pairing = "own"
     validate_every: PositiveInt = 2

@@ -28,7 +28,8 @@ from ivr.features.voice import voice_vectors
 from ivr.features.voice_file import read_voice
 from ivr.features.waveform_augmentation import change_of, changed_name, changed_voice, file_of
 from ivr.hashing.codes import packed_signs
-from ivr.hashing.trainer import encode_voices, epoch_batches
+from ivr.hashing.pairs import Pairs
+from ivr.hashing.trainer import encode_voices, epoch_pairs
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
 from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.evaluation.evaluate import evaluate
@@ -321,11 +322,14 @@ def test_of_one_voice_an_image_any_change_is_drawn_each_epoch(augmented: Path) -
     training, _, _ = trained_on(augmented, config)
     plainly, _, _ = trained_on(augmented, replace(config, augmented=False))
     assert sorted(training) == sorted(named(plainly))
-    images = np.repeat(np.arange(len(plainly)), 3)
+    count = len(plainly)
+    described = torch.arange(count).repeat_interleave(3)
+    voices = torch.zeros(3 * count, 1, 1, 1), torch.ones(3 * count), described
+    pairs = Pairs(torch.zeros(count, 1), torch.zeros(count, dtype=torch.int64), *voices)
     rng, heard = np.random.default_rng(0), set[int]()
     for _ in range(20):
-        rows = np.concatenate(epoch_batches(images, np.ones(len(images)), 6, rng))
-        assert sorted(images[rows]) == list(range(len(plainly)))
+        images, rows = epoch_pairs(pairs, "own", rng)
+        assert sorted(images) == list(range(count))
         heard |= set(rows.tolist())
     assert heard == set(range(len(training)))
 

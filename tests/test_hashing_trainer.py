@@ -1,5 +1,6 @@
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from ivr.hashing.trainer import (
     encode_images,
     encode_voices,
     epoch_batches,
+    epoch_pairs,
     fit,
     learning_rate,
     make_optimiser,
@@ -64,6 +66,7 @@ METHOD = DIVHConfig(
 TRAINING = TrainConfig(
     epochs=4, batch_size=16, optimiser="adamw", learning_rate=0.01, weight_decay=1e-4,
     warm_up=0.1, validate_every=2,
+    pairing="own",
 )  # fmt: skip
 CLASSES, STREAMS, COEFFICIENTS, FRAMES, IMAGE_DIM = 4, 2, 4, 12, 10
 BITS = 16
@@ -118,15 +121,12 @@ def tensors(model: Method) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("batch_size", [2, 5, 7, 100])
-def test_an_epoch_has_every_image_once_with_a_voice_of_its_own(batch_size: int) -> None:
-    voice_image = np.repeat(np.arange(23), np.random.default_rng(0).integers(1, 6, 23))
-    batches = epoch_batches(
-        voice_image, np.ones(len(voice_image)), batch_size, np.random.default_rng(1)
-    )
-    images = voice_image[np.concatenate(batches)]
-    assert sorted(images) == list(range(23))
-    assert list(images) != sorted(images)
-    sizes = [len(batch) for batch in batches]
+def test_batches_hold_every_pair_once_and_are_about_as_large(batch_size: int) -> None:
+    images, voices = np.arange(23), np.arange(23)[::-1]
+    batches = epoch_batches(images, voices, np.ones(23), batch_size, np.random.default_rng(1))
+    assert sorted(np.concatenate([some for some, _ in batches])) == list(range(23))
+    assert all(np.array_equal(some, 22 - beside) for some, beside in batches)
+    sizes = [len(some) for some, _ in batches]
     assert len(batches) == math.ceil(23 / batch_size)
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
@@ -134,19 +134,72 @@ def test_an_epoch_has_every_image_once_with_a_voice_of_its_own(batch_size: int) 
 
 def test_voices_of_one_length_share_a_batch() -> None:
     frames = np.random.default_rng(0).integers(10, 1000, 400)
-    batches = epoch_batches(np.arange(400), frames, 20, np.random.default_rng(1))
+    rows = np.arange(400)
+    found = epoch_batches(rows, rows, frames, 20, np.random.default_rng(1))
+    batches = [voices for _, voices in found]
     spread = np.mean([frames[batch].max() - frames[batch].min() for batch in batches])
     assert spread < 200  # of 990; eight batches sorted: about an eighth each
     lengths = [frames[batch].mean() for batch in batches]
     assert lengths != sorted(lengths)
 
 
-def test_every_voice_of_an_image_is_drawn_about_as_often() -> None:
-    voice_image = np.array([0, 1, 1, 1, 1, 2, 2])
+def test_own_pairs_are_every_image_once_with_a_voice_of_its_own() -> None:
+    voice_image = np.repeat(np.arange(23), np.random.default_rng(0).integers(1, 6, 23))
+    images, voices = epoch_pairs(pairs_of(voice_image), "own", np.random.default_rng(1))
+    assert np.array_equal(voice_image[voices], images)
+    assert sorted(images) == list(range(23))
+    assert list(images) != sorted(images)
+
+
+def test_own_pairs_leave_out_images_without_a_voice_and_voices_without_an_image() -> None:
+    pairs = pairs_of([-1, -1, 0, 2, 2], labels=[0, 0, 1], voice_labels=[0, 1, 0, 1, 1])
     rng = np.random.default_rng(0)
-    drawn = np.concatenate(
-        [np.concatenate(epoch_batches(voice_image, np.ones(7), 2, rng)) for _ in range(2000)]
+    drawn = {tuple(pair) for _ in range(50) for pair in np.stack(epoch_pairs(pairs, "own", rng), 1)}
+    assert drawn == {(0, 2), (2, 3), (2, 4)}
+
+
+def test_pairs_of_a_class_are_every_image_with_any_voice_of_its_class() -> None:
+    pairs = pairs_of([-1, -1, 0, 2, 2], labels=[0, 0, 1, 2], voice_labels=[0, 1, 0, 1, 1])
+    rng = np.random.default_rng(0)
+    epochs = [np.stack(epoch_pairs(pairs, "class", rng), 1).tolist() for _ in range(60)]
+    for epoch in epochs:  # the image of class 2 has no voice that it could stand beside
+        assert sorted(image for image, _ in epoch) == [0, 1, 2]
+    drawn = {tuple(pair) for epoch in epochs for pair in epoch}
+    assert drawn == {(0, 0), (0, 2), (1, 0), (1, 2), (2, 1), (2, 3), (2, 4)}
+    assert len({tuple(image for image, _ in epoch) for epoch in epochs}) == 6
+
+
+def test_the_voices_of_a_class_are_dealt_as_often_as_each_other() -> None:
+    labels, voice_labels = [0] * 10 + [1] * 3, [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    pairs = pairs_of([-1] * 9, labels=labels, voice_labels=voice_labels)
+    _, voices = epoch_pairs(pairs, "class", np.random.default_rng(3))
+    counts = np.bincount(voices, minlength=9)
+    assert sorted(counts[:4]) == [2, 2, 3, 3]
+    assert sorted(counts[4:]) == [0, 0, 1, 1, 1]
+
+
+def pairs_of(
+    voice_image: Sequence[int] | np.ndarray,
+    labels: Sequence[int] | None = None,
+    voice_labels: Sequence[int] | None = None,
+) -> Pairs:
+    """Images and voices of which only the rows count."""
+    described = torch.as_tensor(voice_image)
+    images = int(described.max()) + 1 if labels is None else len(labels)
+    return Pairs(
+        torch.zeros(images, 1),
+        torch.zeros(images, dtype=torch.int64) if labels is None else torch.tensor(labels),
+        torch.zeros(len(described), 1, 1, 1),
+        torch.ones(len(described)),
+        described,
+        voice_labels=None if voice_labels is None else torch.tensor(voice_labels),
     )
+
+
+def test_every_voice_of_an_image_is_drawn_about_as_often() -> None:
+    pairs = pairs_of([0, 1, 1, 1, 1, 2, 2])
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([epoch_pairs(pairs, "own", rng)[1] for _ in range(2000)])
     counts = np.bincount(drawn, minlength=7)
     assert counts[0] == 2000
     # Five deviations of a binomial of 2000 draws: 5 sqrt(2000 x 1/4 x 3/4) = 97, with 1/2: 112.
@@ -213,11 +266,12 @@ def test_the_steps_of_an_epoch_follow_the_schedule() -> None:
 def test_a_batch_holds_voices_and_the_images_that_they_describe() -> None:
     pairs = separable(3, 2, 0)
     model = new_model(pairs)
-    batch = select(model, pairs, torch.tensor([5, 0]))
+    rows = torch.tensor([2, 0]), torch.tensor([5, 0])
+    batch = select(model, pairs, *rows)
     voices, frames = model.pool(pairs.voices[[5, 0]], pairs.frames[[5, 0]])
     assert torch.equal(batch.voices, voices)
     assert torch.equal(batch.frames, frames)
-    pooled = select(model, pairs.pooled_by(model.pool, 1e9), torch.tensor([5, 0]))
+    pooled = select(model, pairs.pooled_by(model.pool, 1e9), *rows)
     assert torch.equal(pooled.voices, voices)
     assert torch.equal(batch.images, pairs.images[[2, 0]])
     assert torch.equal(batch.labels, pairs.labels[[2, 0]])
@@ -340,10 +394,11 @@ def test_a_loss_that_is_not_finite_stops_with_what_to_do() -> None:
 def test_no_batch_is_left_with_a_single_pair_which_has_no_batch_statistics() -> None:
     for images in range(2, 40):
         for batch_size in range(3, 12):
+            rows = np.arange(images)
             batches = epoch_batches(
-                np.arange(images), np.ones(images), batch_size, np.random.default_rng(0)
+                rows, rows, np.ones(images), batch_size, np.random.default_rng(0)
             )
-            assert min(map(len, batches)) >= 2
+            assert min(len(some) for some, _ in batches) >= 2
     training, validation = separable(4, 1, 0), separable(4, 1, 1)
     trained(training, validation, replace(TRAINING, batch_size=3, epochs=1))
 

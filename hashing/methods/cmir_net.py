@@ -66,6 +66,7 @@ class CMIRNet(DualEncoder):
     )
     differences = "`decode` takes the decoder of the slides or of the code"
     distance = "euclidean"
+    needs_own_pairs = True
     config: CMIRNetConfig
 
     def __init__(self, config: CMIRNetConfig, sizes: Sizes) -> None:

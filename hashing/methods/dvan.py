@@ -56,6 +56,7 @@ class DVAN(TrainedMethod):
     )
     distance = "matching"
     learning_rate = 1e-3
+    needs_own_pairs = True
     config: DVANConfig
 
     def __init__(self, config: DVANConfig, sizes: Sizes) -> None:

@@ -51,6 +51,7 @@ class SCRL(DualEncoder):
         "supervised contrastive form, the weights and the layers"
     )
     distance = "euclidean"
+    needs_own_pairs = True
     config: SCRLConfig
 
     def activation(self, outputs: Tensor) -> Tensor:

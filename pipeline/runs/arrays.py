@@ -41,11 +41,16 @@ class Arrays:
     numbers: np.ndarray
     voice_image: np.ndarray
 
-    def of(self, chosen: np.ndarray) -> Pairs:
-        """Return the pairs of the images that ``chosen`` [n] marks, in their order."""
+    def of(self, chosen: np.ndarray, *, everything: bool = False) -> Pairs:
+        """Return the pairs of the images that ``chosen`` [n] marks, in their order.
+
+        Args:
+            chosen: booleans [n].
+            everything: keep images without a voice.
+        """
         spoken = np.zeros(len(self.images), bool)
         spoken[self.voice_image] = True
-        images = np.flatnonzero(chosen & spoken)
+        images = np.flatnonzero(chosen if everything else chosen & spoken)
         if not len(images):
             raise FitError(
                 "no image with a voice is left to train on or to validate on; "
@@ -62,6 +67,9 @@ class Arrays:
             self.frames[torch.from_numpy(voices)],
             torch.from_numpy(place[self.voice_image[voices]]),
             torch.from_numpy(voices),
+            voice_labels=(
+                torch.from_numpy(self.numbers[self.voice_image[voices]]) if everything else None
+            ),
         )
 
 

@@ -31,6 +31,7 @@ DEFAULTS_OF_OLDER_RUNS: Mapping[str, Any] = {
     "augmented": False,
     "left_out": {"speakers": [], "captions_of_test": False},
 }
+TRAINING_OF_OLDER_RUNS = {"pairing": "own"}
 VERSIONS = ("image-voice-hashing", "torch", "numpy")
 # The columns that the digest of older runs covers.
 OLDER_COLUMNS = ("image", "voice", "label", "split", "group")
@@ -172,6 +173,8 @@ def require_same_choices(
     """
     for name, asked in json.loads(json.dumps(expected)).items():
         begun_with = chosen.get(name, DEFAULTS_OF_OLDER_RUNS.get(name))
+        if name == "training" and begun_with:
+            begun_with = TRAINING_OF_OLDER_RUNS | begun_with
         if asked != begun_with:
             raise RunError(
                 f"{run}: was begun with {name} {json.dumps(begun_with)}, now asked for "

@@ -245,7 +245,7 @@ def fit(
         bits: length of the codes.
         frames: [m] true number of frames of each voice, all of them by default.
         voice_image: [m] row of the image that each voice describes; by default voice i describes
-            image i. Images without a voice are left out.
+            image i. Images without a voice are left out, unless ``pairing="class"``.
         seed: decides split, initial weights and batches.
         validation: share of the images of each class on which the best epoch is chosen, or
             booleans [n] that mark these images.
@@ -281,11 +281,12 @@ def fit(
     shape = (stream_count, coefficients, length)
     sizes = Sizes(vectors.shape[1], shape, bits, len(names), mels, sample_rate)
     config = _recorded(choices, options, sizes, names)
+    everything = choices.training.pairing == "class"
     torch.manual_seed(seed)
     network, recorder = build_model(config), MemoryRecorder()
     learn(
         network,
-        (arrays.of(~kept), arrays.of(kept)),
+        (arrays.of(~kept, everything=everything), arrays.of(kept)),
         from_json(TrainConfig, config["training"]),
         choose_device(device),
         seed=seed,

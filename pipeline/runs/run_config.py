@@ -87,3 +87,7 @@ class RunConfig:
         configured(entry.config, self.options)
         if not entry.trained and self.training != TrainConfig():
             raise ValueError(f"{self.method} is not trained in steps: leave out how to train")
+        if self.training.pairing == "class" and entry.build.needs_own_pairs:
+            raise ValueError(
+                f"{self.method} learns which voice belongs to which image: it takes pairing own"
+            )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ivr.features.waveform_augmentation import changed_name
+from ivr.features.waveform_augmentation import changed_name, file_of
 from ivr.hashing.pairs import Pairs
 from ivr.pipeline.datasets.canonical_names import as_spelled, caption_key
 from ivr.pipeline.datasets.manifest import Item
@@ -48,8 +48,10 @@ def training_and_validation(
         for change in changes
         if (name := changed_name(voice.name, change)) in data.voice_rows
     ]
+    everything = chosen["training"].get("pairing") == "class"
+    make = make_everything if everything else make_pairs
     return (
-        make_pairs(data, splits, "train", names, [*voices, *changed], streams),
+        make(data, splits, "train", names, [*voices, *changed], streams),
         make_pairs(data, splits, "val", names, voices, streams),
     )
 
@@ -114,10 +116,7 @@ def make_pairs(
     Raises:
         RunError: there is no such pair.
     """
-    images = sorted(
-        (item for item in data.image_items() if splits[item.name] == split and item.label),
-        key=lambda item: item.name,
-    )
+    images = _labelled_images(data, splits, split)
     row = {item.name: number for number, item in enumerate(images)}
     used = sorted(
         (item for item in voices if item.image in row),
@@ -129,20 +128,69 @@ def make_pairs(
             f"{data.folder}: no labelled image of split {split} has a voice; images with voices "
             "are needed to train on (train) and to choose the model on (val)"
         )
-    unknown = {images[number].label for number in spoken} - set(names)
+    return _pairs(data, [images[number] for number in spoken], used, names, streams)
+
+
+def make_everything(
+    data: FeatureDataset,
+    splits: Mapping[str, str],
+    split: str,
+    names: Sequence[str],
+    voices: Sequence[Item],
+    streams: Sequence[str],
+) -> Pairs:
+    """Return all labelled images of ``split`` and all labelled ones of its ``voices``.
+
+    Unlike those of :func:`make_pairs`, images may have no voice, and voices no image. The arguments
+    are the same.
+
+    Raises:
+        RunError: no class has both.
+    """
+    # Voices of classes that are left out are not in ``voices``; images of them are left out here.
+    images = [item for item in _labelled_images(data, splits, split) if item.label in names]
+    row = {item.name: number for number, item in enumerate(images)}
+    used = sorted(
+        (item for item in voices if item.label and splits[file_of(item.name)] == split),
+        key=lambda item: (row.get(item.image, -1), item.name),
+    )
+    if not {item.label for item in images} & {item.label for item in used}:
+        raise RunError(f"{data.folder}: no class has both an image and a voice in split {split}")
+    return _pairs(data, images, used, names, streams, voice_labels=True)
+
+
+def _labelled_images(data: FeatureDataset, splits: Mapping[str, str], split: str) -> list[Item]:
+    """Return the labelled images of ``split`` by name."""
+    found = (item for item in data.image_items() if splits[item.name] == split and item.label)
+    return sorted(found, key=lambda item: item.name)
+
+
+def _pairs(
+    data: FeatureDataset,
+    images: Sequence[Item],
+    voices: Sequence[Item],
+    names: Sequence[str],
+    streams: Sequence[str],
+    *,
+    voice_labels: bool = False,
+) -> Pairs:
+    """Return ``images`` and ``voices``, which are in their order, as tensors."""
+    unknown = {item.label for item in (*images, *voices)} - set(names)
     if unknown:
         raise RunError(f"{data.folder}: {min(unknown)!r} is none of the classes of the run")
-    kept = {images[number].name: place for place, number in enumerate(spoken)}
-    vectors, image_rows = _image_vectors(data, list(kept))
-    stored, rows, frames = data.mapped_voices([item.name for item in used], streams)
+    number = {name: place for place, name in enumerate(names)}
+    place = {item.name: row for row, item in enumerate(images)}
+    vectors, image_rows = _image_vectors(data, list(place))
+    stored, rows, frames = data.mapped_voices([item.name for item in voices], streams)
     return Pairs(
         vectors,
-        torch.tensor([names.index(images[number].label) for number in spoken]),
+        torch.tensor([number[item.label] for item in images]),
         mapped_tensor(stored),
         torch.from_numpy(frames),
-        torch.tensor([kept[item.image] for item in used]),
+        torch.tensor([place.get(item.image, -1) for item in voices]),
         torch.from_numpy(rows),
         image_rows=image_rows,
+        voice_labels=torch.tensor([number[v.label] for v in voices]) if voice_labels else None,
     )
 
 
