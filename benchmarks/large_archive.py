@@ -146,7 +146,7 @@ def lists_of(rows: int) -> int:
 
 
 def report(what: str, value: float, rows: int, more: float = 1.0) -> None:
-    """Print a figure, and ``more`` times what it is at 1e8 rows in proportion to them."""
+    """Print a value, and ``more`` times what it is at 1e8 rows in proportion to them."""
     computed = value * more * GOAL / rows
     print(f"{what}: {value:.4g} at {rows:.3g} rows, computed {computed:.4g} at 1e8", flush=True)
 
