@@ -35,6 +35,7 @@ GROUPS = {
     "Results": {
         "evaluate": "Rank by distance and print the metrics of a run.",
         "compare": "Train and evaluate many methods, into one table.",
+        "report": "Write one page of a run or comparison, with queries and their hits.",
         "search": "Find the images nearest to a voice, or the voices nearest to an image.",
         "locate": "Find places in a huge scene by voice or image, with a heat map.",
         "serve": "Serve an archive over HTTP, with a page where operators speak.",

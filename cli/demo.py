@@ -20,7 +20,7 @@ from .paths import FOLDER
     type=FOLDER,
     default=Path("demo"),
     show_default=True,
-    help="Folder for the set, its features and its run.",
+    help="Folder for the set, its features, its run and its report.",
 )
 @config_options(DemoConfig)
 def demo(out: Path, options: dict[str, Any]) -> None:
@@ -39,8 +39,9 @@ def demo(out: Path, options: dict[str, Any]) -> None:
     result = ivr.demo(out, DemoConfig(**options))
     write_choices(out)
     show(repr(result))
+    show(f"\nOpen {out / 'report.html'} in a browser: it shows what the queries find.")
     show(
-        f"\nLook at {out / 'run' / 'pictures'} and {out / 'set' / 'images'}, and listen to "
+        f"Look at {out / 'run' / 'pictures'} and {out / 'set' / 'images'}, and listen to "
         f"{out / 'set' / 'voices'}."
     )
     if (out / "tiles").is_dir():

@@ -65,6 +65,7 @@ SAFETENSORS = FileKind("a safetensors file", lambda head: head[8:9] == b"{" and 
 SVG = FileKind("an SVG picture", lambda head: is_text(head) and b"<svg" in head)
 TEXT = FileKind("a text file", is_text)
 WAV = FileKind("a WAV recording", lambda head: head.startswith(b"RIFF"))
+WEBM = FileKind("a WebM recording", lambda head: head.startswith(b"\x1aE\xdf\xa3"))
 
 
 @contextmanager

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from ivr.pipeline.packing.pack import pack
     from ivr.pipeline.packing.pack_config import PackConfig
     from ivr.pipeline.plotting import plot
+    from ivr.pipeline.report.report import report
+    from ivr.pipeline.report.report_config import ReportConfig
     from ivr.pipeline.runs.encode import encode
     from ivr.pipeline.runs.model import Model, fit, load
     from ivr.pipeline.runs.run_config import RunConfig
@@ -87,6 +89,7 @@ __all__ = [
     "PrepareConfig",
     "ProbeConfig",
     "Protocol",
+    "ReportConfig",
     "RunConfig",
     "ServeConfig",
     "SplitConfig",
@@ -122,6 +125,7 @@ __all__ = [
     "probe",
     "rank",
     "read_manifest",
+    "report",
     "search",
     "serve",
     "train",
@@ -144,6 +148,7 @@ _PLACES = {
     "PrepareConfig": "ivr.pipeline.datasets.prepare_config:PrepareConfig",
     "ProbeConfig": "ivr.pipeline.evaluation.probe_config:ProbeConfig",
     "Protocol": "ivr.pipeline.evaluation.protocol:Protocol",
+    "ReportConfig": "ivr.pipeline.report.report_config:ReportConfig",
     "ServeConfig": "ivr.pipeline.serving.serve_config:ServeConfig",
     "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
     "SplitConfig": "ivr.pipeline.datasets.split_config:SplitConfig",
@@ -178,6 +183,7 @@ _PLACES = {
     "probe": "ivr.pipeline.evaluation.probe:probe",
     "rank": "ivr.hashing.array_ranking:rank",
     "read_manifest": "ivr.pipeline.datasets.manifest:read_manifest",
+    "report": "ivr.pipeline.report.report:report",
     "serve": "ivr.pipeline.serving.serve:serve",
     "search": "ivr.pipeline.archive.search:search",
     "train": "ivr.pipeline.runs.train:train",

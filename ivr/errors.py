@@ -40,6 +40,7 @@ class IvrError(ValueError):
             MetricsError         ivr.hashing.buckets
             OptionError          ivr.config
             PackError            ivr.pipeline.packing.model_folder
+            PageError            ivr.pipeline.report.evaluated_run
             PairsError           ivr.hashing.pairs
             PlotError            ivr.pipeline.plotting.evaluated
             PostgresError        ivr.pipeline.archive.postgres

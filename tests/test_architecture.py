@@ -29,6 +29,7 @@ ORDER = (
     ("pipeline.serving", "pipeline.doctor"),
     ("pipeline.demo",),
     ("pipeline.plotting",),
+    ("pipeline.report",),
     ("pipeline.archive", "pipeline.comparison"),
     ("pipeline.packing",),
     ("pipeline.evaluation",),
@@ -42,9 +43,10 @@ ORDER = (
 )
 """Rooms from top to bottom: each may import from all below it, and from none beside it."""
 ONLY_IN = {
-    "av": r"features/ffmpeg_audio\.py",
+    "av": r"features/ffmpeg_(audio|opus)\.py",
     "click": r"cli/.*",
     "h5py": r"features/store\.py",
+    "jinja2": r"pipeline/report/render\.py",
     "lancedb": r"pipeline/archive/lance_library\.py",
     "librosa": r"features/(voice|waveform_augmentation)\.py",
     "matplotlib": r"pipeline/pictures/.*",
@@ -107,6 +109,7 @@ WRITES = re.compile(
 CREATORS = {
     "features/atomic_files.py",
     "cli/boundary.py",  # opens nothing but /dev/null, for handles that the caller closed
+    "features/ffmpeg_opus.py",  # encodes into memory
     "features/regular_files.py",  # opens files to read them, without waiting for a pipe
     "pipeline/runtime/lock.py",  # the lock is a file that stays, and is written in place
     "pipeline/runtime/digests.py",  # opens a folder to lock it

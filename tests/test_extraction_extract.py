@@ -123,7 +123,7 @@ def test_rows_are_those_of_the_encoder_and_of_the_mfcc(media_set: Path, tmp_path
         np.testing.assert_array_equal(vector, expected.reshape(-1))
         assert frames[name] == length == 31  # 0.15 s every 5 ms, and the first
     assert sorted(os.listdir(tmp_path / "out")) == [
-        ".lock", "digests.json", "images.h5", "manifest.csv", "voices.h5",
+        ".lock", "digests.json", "images.h5", "manifest.csv", "roots.json", "voices.h5",
     ]  # fmt: skip
 
 
@@ -860,7 +860,7 @@ for kill in range(12):
 result = extract(manifest, folder / "out", config).voices
 assert result.rows == 16, result
 names = set(os.listdir(folder / "out"))
-assert names == {".lock", "digests.json", "manifest.csv", "voices.h5"}, names
+assert names == {".lock", "digests.json", "manifest.csv", "roots.json", "voices.h5"}, names
 one, other = ((folder / name / "voices.h5").read_bytes() for name in ("out", "whole"))
 assert one == other
 """

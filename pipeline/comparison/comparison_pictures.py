@@ -1,6 +1,6 @@
 """Pictures of a comparison: precision over retrieved items of every method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,8 +74,20 @@ def precision_picture(name: str, rows: Sequence[ComparisonRow]) -> Picture:
         name: stem of the files.
         rows: rows of a comparison, of which at least one is evaluated.
     """
-    subject = comparison_subject(rows)
     curves = {direction: precision_curves(rows, direction) for direction in DIRECTIONS}
+    return methods_picture(name, comparison_subject(rows), curves)
+
+
+def methods_picture(
+    name: str, subject: Subject, curves: Mapping[str, Sequence[RetrievedCurve]]
+) -> Picture:
+    """Return precision over retrieved items of several methods, one panel per direction.
+
+    Args:
+        name: stem of the files.
+        subject: what is compared.
+        curves: one line per method, by direction.
+    """
 
     def draw(theme: Theme) -> "Figure":
         lines = max(map(len, curves.values()))

@@ -73,10 +73,11 @@ def comparison_table(
         TableRow(
             "measured",
             head_cells(row, heads),
-            {column.key: cell for column in columns if (cell := _spread(found, column.key))},
+            {column.key: cell for column in columns if (cell := _spread(values, column.key))},
             reconstruction_note(row),
+            {seed: one.place for seed, one in row.evaluations.items()},
         )
-        for row, found in zip(rows, metrics, strict=True)
+        for row, values in zip(rows, metrics, strict=True)
     ]
     gaps, names = gaps_to_reference(rows, reference) if differences else ([], {})
     if any(gaps):

@@ -34,6 +34,11 @@ class Evaluation:
     results: Mapping[str, Any]
     queries: Mapping[str, QueryMetrics]
 
+    @property
+    def place(self) -> str:
+        """The folder below that of the comparison: ``runs/NAME/evaluations/NAME``."""
+        return "/".join(self.folder.parts[-4:])
+
 
 @dataclass(frozen=True, eq=False)
 class ComparisonRow:

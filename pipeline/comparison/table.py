@@ -1,7 +1,7 @@
 """Tables: cells, rows and notes, to be written in any format."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ivr.hashing.bootstrap import Difference
 
@@ -101,12 +101,14 @@ class TableRow:
         heads: name of the head column -> text.
         cells: key of the column -> cell; unknown values have no cell.
         note: a footnote, ``""`` for none.
+        evaluations: seed -> folder of its evaluation below the folder of the comparison.
     """
 
     kind: str
     heads: Mapping[str, str]
     cells: Mapping[str, Cell]
     note: str = ""
+    evaluations: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

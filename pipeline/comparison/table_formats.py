@@ -94,8 +94,19 @@ def as_json(table: Table) -> dict[str, Any]:
     """Return ``table`` as JSON values."""
     return {
         "title": table.title,
+        "heads": list(table.heads),
+        "columns": [column.key for column in table.columns],
         "lines": [
-            {"kind": row.kind, **row.heads, "figures": _values(row), "note": row.note}
+            {
+                "kind": row.kind,
+                **row.heads,
+                "figures": _values(row),
+                "best": [
+                    k for k, cell in row.cells.items() if isinstance(cell, Spread) and cell.best
+                ],
+                "note": row.note,
+                "evaluations": {str(seed): place for seed, place in row.evaluations.items()},
+            }
             for row in table.rows
         ],
         "notes": list(table.notes),

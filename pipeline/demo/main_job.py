@@ -1,4 +1,4 @@
-"""``ivr demo``: draw, speak, extract, train, evaluate and search in one call."""
+"""``ivr demo``: draw, speak, extract, train, evaluate, search and report in one call."""
 
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ivr.pipeline.runtime.words import counted
 
 from .demo_archive import MODEL, TILES, search_demo_archive, write_demo_archive
 from .demo_config import DemoConfig
+from .demo_report import report_demo
 from .demo_set import require_own_folder, write_demo_set
 
 # Random weights need no download, and drawings differ enough for them. The result shows that the
@@ -29,12 +30,12 @@ TRAINING = TrainConfig(epochs=120, batch_size=32, validate_every=10)
 def demo(
     folder: str | Path = "demo", config: DemoConfig | None = None, **options: Any
 ) -> EvaluationResult:
-    """Draw, speak, extract, train, evaluate and search below ``folder``; return the metrics.
+    """Draw, speak, extract, train, evaluate, search and report; return the metrics.
 
     A second call uses the present drawings, voices and features, and trains again.
 
     Args:
-        folder: folder of the set, its features and its run.
+        folder: folder of the set, its features, its run and its report.
         config: size and seed of the set; None for the defaults.
         options: fields of :class:`DemoConfig`, which override ``config``.
 
@@ -55,4 +56,5 @@ def demo(
     result = evaluate(folder / RUN)
     if write_demo_archive(folder, manifest, folder / RUN):
         search_demo_archive(folder, folder / RUN)
+    report_demo(folder, folder / RUN, result.results)
     return result

@@ -22,7 +22,7 @@ WIDTH = 100
 def results_table(results: Mapping[str, Any]) -> str:
     """Return metrics, chance and published rows of a known data set from ``results.json``."""
     lines = [*_run_lines(results), *_protocol_lines(results)]
-    for head, names in _blocks(results["protocol"]["relevance"]):
+    for head, names in metric_blocks(results["protocol"]["relevance"]):
         lines += _metric_lines(results, head, names)
     bounds = ", ".join(
         f"{arrow} {results[direction]['mAP_lower']:.2f} to {results[direction]['mAP_upper']:.2f}"
@@ -66,7 +66,7 @@ def _protocol_lines(results: Mapping[str, Any]) -> list[str]:
     return [*textwrap.wrap(protocol_in_words(results["protocol"]), WIDTH), counts]
 
 
-def _blocks(relevance: str) -> list[tuple[str, list[str]]]:
+def metric_blocks(relevance: str) -> list[tuple[str, list[str]]]:
     """Return the head of each block of the table, and the names of the metrics in it."""
     blocks: dict[str, list[str]] = {}
     for metric in METRICS.values():

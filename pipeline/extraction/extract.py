@@ -27,7 +27,7 @@ from .finished_rows import (
     missing_batches,
     say_kept_changes,
 )
-from .kept_manifest import keep_manifest, require_place_of_manifest
+from .kept_manifest import MediaRoots, keep_manifest, require_place_of_manifest
 from .modality import Modality, image_modality, voice_modality
 from .other_settings import require_settings_of_each
 from .row_shards import assemble_file, write_shards
@@ -87,7 +87,7 @@ def extract(
                 _extract(voices, config, stop) if voices else None,
             )
         if result.finished:
-            keep_manifest(folder, content, path)
+            keep_manifest(folder, content, path, MediaRoots(*roots))
         return result
 
 

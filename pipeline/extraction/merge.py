@@ -25,7 +25,12 @@ from .feature_schema import (
     shards_of,
 )
 from .job_array import FOLDER, task_of_folder
-from .kept_manifest import copy_spellings, keep_manifest, require_place_of_manifest
+from .kept_manifest import (
+    copy_spellings,
+    keep_manifest,
+    kept_roots,
+    require_place_of_manifest,
+)
 
 
 class MergeError(IvrError):
@@ -69,7 +74,7 @@ def merge(
             for name, kind in FILES.items()
             if items[name]
         }
-        keep_manifest(out, manifest)
+        keep_manifest(out, manifest, roots=kept_roots(tasks[0]))
         copy_spellings(tasks[0], out)
     return MergeResult(merged.get("images.h5"), merged.get("voices.h5"))
 

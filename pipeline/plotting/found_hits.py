@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ivr.errors import IvrError
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import read_image
@@ -14,9 +12,10 @@ from ivr.features.voice_file import read_voice
 from ivr.names import unknown
 from ivr.pipeline.datasets.manifest import resolve
 from ivr.pipeline.evaluation.evaluate import measure_of_run
+from ivr.pipeline.evaluation.hits import ranked_hits
 from ivr.pipeline.evaluation.protocol import DIRECTIONS, Protocol
-from ivr.pipeline.evaluation.rank import ranker_of
 from ivr.pipeline.evaluation.select import select
+from ivr.pipeline.extraction.media_roots import media_roots
 from ivr.pipeline.extraction.recorded_settings import recorded_pixels
 from ivr.pipeline.pictures.ranked_hits import Hit, ImageItem, VoiceItem
 from ivr.pipeline.runs.codes_file import CodedItems, read_codes
@@ -40,8 +39,8 @@ def first_hits(
         found: the evaluation.
         name: name of an image or a voice of the test split, as the evaluation uses it.
         count: number of items.
-        root: folder that the names of files are relative to; None to look in the folder of the
-            features and the two around it.
+        root: folder that the names of files are relative to; None for those of the extraction, or
+            the nearest folder around the features that has such files.
 
     Raises:
         PlotError: codes that are newer than the results, or a file that cannot be found or read.
@@ -62,19 +61,15 @@ def first_hits(
     if protocol.distance != "hamming":
         run = run_of(found.folder)
         measure = measure_of_run(run, read_config(run), protocol)
-    ranker = ranker_of(selection, direction, measure)
-    queries, gallery = selection.queries[direction], selection.galleries[direction]
-    query = queries.select([queries.names.index(name)])
-    distances = ranker.distances(query, gallery)[0]
-    relevant = ranker.relevant(query, gallery)[0]
-    rows = np.argsort(distances, kind="stable")[:count]
-    media = _Media(found.results, [name, *(gallery.names[row] for row in rows)], root)
+    row = selection.queries[direction].names.index(name)
+    first = ranked_hits(selection, direction, measure, [row], count)
+    query, gallery, rows = first.queries, first.gallery, first.rows[0].tolist()
     asks_voice = direction == "voice_to_image"
+    media = _Media(found.results, name, [gallery.names[row] for row in rows], root, asks_voice)
     hits = [
-        Hit(media.item(gallery, row, is_voice=not asks_voice), float(distances[row]),
-            bool(relevant[row]))
-        for row in rows.tolist()
-    ]  # fmt: skip
+        Hit(media.item(gallery, row, is_voice=not asks_voice), float(distance), bool(relevant))
+        for row, distance, relevant in zip(rows, first.distances[0], first.relevant[0], strict=True)
+    ]
     unit = UNITS.get(protocol.distance or "", f"of {8 * query.codes.shape[1]} bits differ")
     return media.item(query, 0, is_voice=asks_voice), hits, unit
 
@@ -82,15 +77,17 @@ def first_hits(
 class _Media:
     """The files of some items."""
 
-    def __init__(self, results: Mapping[str, Any], names: Sequence[str], root: Path | None) -> None:
-        """Find the folder of the files ``names``."""
-        features = Path(results["features"]["folder"])
-        around = (features, *features.parents[:2]) if root is None else (root,)
-        places = [place for place in around if any((place / name).is_file() for name in names)]
-        if not places:
-            looked = ", ".join(str(place) for place in around)
-            raise PlotError(f"{names[0]}: no such file in {looked}; give root=FOLDER")
-        self._root = places[0]
+    def __init__(
+        self,
+        results: Mapping[str, Any],
+        query: str,
+        hits: Sequence[str],
+        root: Path | None,
+        asks_voice: bool,
+    ) -> None:
+        """Find the folders of the files of ``query`` and of ``hits``."""
+        images, voices = (hits, [query]) if asks_voice else ([query], hits)
+        self._roots = media_roots(Path(results["features"]["folder"]), images, voices, root)
         try:
             self._pixels = recorded_pixels(results["features"]["images"])
         except IvrError:  # codes of arrays, which have no settings of files
@@ -99,7 +96,7 @@ class _Media:
     def item(self, items: CodedItems, row: int, *, is_voice: bool) -> VoiceItem | ImageItem:
         """Return the item in ``row`` with its samples or pixels."""
         name, label = items.names[row], items.labels[row]
-        path = resolve(self._root, name)
+        path = resolve(self._roots.voices if is_voice else self._roots.images, name)
         try:
             if is_voice:
                 return VoiceItem(name, label, items.captions[row], *read_voice(path))

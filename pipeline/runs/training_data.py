@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,21 +76,30 @@ def kept_voices(
     Raises:
         RunError: a speaker is unknown, or there are no captions to recognise sentences by.
     """
-    voices = data.voice_items()
+    return voices_to_train_on(data.voice_items(), splits, left_out, data.folder)
+
+
+def voices_to_train_on(
+    voices: Sequence[Item], splits: Mapping[str, str], left_out: Mapping[str, Any], source: Path
+) -> list[Item]:
+    """Return those of ``voices`` that may be trained on, see :func:`kept_voices`.
+
+    ``source`` names their origin in messages.
+    """
     there = {voice.speaker for voice in voices}
     speakers = as_spelled(left_out.get("speakers", ()), there)
     unknown = speakers - there
     if unknown:
         known = ", ".join(sorted(filter(None, there)))
         hint = f"there are voices of {known}" if known else "the manifest names no speaker"
-        raise RunError(f"{data.folder}: no voice of {min(unknown)!r}; {hint}")
+        raise RunError(f"{source}: no voice of {min(unknown)!r}; {hint}")
     classes = left_out_classes(left_out)
     kept = [v for v in voices if v.speaker not in speakers and v.label not in classes]
     if not left_out.get("captions_of_test"):
         return kept
     tested = {caption_key(voice.caption) for voice in voices if splits[voice.name] == "test"}
     if tested <= {""}:
-        raise RunError(f"{data.folder}: the manifest has no captions to recognise sentences by")
+        raise RunError(f"{source}: the manifest has no captions to recognise sentences by")
     return [voice for voice in kept if caption_key(voice.caption) not in tested]
 
 

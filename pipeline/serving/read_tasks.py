@@ -9,19 +9,16 @@ import resource
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-from PIL import Image
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
-from ivr.features.image_resize import resized
 from ivr.features.media import MediaError, read_bytes
 from ivr.features.scene_windows import open_scene
+from ivr.features.small_media import as_jpeg, as_wav, small_picture
 from ivr.features.voice_file import recording_of
 from ivr.pipeline.packing.code_maker import CodeMaker, open_model
 from ivr.pipeline.runtime.orphans import end_with
@@ -56,10 +53,8 @@ def start_reader(parent: int, model: str) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    file = BytesIO()
-    soundfile.write(file, np.full(8000, 0.1, np.float32), 8000, "PCM_16", format="WAV")
     with suppress(MediaError):
-        _model(model).streams(file.getvalue())
+        _model(model).streams(as_wav(np.full(8000, 0.1, np.float32), 8000))
 
 
 @cache
@@ -106,7 +101,7 @@ def draw_thumbnail(model: str, path: str, side: int) -> bytes:
         MediaError: the file cannot be used.
     """
     pixels = decode_image(read_bytes(Path(path)), None, _model(model).pixels_config)
-    return as_jpeg(pixels, side)
+    return as_jpeg(small_picture(pixels, side))
 
 
 def draw_window(model: str, path: str, window: tuple[int, int, int, int], side: int) -> bytes:
@@ -127,7 +122,7 @@ def draw_window(model: str, path: str, window: tuple[int, int, int, int], side: 
     if stretch is not None:
         config = replace(config, stretch=f"scale:{stretch[0]!r},{stretch[1]!r}")
     with open_scene(scene, config) as opened:
-        return as_jpeg(opened.part(*window), side)
+        return as_jpeg(small_picture(opened.part(*window), side))
 
 
 @lru_cache(maxsize=256)
@@ -137,16 +132,6 @@ def _stretch(path: str, _: tuple[int, int], config: PixelConfig) -> tuple[float,
         return scene.stretch
 
 
-def as_jpeg(pixels: np.ndarray, side: int) -> bytes:
-    """Return ``pixels``, uint8 [3, height, width], as JPEG with sides of at most ``side``."""
-    height, width = pixels.shape[1:]
-    scale = min(1.0, side / max(height, width))
-    small = resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-    file = BytesIO()
-    Image.fromarray(np.ascontiguousarray(small.transpose(1, 2, 0))).save(file, "JPEG", quality=85)
-    return file.getvalue()
-
-
 def play(path: str) -> bytes:
     """Return the voice in the file ``path`` as WAV of 16 bits, which every browser plays.
 
@@ -154,7 +139,4 @@ def play(path: str) -> bytes:
         MediaError: the file cannot be used.
     """
     recording = recording_of(read_bytes(Path(path)))
-    file = BytesIO()
-    samples = np.clip(recording.samples, -1, 1)
-    soundfile.write(file, samples, recording.sample_rate, "PCM_16", format="WAV")
-    return file.getvalue()
+    return as_wav(recording.samples, recording.sample_rate)

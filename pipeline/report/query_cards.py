@@ -1,0 +1,196 @@
+"""Queries with their hits as a page shows them: cards, and the media that they need."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ivr.pipeline.evaluation.hits import RankedHits
+from ivr.pipeline.evaluation.per_query import DIRECTIONS
+from ivr.pipeline.runs.codes_file import CodedItems
+
+from .evaluated_run import EvaluatedRun
+from .report_config import ReportConfig
+from .shown_queries import KINDS, ShownQuery, choose_queries
+
+DIRECTION_WORDS = {
+    "voice_to_image": "voice finds images",
+    "image_to_voice": "image finds voices",
+}
+KIND_WORDS = {
+    "worst": "worst of its class",
+    "drawn": "drawn at random",
+    "best": "best of its class",
+}
+LONGEST_LABEL = 60
+"""Characters of a class name in lists to choose from."""
+
+
+@dataclass(frozen=True)
+class Medium:
+    """An image or voice that is shown.
+
+    Attributes:
+        name: its name in the manifest.
+        is_voice: a voice, otherwise an image.
+        label: class, ``""`` if unknown.
+        caption: sentence of a voice, ``""`` if unknown.
+        speaker: speaker of a voice, ``""`` if unknown.
+    """
+
+    name: str
+    is_voice: bool
+    label: str
+    caption: str
+    speaker: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One item that a query found.
+
+    Attributes:
+        medium: the item.
+        distance: in words, ``3 bits`` or ``0.412``.
+        rank: its rank, ``4``, or the ranks that it shares with items at equal distance, ``2-5``.
+        right: whether it is relevant.
+    """
+
+    medium: Medium
+    distance: str
+    rank: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class QueryCard:
+    """One query with its first hits.
+
+    Attributes:
+        anchor: its permanent link, the same in every report on these queries.
+        direction: voice_to_image or image_to_voice.
+        kind: worst, drawn or best.
+        medium: the query.
+        average_precision: percent.
+        hits: nearest first.
+        right: number of relevant ones among them.
+        relevant: number of relevant items in the gallery.
+        gallery: number of items that were searched.
+    """
+
+    anchor: str
+    direction: str
+    kind: str
+    medium: Medium
+    average_precision: float
+    hits: tuple[Hit, ...]
+    right: int
+    relevant: int
+    gallery: int
+
+    def media(self) -> Iterable[Medium]:
+        """Yield the query, then its hits."""
+        yield self.medium
+        yield from (hit.medium for hit in self.hits)
+
+
+def shown_cards(found: EvaluatedRun, config: ReportConfig) -> list[QueryCard]:
+    """Return the queries that the report of a run shows, with their hits, by direction and class.
+
+    Raises:
+        PageError: the codes give another ranking than the one that was evaluated.
+    """
+    cards = []
+    for number, direction in enumerate(reversed(DIRECTIONS)):
+        queries = found.selection.queries[direction]
+        rng = np.random.default_rng([config.seed, number])
+        chosen = choose_queries(
+            queries.labels,
+            found.queries[direction].average_precision,
+            config.queries,
+            config.most_queries,
+            rng,
+        )
+        cards += cards_of(found, direction, chosen, config.hits)
+    return cards
+
+
+def cards_of(
+    found: EvaluatedRun, direction: str, chosen: Sequence[ShownQuery], count: int, place: str = ""
+) -> list[QueryCard]:
+    """Return a card for each of the ``chosen`` queries, with ``count`` hits.
+
+    Args:
+        found: the run.
+        direction: voice_to_image or image_to_voice.
+        chosen: queries of this direction.
+        count: number of hits.
+        place: part of the permanent link, for pages that show a query twice.
+    """
+    if not chosen:
+        return []
+    hits = found.hits(direction, [one.row for one in chosen], count)
+    asks_by_voice = direction == "voice_to_image"
+    unit = " bits" if found.measure is None else ""
+    return [
+        QueryCard(
+            anchor(direction, hits.queries.names[row], place),
+            direction,
+            one.kind,
+            _medium(hits.queries, row, is_voice=asks_by_voice),
+            100 * float(hits.average_precision[row]),
+            tuple(_hits(hits, row, unit, is_voice=not asks_by_voice)),
+            int(hits.relevant[row].sum()),
+            int(hits.relevant_items[row]),
+            len(hits.gallery.names),
+        )
+        for row, one in enumerate(chosen)
+    ]
+
+
+def anchor(direction: str, name: str, place: str = "") -> str:
+    """Return the permanent link of a query: it follows from direction and name alone."""
+    digest = hashlib.sha256(f"{direction}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()
+    return f"q-{place}{'voice' if direction == 'voice_to_image' else 'image'}-{digest[:10]}"
+
+
+def media_of(cards: Iterable[QueryCard]) -> list[Medium]:
+    """Return every medium of ``cards`` once: the queries first, then hits by their rank."""
+    lists = [list(card.media()) for card in cards]
+    longest = max(map(len, lists), default=0)
+    ranked = (media[place] for place in range(longest) for media in lists if place < len(media))
+    return list({(one.is_voice, one.name): one for one in ranked}.values())
+
+
+def classes_of(cards: Iterable[QueryCard]) -> list[str]:
+    """Return the classes of the queries of ``cards`` in alphabetical order, ``""`` left out."""
+    return sorted({card.medium.label for card in cards} - {""})
+
+
+def kinds_of(cards: Iterable[QueryCard]) -> list[str]:
+    """Return the kinds of the queries of ``cards``, the worst first."""
+    there = {card.kind for card in cards}
+    return [kind for kind in KINDS if kind in there]
+
+
+def _hits(hits: RankedHits, row: int, unit: str, *, is_voice: bool) -> Iterable[Hit]:
+    for place, item in enumerate(hits.rows[row].tolist()):
+        first, last = int(hits.first_rank[row, place]), int(hits.last_rank[row, place])
+        distance = hits.distances[row, place]
+        yield Hit(
+            _medium(hits.gallery, item, is_voice=is_voice),
+            f"{int(distance)}{unit}" if unit else f"{float(distance):.4g}",
+            f"{first}" if first == last else f"{first}\N{EN DASH}{last}",
+            bool(hits.relevant[row, place]),
+        )
+
+
+def _medium(items: CodedItems, row: int, *, is_voice: bool) -> Medium:
+    return Medium(
+        items.names[row],
+        is_voice,
+        items.labels[row],
+        items.captions[row] if is_voice else "",
+        items.speakers[row] if is_voice else "",
+    )

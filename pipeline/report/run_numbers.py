@@ -1,0 +1,177 @@
+"""The metrics of a run as the tables of a page: measured, chance and the best that is possible."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ivr.pipeline.datasets.published_results import published_results
+from ivr.pipeline.evaluation.per_query import DIRECTIONS
+from ivr.pipeline.evaluation.report_tables import metric_blocks
+
+from .caveats import interval_of_map
+from .evaluated_run import EvaluatedRun
+from .query_cards import DIRECTION_WORDS
+
+REASONS = {
+    "P@10": "some queries have fewer than ten relevant items in the gallery",
+    "R@10": "some queries have more than ten relevant items in the gallery",
+}
+"""Metrics that a gallery can limit, and why it does."""
+FULL = 99.995
+"""A best possible value from here on is 100."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """mAP of one direction.
+
+    Attributes:
+        direction: in words.
+        value: percent.
+        chance: percent, of a random order.
+        times: how often better than chance, in words.
+        interval: 95 % interval over queries, percent; None if it is not known.
+        bounds: least and greatest value over the orders of the ties, percent.
+        queries: number of queries.
+        gallery: number of items that are searched.
+    """
+
+    direction: str
+    value: float
+    chance: float
+    times: str
+    interval: tuple[float, float] | None
+    bounds: tuple[float, float]
+    queries: int
+    gallery: int
+
+
+@dataclass(frozen=True)
+class NumberRow:
+    """One row of a table of metrics: what it is, its kind, and a value per metric in percent."""
+
+    head: str
+    kind: str
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class NumberTable:
+    """A table of metrics in percent."""
+
+    title: str
+    names: tuple[str, ...]
+    rows: tuple[NumberRow, ...]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """AP of one class: number of queries and mean average precision, percent, by direction."""
+
+    label: str
+    queries: Mapping[str, int]
+    values: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A published result beside that of the run; percent."""
+
+    method: str
+    values: tuple[float | None, ...]
+    source: str
+
+
+def headlines(found: EvaluatedRun) -> list[Headline]:
+    """Return mAP of both directions, voices that ask first."""
+    told = []
+    for direction in reversed(DIRECTIONS):
+        results = found.results[direction]
+        chance = found.results["chance"][direction]["mAP"]
+        value = results["mAP"]
+        told.append(
+            Headline(
+                DIRECTION_WORDS[direction],
+                value,
+                chance,
+                f"{value / chance:.1f} times chance" if chance else "chance is 0",
+                interval_of_map(found, direction),
+                (results["mAP_lower"], results["mAP_upper"]),
+                results["queries"],
+                results["gallery"],
+            )
+        )
+    return told
+
+
+def number_tables(found: EvaluatedRun) -> list[NumberTable]:
+    """Return the metrics of both directions with chance and the best possible values."""
+    best = found.results["ceiling"]
+    tables = []
+    for title, names in metric_blocks(found.results["protocol"]["relevance"]):
+        there = tuple(
+            name for name in names if all(name in found.results[way] for way in DIRECTIONS)
+        )
+        if not there:
+            continue
+        rows = []
+        for direction in reversed(DIRECTIONS):
+            for head, kind, values in (
+                (DIRECTION_WORDS[direction], "measured", found.results[direction]),
+                ("chance", "chance", found.results["chance"][direction]),
+                ("best possible", "best", best[direction]),
+            ):
+                rows.append(NumberRow(head, kind, tuple(values.get(name) for name in there)))
+        tables.append(NumberTable(title, there, tuple(rows)))
+    return tables
+
+
+def limited_metrics(found: EvaluatedRun, names: tuple[str, ...] = tuple(REASONS)) -> list[str]:
+    """Return a sentence for each of ``names`` that cannot reach 100 % on this gallery."""
+    best = {way: found.results["ceiling"][way] for way in reversed(DIRECTIONS)}
+    told = []
+    for name in names:
+        limited = {way: most for way in best if (most := best[way].get(name, 100.0)) < FULL}
+        measured = [
+            f"{found.results[way][name]:.1f} % ({DIRECTION_WORDS[way]})"
+            for way in limited
+            if name in found.results[way]
+        ]
+        if measured:
+            most = " and ".join(dict.fromkeys(f"{value:.1f} %" for value in limited.values()))
+            told.append(
+                f"{name} cannot exceed {most}: {REASONS[name]}. Measured: {', '.join(measured)}."
+            )
+    return told
+
+
+def class_rows(found: EvaluatedRun) -> list[ClassRow]:
+    """Return mean average precision by class, in alphabetical order."""
+    counts = {way: Counter(found.selection.queries[way].labels) for way in DIRECTIONS}
+    values: Mapping[str, Mapping[str, float]] = {
+        way: found.results[way].get("per_class", {}) for way in DIRECTIONS
+    }
+    labels = sorted({*counts[DIRECTIONS[0]], *counts[DIRECTIONS[1]]} - {""})
+    return [
+        ClassRow(
+            label,
+            {way: counts[way][label] for way in DIRECTIONS},
+            {way: values[way].get(label) for way in DIRECTIONS},
+        )
+        for label in labels
+    ]
+
+
+def published_rows(results: Mapping[str, Any]) -> list[PublishedRow]:
+    """Return the published results on a known data set, by class relevance."""
+    if not results.get("dataset") or results["protocol"]["relevance"] != "class":
+        return []
+    return [
+        PublishedRow(
+            row.method,
+            tuple(row.metrics.get(f"{way}.mAP") for way in reversed(DIRECTIONS)),
+            row.citation,
+        )
+        for row in published_results(results["dataset"])
+    ]

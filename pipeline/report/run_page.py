@@ -1,0 +1,73 @@
+"""The page of one run: everything that its template reads."""
+
+from typing import Any
+
+from ivr.pipeline.evaluation.per_query import DIRECTIONS
+from ivr.pipeline.evaluation.picture_subject import data_name, method_name
+from ivr.pipeline.runtime.words import counted
+
+from .caveats import caveats
+from .evaluated_run import EvaluatedRun
+from .query_cards import DIRECTION_WORDS, KIND_WORDS, QueryCard, classes_of, kinds_of
+from .report_config import ReportConfig
+from .run_facts import bits_in_words, date_of, digests, facts, options
+from .run_numbers import class_rows, headlines, limited_metrics, number_tables, published_rows
+
+SECTIONS = (
+    ("summary", "In short"),
+    ("limits", "What these numbers do not show"),
+    ("hits", "Queries and hits"),
+    ("numbers", "All metrics"),
+    ("pictures", "Curves and codes"),
+    ("classes", "By class"),
+    ("run", "What was run"),
+)
+
+
+def run_page(found: EvaluatedRun, cards: list[QueryCard], config: ReportConfig) -> dict[str, Any]:
+    """Return what the template of a run reads, but for its media.
+
+    Args:
+        found: the run.
+        cards: the queries that are shown.
+        config: choices of the report.
+    """
+    method = f"{method_name(found.results)}, {bits_in_words(found)}"
+    return {
+        "title": f"{data_name(found.results)}: {method}",
+        "kind": "Report of one run",
+        "lead": f"{found.results['protocol_in_words']}. Evaluated {date_of(found.folder)}.",
+        "sections": SECTIONS,
+        "headlines": headlines(found),
+        "limited": limited_metrics(found),
+        "caveats": caveats(found),
+        "tables": number_tables(found),
+        "published": published_rows(found.results),
+        "class_rows": class_rows(found),
+        "facts": facts(found),
+        "digests": digests(found),
+        "options": options(found.config),
+        "query_cards": cards,
+        "shown_words": shown_words(found, cards, config),
+        "classes": classes_of(cards),
+        "kinds": kinds_of(cards),
+        "direction_words": DIRECTION_WORDS,
+        "kind_words": KIND_WORDS,
+        "ways": tuple(reversed(DIRECTIONS)),
+    }
+
+
+def shown_words(found: EvaluatedRun, cards: list[QueryCard], config: ReportConfig) -> str:
+    """Return which queries are shown, and how their hits are marked, as sentences."""
+    total = sum(len(metrics.names) for metrics in found.queries.values())
+    relevance = {
+        "class": "of the class of the query",
+        "pair": "of the image of the query",
+    }[found.results["protocol"]["relevance"]]
+    return (
+        f"{counted(len(cards), 'query')} of {total}: by class and direction the "
+        f"{config.queries} worst, {config.queries} drawn at random (seed {config.seed}) and "
+        f"{config.queries} best by average precision, {config.most_queries} per direction at most. "
+        f"A hit is right if it is {relevance}. Items at equal distance share their ranks and stand "
+        "in the order of the manifest."
+    )

@@ -1,0 +1,161 @@
+"""The page of ``ivr report`` in a real browser: filters, order, permanent links, sounds, print.
+
+Skipped where Chromium and its driver are not installed (Debian: chromium, chromium-driver).
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tiny_world import World
+
+import ivr
+from ivr.pipeline.report.evaluated_run import EvaluatedRun
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="Chromium or its driver is not installed"
+)
+PATIENCE = 60
+SHOWN = "article:not([hidden])"
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Return the first true value of ``condition``."""
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def address(world: World, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("browser")
+    shutil.copytree(world.run, folder / "run")
+    ivr.evaluate(folder / "run", database="all", voices="all")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EvaluatedRun, "pictures", lambda self: [])
+        ivr.report(folder / "run", folder / "report.html", queries=2)
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        "--autoplay-policy=no-user-gesture-required",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        "--window-size=1200,1400",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Any:
+    browser.get("about:blank")
+    browser.get_log("performance")
+    browser.get(address)
+    until(lambda: browser.find_element("id", "choose").is_displayed())
+    return browser
+
+
+def shown(page: Any) -> list[Any]:
+    found: list[Any] = page.find_elements("css selector", SHOWN)
+    return found
+
+
+def choose(page: Any, selector: str, value: str) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    Select(page.find_element("css selector", selector)).select_by_value(value)
+
+
+def test_filters_and_order_choose_the_queries(page: Any) -> None:
+    every = page.find_elements("css selector", "article")
+    assert len(shown(page)) == len(every) >= 6
+    choose(page, "[data-filter=direction]", "voice_to_image")
+    some = shown(page)
+    assert {one.get_attribute("data-direction") for one in some} == {"voice_to_image"}
+    assert 0 < len(some) < len(every)
+    choose(page, "[data-filter=class]", "pond")
+    assert {one.get_attribute("data-class") for one in shown(page)} == {"pond"}
+    assert f"that match, of {len(every)}" in page.find_element("id", "count").text
+    choose(page, "[data-filter=class]", "")
+    choose(page, "[data-filter=direction]", "")
+    choose(page, "#order", "worst")
+    values = [float(one.get_attribute("data-ap")) for one in shown(page)]
+    assert values == sorted(values)
+
+
+def test_a_permanent_link_shows_its_query_whatever_is_chosen(page: Any, address: str) -> None:
+    last = page.find_elements("css selector", "article")[-1].get_attribute("id")
+    choose(page, "[data-filter=direction]", "voice_to_image")
+    assert not page.find_element("id", last).is_displayed()
+    page.execute_script(f"location.hash = '{last}'")
+    until(lambda: page.find_element("id", last).is_displayed())
+    page.get("about:blank")
+    page.get(f"{address}#{last}")
+    until(lambda: "linked" in page.find_element("id", last).get_attribute("class").split())
+    top = page.execute_script(f"return document.getElementById('{last}').getBoundingClientRect()")
+    assert top["top"] < page.execute_script("return innerHeight")
+    assert page.switch_to.active_element.get_attribute("id") == last
+
+
+def test_a_voice_plays_and_nothing_is_asked_of_a_network(page: Any) -> None:
+    button = page.find_element("css selector", f"{SHOWN} .asked button[data-sound]")
+    page.execute_script(
+        "window.heard = []; const play = HTMLMediaElement.prototype.play;"
+        "HTMLMediaElement.prototype.play = function () {"
+        " this.addEventListener('playing', () => heard.push(this.duration));"
+        " return play.call(this); };"
+    )
+    page.execute_script("arguments[0].click()", button)
+    (seconds,) = until(lambda: page.execute_script("return window.heard"))
+    assert 0.03 < seconds < 0.2  # the voices of the tiny world last 0.05 s
+    until(lambda: button.get_attribute("aria-pressed") == "false")
+    assert page.find_element("id", "status").text == ""
+    asked = [
+        one["message"] for one in page.get_log("performance")
+        if '"Network.requestWillBeSent"' in one["message"]
+    ]  # fmt: skip
+    assert asked
+    assert [one for one in asked if '"url":"http' in one] == []
+    assert [one for one in page.get_log("browser") if one["level"] == "SEVERE"] == []
+
+
+def test_the_page_fits_a_phone_and_everything_has_a_name(page: Any) -> None:
+    size = {"width": 380, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        script = (
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert page.execute_script(script) <= 0
+        fields = page.find_elements("css selector", "main button, main select")
+        assert len(fields) >= 10
+        assert all(one.accessible_name for one in fields if one.is_displayed())
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_print_shows_every_query(page: Any) -> None:
+    choose(page, "[data-filter=direction]", "voice_to_image")
+    every = page.find_elements("css selector", "article")
+    assert len(shown(page)) < len(every)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert all(one.is_displayed() for one in every)
+        assert not page.find_element("id", "choose").is_displayed()
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
