@@ -126,7 +126,7 @@ class ArchiveGallery:
         if not index:
             archive.hold()
             return_freed_memory()
-        self._now = _shown(archive)
+        self._now = _shown(archive, held=not index)
 
     @property
     def archive(self) -> Archive:
@@ -170,15 +170,18 @@ class ArchiveGallery:
         """Read what has changed since, and search it from then on."""
         later = self.archive.newer()
         if later is not None:
-            self._now = _shown(later)
+            self._now = _shown(later, held=not self._index)
             later.tidy()
             return_freed_memory()
 
 
-def _shown(archive: Archive) -> _Shown:
+def _shown(archive: Archive, *, held: bool) -> _Shown:
     further = [name for name in archive.schema.names if name not in OWN]
     own = [name for name in SHOWN_OWN if archive.count(f"{name} IS NOT NULL")]
-    counts = {one: archive.count(f"modality = {quoted(one)}") for one in MODALITIES}
+    counts = {
+        one: len(archive.held(one)) if held else archive.count(f"modality = {quoted(one)}")
+        for one in MODALITIES
+    }
     return _Shown(archive, (*own, *further), counts)
 
 
