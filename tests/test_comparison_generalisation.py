@@ -147,7 +147,8 @@ def test_the_checks_are_those_that_the_manifest_allows(features: Path, spoken: P
 
 def lines_of(out: Path, name: str = "generalisation") -> dict[str, dict[str, str]]:
     with (out / f"{name}.csv").open(newline="") as file:
-        return {line["check"]: line for line in csv.DictReader(file)}
+        # A hyphen at the start would be a formula of a spreadsheet: a quote stands before it.
+        return {line["check"].removeprefix("'"): line for line in csv.DictReader(file)}
 
 
 def test_a_line_is_the_mean_of_its_runs_with_chance_and_the_share_of_the_plain_figure(
@@ -230,7 +231,7 @@ def test_the_table_says_who_was_left_out_and_is_written_in_every_form(
     text = " ".join(succeeded(ivr(*arguments)).stdout.split())
     assert "ann:1 (seed 0), bob (seed 1); never left out: eve" in text
     assert "plain: 12 queries on 12 (I→V)" in text
-    assert "| divh | 16 | classes never seen |" in (checked / "generalisation.md").read_text()
+    assert "| divh | classes never seen |" in (checked / "generalisation.md").read_text()
     assert "classes never seen" in (checked / "generalisation.tex").read_text()
     kept = json.loads((checked / "generalisation.json").read_text())
     assert "voice_to_image.of plain" in kept["lines"][3]["figures"]
