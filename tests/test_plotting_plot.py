@@ -187,7 +187,10 @@ def test_hits_are_ranked_as_the_evaluation_ranks_and_marked_without_colour(
         (lambda run: ivr.plot.history(run.parent), "neither a run folder nor an evaluation"),
         (lambda run: ivr.plot.comparison({}), "nothing to compare"),
         (lambda run: ivr.plot.comparison(run), "no evaluation"),
-        (lambda run: ivr.plot.hits(run, a_voice(run), root=run), r"no such file\); give root=FOLDER"),
+        (
+            lambda run: ivr.plot.hits(run, a_voice(run), root=run),
+            r"no such file\); give root=FOLDER",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(

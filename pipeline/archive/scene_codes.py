@@ -180,7 +180,7 @@ def complete_codes(
     found = SceneCodes(codes.grid, states, made)
     changed = False
     if _device_of_run(maker) == "cpu" and int((states == UNKNOWN).sum()) >= _LONG:
-        say(say("note: a packed model (ivr pack RUN --out MODEL) takes half of this memory"))
+        say("note: a packed model (ivr pack RUN --out MODEL) takes half of this memory")
     try:
         for batch in coded_windows(scene, codes.grid, maker, states == UNKNOWN):
             states.reshape(-1)[batch.empty] = EMPTY

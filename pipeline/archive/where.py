@@ -15,7 +15,6 @@ _TOKEN = re.compile(
 )
 _WORDS = {"and", "or", "not", "between", "in", "is", "like", "null", "true", "false"}
 _TYPED = {"timestamp", "date", "interval"}
-_PLAIN = frozenset("0123456789.,()+-%")
 _PIECE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--|/\*|[()'"`;]""")
 """Quoted literals and names as one piece each, brackets, and signs that end a condition early."""
 
@@ -133,39 +132,6 @@ def with_times(condition: str, times: Collection[str]) -> str:
             column = ""
         before = text.lower()
     return "".join(found) + condition[end:]
-
-
-def plain_condition(condition: str, columns: Collection[str]) -> str:
-    """Return a condition of a stranger for PostgreSQL: columns, values and comparisons only.
-
-    A database would run functions and read other tables for whoever writes its conditions.
-
-    Args:
-        condition: SQL, in which names of columns may have backticks.
-        columns: names of the columns that it may use.
-
-    Raises:
-        ArchiveError: it has anything else.
-    """
-    tokens = list(_TOKEN.finditer(whole(condition)))
-    found, end = [], 0
-    for token, after in zip(tokens, [*(one.group() for one in tokens[1:]), ""], strict=True):
-        text = token.group()
-        name = text.strip("`")
-        if token["column"] and name in columns and after != "(":
-            text = '"' + name.replace('"', '""') + '"'
-        elif not (
-            token["literal"]
-            or token["sign"]
-            or text in _PLAIN
-            or (token["column"] and text.lower() in _WORDS | _TYPED)
-        ):
-            raise ArchiveError(
-                f"a condition may use columns, values and comparisons; it has {text!r}"
-            )
-        found.append(condition[end : token.start()] + text)
-        end = token.end()
-    return "".join(found)
 
 
 def _in_between(tokens: list["re.Match[str]"], number: int) -> bool:

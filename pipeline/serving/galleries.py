@@ -1,5 +1,6 @@
 """What the service searches: the codes of an archive in memory, its index, or a database."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 from ivr.pipeline.archive.archive import Archive
 from ivr.pipeline.archive.item_columns import MODALITIES, OWN
 from ivr.pipeline.archive.lance_library import ArchiveError, quoted
+from ivr.pipeline.archive.plain_condition import require_plain, with_quoted_names
 from ivr.pipeline.archive.postgres_engine import PostgresEngine
 from ivr.pipeline.archive.search import (
     ArchiveSearchResult,
@@ -14,7 +16,7 @@ from ivr.pipeline.archive.search import (
     nearest_items,
     require_same_model,
 )
-from ivr.pipeline.archive.where import Bounds, plain_condition
+from ivr.pipeline.archive.where import Bounds
 from ivr.pipeline.packing.code_maker import CodeMaker
 from ivr.pipeline.packing.search import EncodedQuery
 from ivr.pipeline.runtime.memory import return_freed_memory
@@ -30,6 +32,8 @@ SHOWN_OWN = (
 )
 """Own columns of an archive that a hit shows beside name, label and caption, where they are filled;
 where files lie is no business of a client."""
+HIDDEN = ("code", "file", "root", "stamp")
+"""Own columns that a client may neither see nor ask for."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,9 @@ class ArchiveGallery:
     ) -> ArchiveSearchResult:
         """Return the items nearest to ``query``."""
         now = self._now
+        where = require_plain(asked.where, _open(now.archive.schema.names)) if asked.where else None
         return nearest_items(
-            now.archive, query, modality=modality, count=asked.count, where=asked.where, bbox=box,
+            now.archive, query, modality=modality, count=asked.count, where=where, bbox=box,
             within=asked.within, index=self._index, columns=now.columns,
         )  # fmt: skip
 
@@ -173,6 +178,11 @@ class ArchiveGallery:
             self._now = _shown(later, held=not self._index)
             later.tidy()
             return_freed_memory()
+
+
+def _open(columns: Iterable[str]) -> list[str]:
+    """Return the names of ``columns`` that a client may ask for."""
+    return [name for name in columns if name not in HIDDEN]
 
 
 def _shown(archive: Archive, *, held: bool) -> _Shown:
@@ -230,7 +240,7 @@ class DatabaseGallery:
     ) -> ArchiveSearchResult:
         """Return the items nearest to ``query``; a condition may use columns and values only."""
         engine = self._engine
-        where = plain_condition(asked.where, engine.columns) if asked.where else None
+        where = with_quoted_names(asked.where, _open(engine.columns)) if asked.where else None
         found = database_items(
             engine, query, modality=modality, count=asked.count, where=where, bbox=box,
             within=asked.within, index=self._index,
