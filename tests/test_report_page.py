@@ -190,6 +190,16 @@ def test_what_the_numbers_do_not_show_is_counted(run: Path, page: Element) -> No
     assert "ivr check MANIFEST" in told
 
 
+def test_what_was_run_is_said_with_machine_versions_and_checksums(run: Path, page: Element) -> None:
+    config = json.loads((run / "config.json").read_text())
+    told = page.one(id="run").text
+    for words in (config["features"]["sha256"]["voices"], *config["machine"].values()):
+        assert words in told
+    assert config["versions"]["torch"] in told
+    assert "training.epochs" in told
+    assert re.search(r"Training ?2 epochs in 0:0\d", told)
+
+
 def test_every_class_gives_its_worst_and_best_query(page: Element) -> None:
     for direction in DIRECTIONS:
         for label in ("forest", "pond", "river"):

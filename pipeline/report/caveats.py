@@ -16,8 +16,8 @@ from ivr.pipeline.datasets.findings import (
 )
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
-from ivr.pipeline.evaluation.report_tables import ARROWS
 from ivr.pipeline.extraction.earlier_stamps import NO_STAMP
+from ivr.pipeline.pictures.captions import ARROWS
 from ivr.pipeline.runs.codes_file import SPLITS_OF_RUN, CodedItems
 from ivr.pipeline.runs.run_items import SIDES
 from ivr.pipeline.runs.training_data import voices_to_train_on

@@ -13,7 +13,6 @@ from ivr.pipeline.comparison.columns import ARROWS
 from ivr.pipeline.comparison.table import Gap, Spread
 from ivr.pipeline.comparison.table_file import TableFile, TableLine, read_table_file, table_files
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
-from ivr.pipeline.evaluation.picture_subject import data_name
 from ivr.pipeline.runs.run_folder import read_config
 from ivr.pipeline.runtime.words import counted
 
@@ -159,7 +158,7 @@ def comparison_page(found: Compared, pairs: Sequence[Pair]) -> dict[str, Any]:
     run = found.sides[0][1] if found.sides else first_run(found)
     seeds = sorted({int(seed) for line in found.names.values() for seed in line["evaluations"]})
     return {
-        "title": f"{data_name(run.results)}: {found.table['title']}",
+        "title": found.table["title"],
         "kind": "Report of a comparison",
         "lead": f"{counted(len(found.names), 'row')}, {counted(len(seeds), 'seed')}; "
         f"{run.results['protocol_in_words']}. Evaluated {date_of(run.folder)}.",

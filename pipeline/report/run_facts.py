@@ -11,7 +11,7 @@ from ivr.pipeline.datasets.manifest import SPLITS
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.evaluation.picture_subject import data_name
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
-from ivr.pipeline.evaluation.report_tables import ARROWS
+from ivr.pipeline.pictures.captions import ARROWS
 from ivr.pipeline.runs.run_folder import RESULTS
 from ivr.pipeline.runtime.progress import clock
 from ivr.pipeline.runtime.words import counted
@@ -40,7 +40,7 @@ def facts(found: EvaluatedRun) -> list[Fact]:
         Fact("Queries and gallery", _queries(results)),
         Fact("Method", f"{config['method']}, {bits_in_words(found)}"),
         Fact("Source", str(run.get("source") or config.get("source") or "not known")),
-        Fact("Reconstruction", str(run.get("reconstruction") or "none: as the paper describes it")),
+        Fact("Reconstruction", str(run.get("reconstruction") or "none")),
         Fact("Image vectors", _encoder(config)),
         Fact("Voices in training", _voices(config)),
         Fact("Seed", str(config["seed"])),

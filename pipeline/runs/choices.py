@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ivr.hashing.method import Method, TrainedMethod
 from ivr.hashing.methods import method_entry
@@ -21,6 +24,7 @@ from ivr.pipeline.datasets.manifest_row import COLUMNS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 from ivr.pipeline.extraction.kept_manifest import merged_spellings
 from ivr.pipeline.runtime.config_options import configured
+from ivr.pipeline.runtime.words import counted
 
 from .run_config import RunConfig
 from .run_folder import RunError, method_origin
@@ -74,6 +78,7 @@ def recorded(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig)
             **({"merged_spellings": merged} if merged else {}),
         },
         "versions": used_versions(),
+        "machine": used_machine(),
     }
 
 
@@ -120,6 +125,17 @@ def recorded_training(method: type[Method], config: TrainConfig) -> dict[str, An
 def used_versions() -> dict[str, str]:
     """Return the versions of this package and of the libraries that compute."""
     return {name: version(name) for name in VERSIONS}
+
+
+def used_machine() -> dict[str, str]:
+    """Return system, processor and Python of this machine, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "system": f"{platform.system()} on {platform.machine()}",
+        "processor": f"{counted(cores or 1, 'core')}, {capability}",
+        "python": f"Python {platform.python_version()}",
+    }
 
 
 def manifest_digest(data: FeatureDataset, columns: tuple[str, ...] = COLUMNS) -> str:
