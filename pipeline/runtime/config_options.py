@@ -73,8 +73,8 @@ def require_once(settings: Iterable[str]) -> None:
     """
     values: dict[str, str] = {}
     for setting in settings:
-        name, _, value = (part.strip() for part in setting.partition("="))
-        if name in values:
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if equals and name in values:
             raise OptionError(f"{name} is given twice, as {values[name]} and as {value}; give one")
         values[name] = value
 
