@@ -17,6 +17,7 @@ from ivr.pipeline.demo import speech
 from ivr.pipeline.demo.canvas import Canvas
 from ivr.pipeline.demo.captions import captions, draw_captions
 from ivr.pipeline.demo.demo_config import DemoConfig
+from ivr.pipeline.demo.demo_report import ceiling_in_words
 from ivr.pipeline.demo.demo_set import DemoError, require_own_folder, write_demo_set
 from ivr.pipeline.demo.main_job import demo
 from ivr.pipeline.demo.scenes import SCENES, draw_scene
@@ -389,3 +390,19 @@ def test_features_and_run_beside_a_demonstration_set_are_made_again(
     shutil.copytree(demo_set, tmp_path / "set")
     (tmp_path / "features").mkdir()
     require_own_folder(tmp_path, "set", ("features", "run"))
+
+
+@pytest.mark.parametrize(
+    ("value", "most", "words"),
+    [
+        (48.0, 50.0, "P@10 is 48.0 %, near its ceiling of 50.0 %: in this small set"),
+        (30.0, 50.0, "P@10 is 30.0 %, below its ceiling of 50.0 %: in this small set"),
+        (90.0, 100.0, "P@10 is 90.0 % of 100 %"),
+    ],
+)
+def test_the_ceiling_of_precision_is_told_beside_it(value: float, most: float, words: str) -> None:
+    results = {
+        "voice_to_image": {"P@10": value},
+        "ceiling": {"voice_to_image": {"P@10": most}},
+    }
+    assert words in ceiling_in_words(results)
