@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import rasterio
 from fake_code_maker import FakeCodeMaker, use
@@ -229,3 +230,143 @@ def test_a_stopped_addition_notes_the_windows_that_it_found_empty(
 def reading_of_scene(path: Path) -> SceneReading:
     grid = WindowGrid(40, 32, 8, 8)
     return SceneReading(stamp_of(path.read_bytes()), grid, reading_of(PixelConfig()))
+
+
+def half_empty() -> np.ndarray:
+    """Another content, whose columns 24 to 39 hold no data."""
+    pixels = stripes() // 2
+    pixels[:, 24:] = 0
+    return pixels
+
+
+def test_a_scene_that_moved_leaves_no_row_of_its_earlier_content(
+    place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    ivr.archive_add(place, scene(tmp_path / "a.tif", stripes()), tile=8, overlap=0)
+    ivr.archive_add(place, tmp_path / "a.tif", tile=16, overlap=0)
+    moved = scene(tmp_path / "other" / "a.tif", half_empty())
+    result = ivr.archive_add(place, moved, tile=8, overlap=0, moved=True)
+    assert (result.added, result.replaced, result.removed) == (0, 8, 8 + 6)
+    assert "14 rows of earlier content removed" in repr(result)
+    assert {row["root"] for row in rows_of(place).values()} == {str(moved.parent)}
+    assert len(rows_of(place)) == 8
+
+
+def test_one_scene_under_two_prefixes_is_two_scenes(place: Path, tmp_path: Path) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    for prefix in ("x/", "y/"):
+        ivr.archive_add(place, path, tile=8, overlap=0, prefix=prefix)
+    scene(path, half_empty())
+    result = ivr.archive_add(place, path, tile=8, overlap=0, prefix="x/")
+    assert (result.replaced, result.removed) == (8, 8)
+    names = [name.partition("/")[0] for name in rows_of(place)]
+    assert (names.count("x"), names.count("y")) == (8, 16)
+
+
+def test_windows_of_a_scene_in_another_folder_name_it_without_encoding(
+    place: Path, tmp_path: Path, maker: FakeCodeMaker
+) -> None:
+    (tmp_path / "other").mkdir()
+    ivr.archive_add(place, scene(tmp_path / "a.tif", stripes()), tile=8, overlap=0)
+    ivr.archive_add(place, tmp_path / "a.tif", tile=16, overlap=0)
+    moved = (tmp_path / "a.tif").rename(tmp_path / "other" / "a.tif")
+    maker.batches.clear()
+    stays = ivr.archive_add(place, moved, tile=8, overlap=0)
+    assert {row["root"] for row in rows_of(place).values()} == {str(tmp_path)}
+    result = ivr.archive_add(place, moved, tile=8, overlap=0, moved=True)
+    assert (result.unchanged, stays.unchanged, maker.batches) == (16, 16, [])
+    rows = rows_of(place)
+    assert {row["root"] for row in rows.values()} == {str(tmp_path / "other")}
+    assert len(rows) == 16 + 6
+
+
+def test_tasks_of_a_job_array_remove_the_earlier_content_where_their_windows_are(
+    place: Path, tmp_path: Path
+) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    ivr.archive_add(place, path, tile=8, overlap=0)
+    ivr.archive_add(place, path, tile=16, overlap=0)
+    scene(path, half_empty())
+    removed = [
+        ivr.archive_add(place, path, tile=8, overlap=0, shard=f"{task}/3").removed
+        for task in (1, 2, 3)
+    ]
+    assert (sum(removed), len(rows_of(place))) == (8 + 6, 8)
+    assert min(removed) > 0
+
+
+def test_windows_keep_the_columns_that_an_update_set(place: Path, tmp_path: Path) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    ivr.archive_add(place, path, tile=8, overlap=0, prefix="x/")
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text('image,voice,label,clouds\n"a.tif#8,0,8,8",,pond,0.5\n')
+    result = ivr.archive_update(place, manifest, prefix="x/")
+    assert (result.updated, result.missing) == (1, 0)
+    for pixels in (stripes(), stripes() // 2):
+        ivr.archive_add(place, scene(path, pixels), tile=8, overlap=0, prefix="x/")
+        row = rows_of(place)["x/a.tif#8,0,8,8"]
+        assert (row["label"], row["clouds"], row["code"][0]) == ("pond", 0.5, pixels[0, 8])
+        assert row["min_x"] == 500_080
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"jobs": 2}, "--jobs belongs to a manifest or a folder; leave it out for a scene"),
+        ({"trust_mtime": True}, "--trust-mtime belongs to a manifest or a folder"),
+        ({"accept_spellings": True}, "--accept-spellings belongs to a manifest"),
+        ({"voice_root": "."}, "a scene has no voices; leave out --voice-root"),
+        ({"prefix": "a\nb/"}, r"prefix: 'a\\nb/' is not a path"),
+    ],
+)
+def test_what_a_scene_cannot_obey_is_one_line(
+    place: Path, tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    with pytest.raises(ArchiveError, match=words):
+        ivr.archive_add(place, path, **options)
+
+
+def test_verify_computes_codes_of_windows_again(place: Path, tmp_path: Path) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    ivr.archive_add(place, path, tile=8, overlap=0.5)
+    result = ivr.archive_verify(place, sample=1000)
+    assert (result.recomputed, result.rounded, result.faults) == (56, 0, ())
+    assert ivr.archive_verify(place, sample=20).recomputed == 20
+    held = open_archive(place)
+    wrong = held.rows(held.codes("image")[1][:1])
+    code = pa.FixedSizeListArray.from_arrays(pa.array([255, 255], pa.uint8()), 2)
+    held.write(wrong.set_column(wrong.column_names.index("code"), "code", code))
+    (name,) = wrong["name"].to_pylist()
+    (fault,) = ivr.archive_verify(place, sample=1000).faults
+    assert fault.startswith(f"{name}: ")
+    assert fault.endswith(" bits of its code are not its model's")
+    path.unlink()
+    (fault,) = ivr.archive_verify(place, sample=1000).faults
+    assert fault.startswith(f"{path}: ")
+
+
+def test_verify_sees_a_prefix_whose_rows_are_of_an_earlier_content(
+    place: Path, tmp_path: Path
+) -> None:
+    path = scene(tmp_path / "a.tif", stripes())
+    for prefix in ("x/", "y/"):
+        ivr.archive_add(place, path, tile=8, overlap=0, prefix=prefix)
+    ivr.archive_add(place, scene(path, half_empty()), tile=8, overlap=0, prefix="x/")
+    result = ivr.archive_verify(place, sample=0, files=True)
+    (fault,) = result.faults
+    assert fault.startswith("a.tif: has another content than when it was added")
+    assert result.files == 1
+    stale = [fault for fault in ivr.archive_verify(place, sample=1000).faults]
+    assert len(stale) == 16
+    assert all(fault.startswith("y/a.tif#") for fault in stale)
+
+
+def test_a_file_that_is_named_as_a_window_is_refused(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiles").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "tiles" / "a.png#0,0,8,8", "PNG")
+    manifest = tmp_path / "tiles" / "manifest.csv"
+    manifest.write_text('image,voice,label\n"a.png#0,0,8,8",,pond\n')
+    with pytest.raises(ArchiveError, match="8,8 is named as the window of a scene is; rename"):
+        ivr.archive_add(place, manifest)

@@ -29,10 +29,10 @@ from .add_scene import add_scene, is_scene
 from .archive import Archive, open_archive
 from .archive_model import open_code_maker
 from .coded_files import CodedFile, coded_files
-from .item_rows import item_rows, with_kept_columns
-from .known_items import KnownItem, known_items, remove_repeated
+from .item_rows import item_rows
+from .known_items import KnownItem, known_items, remove_repeated, with_earlier_columns
 from .lance_library import ArchiveError, is_local
-from .sources import Roots, SourceItems, read_source
+from .sources import Roots, SourceItems, read_source, refuse_windows
 
 
 @dataclass
@@ -96,6 +96,8 @@ def archive_add(
     if config.trust_mtime and not is_local(held.place):
         raise ArchiveError(f"{held.place}: --trust-mtime is for archives in a folder")
     if is_scene(Path(source)):
+        if voice_root is not None:
+            raise ArchiveError(f"{source}: a scene has no voices; leave out --voice-root")
         return add_scene(held, Path(source), config, model, root or image_root)
     both = Path(root).absolute() if root is not None else None
     roots = Roots(
@@ -109,6 +111,8 @@ def archive_add(
         prefix=config.prefix,
         accept_spellings=config.accept_spellings,
     )
+    for items in sources:
+        refuse_windows(Path(source), items)
     stop = Stop(config.time_limit)
     with stop.on_signals():
         work = [_work(held, _share(items, config), config, stop) for items in sources]
@@ -244,26 +248,11 @@ def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile
     new = [one for one, name in zip(pending, names, strict=True) if name not in work.known]
     work.added += archive.append(item_rows(archive.settings.bits, work.items, new))
     if others:
-        work.replaced += archive.write(_replacements(archive, work.items, others))
+        rows = item_rows(archive.settings.bits, work.items, others)
+        rows = with_earlier_columns(archive, rows, work.items.columns.column_names)
+        work.replaced += archive.write(rows)
     for place, coded in pending:
         work.files.note(work.items.files[place], coded.row.stamp, coded.row.state)
-
-
-def _replacements(
-    archive: Archive, items: SourceItems, coded: Sequence[tuple[int, CodedFile]]
-) -> pa.Table:
-    """Return the rows of items that the archive has; what only it knows of them is kept."""
-    names = [items.names[place] for place, _ in coded]
-    known = known_items(archive, items.modality, names)
-    there = [one for one, name in zip(coded, names, strict=True) if name in known]
-    gone = [one for one, name in zip(coded, names, strict=True) if name not in known]
-    earlier = archive.rows([known[items.names[place]].row_id for place, _ in there])
-    bits = archive.settings.bits
-    rows = with_kept_columns(item_rows(bits, items, there), items, earlier)
-    if not gone:
-        return rows
-    # Another writer has removed these meanwhile.
-    return pa.concat_tables([rows, item_rows(bits, items, gone)], promote_options="default")
 
 
 def _result(archive: Archive, work: Sequence[_Work], config: AddConfig) -> AddResult:

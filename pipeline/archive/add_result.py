@@ -19,6 +19,7 @@ class AddResult(Result):
         skipped: names of files that could not be used.
         left: number of items that were not looked at, since the call was stopped.
         empty: number of windows of a scene that hold no data.
+        removed: number of rows of an earlier content of a scene that were removed.
     """
 
     archive: str
@@ -29,6 +30,7 @@ class AddResult(Result):
     skipped: tuple[str, ...]
     left: int
     empty: int = 0
+    removed: int = 0
 
     def __repr__(self) -> str:
         """Return the outcome in one line."""
@@ -42,6 +44,8 @@ class AddResult(Result):
             parts.append(f"{counted(len(self.skipped), 'file')} skipped")
         if self.empty:
             parts.append(f"{counted(self.empty, 'window')} without data")
+        if self.removed:
+            parts.append(f"{counted(self.removed, 'row')} of earlier content removed")
         if self.left:
             parts.append(f"{self.left} left")
         return ", ".join(parts)

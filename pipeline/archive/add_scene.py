@@ -1,6 +1,7 @@
 """Stage: the windows of a scene of any size into an archive, one row per window with data."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,19 +17,22 @@ from ivr.features.raster_place import RasterPlace
 from ivr.features.regular_files import UnreadableFileError, opened_regular
 from ivr.features.scene_windows import Scene, WindowGrid, WindowPlace, open_scene
 from ivr.pipeline.extraction.file_stamps import stamp_of_blocks
+from ivr.pipeline.runtime.progress import say
 from ivr.pipeline.runtime.stop import Stop
+from ivr.pipeline.runtime.words import counted
 
 from .add_config import AddConfig
 from .add_result import AddResult
 from .archive import Archive
 from .archive_model import open_code_maker
-from .code_batches import ROW_ID
+from .earlier_windows import SceneFile, note_place, remove_earlier
 from .empty_windows import SceneReading, known_empty, note_empty, reading_of
 from .item_columns import OWN, TIME, code_type
 from .item_rows import place_columns
-from .known_items import SEVERAL, KnownItem, known_items, remove_repeated
-from .lance_library import ArchiveError, one_of, quoted
+from .known_items import KnownItem, known_items, remove_repeated, with_earlier_columns
+from .lance_library import ArchiveError
 from .scene_codes import WindowBatch, coded_windows
+from .sources import require_name
 
 _WINDOW = ("window_x", "window_y", "window_width", "window_height")
 
@@ -47,9 +51,7 @@ class _Scene:
     ``empty`` says which windows this call found empty, ``noted`` which the archive knows to be.
     """
 
-    file: str
-    root: Path
-    stamp: int
+    file: SceneFile
     place: RasterPlace
     names: Sequence[str]
     known: dict[str, KnownItem]
@@ -61,7 +63,7 @@ class _Scene:
 
     def is_unchanged(self, name: str) -> bool:
         item = self.known.get(name)
-        return item is not None and item.stamp == self.stamp
+        return item is not None and item.stamp == self.file.stamp
 
 
 def add_scene(
@@ -75,7 +77,8 @@ def add_scene(
 
     The name of a window is that of its file with ``#X,Y,WIDTH,HEIGHT``, pixels of the scene.
     Windows that an earlier call found without data in the same content are not read again. Rows
-    of an earlier content of the file are removed when all windows of the new one are there.
+    of an earlier content of the file are removed when all windows of the new one are there; each
+    task of a job array removes those that lie where its own windows do.
 
     Args:
         archive: an opened archive.
@@ -88,12 +91,10 @@ def add_scene(
         ArchiveError: the archive or its model cannot be used, or the scene is not below ``root``.
         MediaError: the scene cannot be read.
     """
-    if config.scheduler_address:
-        raise ArchiveError("a scene is read on this machine; leave out --scheduler-address")
-    base = (path.parent if root is None else Path(root)).absolute()
-    if not path.absolute().is_relative_to(base):
-        raise ArchiveError(f"{path}: is not below the root {base}")
-    file = path.absolute().relative_to(base).as_posix()
+    _refuse_options_of_files(config)
+    base, file = _below_root(path, root)
+    require_name(config.prefix, "prefix")
+    require_name(file, str(base))
     maker = open_code_maker(archive, model, config.device)
     stop, others = Stop(config.time_limit), archive.version - archive.commits
     try:
@@ -103,7 +104,8 @@ def add_scene(
             scene = _looked_up(archive, opened, grid, reading, file, base, config)
             unchanged = np.array([scene.is_unchanged(name) for name in scene.names])
             looked_up = unchanged.reshape(scene.empty.shape) | scene.noted
-            wanted = ~looked_up & _share(config, len(grid.rows))[:, None]
+            mine = _share(config, len(grid.rows))
+            wanted = ~looked_up & mine[:, None]
             pending: list[WindowBatch] = []
             try:
                 began = time.monotonic()
@@ -125,13 +127,37 @@ def add_scene(
         # Another writer committed meanwhile, perhaps the same windows.
         remove_repeated(archive, {"image": scene.names})
     looked_at = scene.added + scene.replaced + int(scene.empty.sum())
-    left = int(wanted.sum()) - looked_at
-    if not left and config.shard is None:
-        _remove_earlier(archive, scene)
+    left, removed = int(wanted.sum()) - looked_at, 0
+    if not left:
+        removed = remove_earlier(
+            archive, scene.file, moved=config.moved,
+            is_mine=lambda y: bool(mine[bisect_right(grid.rows, y) - 1]),
+        )  # fmt: skip
     return AddResult(
         archive.place, archive.version, scene.added, scene.replaced, int(unchanged.sum()), (),
-        left, int((scene.empty | scene.noted).sum()),
+        left, int((scene.empty | scene.noted).sum()), removed,
     )  # fmt: skip
+
+
+def _refuse_options_of_files(config: AddConfig) -> None:
+    """Refuse what a scene, which one process of this machine reads, cannot obey."""
+    if config.scheduler_address:
+        raise ArchiveError("a scene is read on this machine; leave out --scheduler-address")
+    of_files = ("jobs", "batch_size", "trust_mtime", "accept_spellings")
+    given = [name for name in of_files if getattr(config, name) != getattr(AddConfig, name)]
+    if given:
+        option = given[0].replace("_", "-")
+        raise ArchiveError(
+            f"--{option} belongs to a manifest or a folder; leave it out for a scene"
+        )
+
+
+def _below_root(path: Path, root: str | Path | None) -> tuple[Path, str]:
+    """Return the root of a scene, its own folder if none is given, and its path below it."""
+    base = (path.parent if root is None else Path(root)).absolute()
+    if not path.absolute().is_relative_to(base):
+        raise ArchiveError(f"{path}: is not below the root {base}")
+    return base, path.absolute().relative_to(base).as_posix()
 
 
 def _looked_up(
@@ -156,10 +182,13 @@ def _looked_up(
                 f"{name} is in {archive.place} from {item.root}, with another content; give "
                 "--prefix to keep both, or --moved if this file replaces that"
             )
+    one = SceneFile(config.prefix + file, file, root, stamp)
+    if config.moved and (moved := note_place(archive, one)):
+        say(f"{counted(moved, 'window')} found below {root} from now on")
     whole = SceneReading(stamp, grid, reading)
     noted = known_empty(archive.place, whole)
     found = np.zeros(whole.shape, bool)
-    return _Scene(file, root, stamp, opened.place, names, known, whole, found, noted)
+    return _Scene(one, opened.place, names, known, whole, found, noted)
 
 
 def _share(config: AddConfig, rows: int) -> np.ndarray:
@@ -184,7 +213,8 @@ def _write(archive: Archive, scene: _Scene, batches: Sequence[WindowBatch]) -> N
     if new:
         scene.added += archive.append(_rows(bits, scene, new))
     if others:
-        scene.replaced += archive.write(_rows(bits, scene, others))
+        replacements = with_earlier_columns(archive, _rows(bits, scene, others))
+        scene.replaced += archive.write(replacements)
     for batch in batches:
         scene.empty.reshape(-1)[batch.empty] = True
 
@@ -204,26 +234,11 @@ def _rows(
             "name": pa.array([name for name, _, _ in coded], pa.string()),
             "modality": pa.array(["image"] * many, pa.string()),
             "code": pa.FixedSizeListArray.from_arrays(pa.array(codes), type=code_type(bits)),
-            "file": pa.array([scene.file] * many, pa.string()),
-            "root": pa.array([str(scene.root)] * many, pa.string()),
-            "stamp": pa.array([scene.stamp] * many, pa.uint64()),
+            "file": pa.array([scene.file.file] * many, pa.string()),
+            "root": pa.array([str(scene.file.root)] * many, pa.string()),
+            "stamp": pa.array([scene.file.stamp] * many, pa.uint64()),
             "added": pa.array([datetime.now(UTC)] * many, TIME),
             **place_columns(places),
             **corners,
         }
     )
-
-
-def _remove_earlier(archive: Archive, scene: _Scene) -> None:
-    """Remove the rows of windows of an earlier content of the file."""
-    condition = (
-        f"file = {quoted(scene.file)} AND root = {quoted(str(scene.root))} AND window_x IS NOT NULL"
-    )
-    earlier = [
-        row[ROW_ID]
-        for batch in archive.batches(["stamp"], condition, with_row_id=True)
-        for row in batch.to_pylist()
-        if row["stamp"] != scene.stamp
-    ]
-    for start in range(0, len(earlier), SEVERAL):
-        archive.remove(one_of(ROW_ID, earlier[start : start + SEVERAL]))

@@ -1,6 +1,6 @@
 """Rows of an archive made from the codes of files, the places of rasters and a source's columns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -51,18 +51,18 @@ def item_rows(bits: int, items: SourceItems, coded: Sequence[tuple[int, CodedFil
     return pa.table(columns)
 
 
-def with_kept_columns(rows: pa.Table, items: SourceItems, earlier: pa.Table) -> pa.Table:
+def with_kept_columns(rows: pa.Table, said: Collection[str], earlier: pa.Table) -> pa.Table:
     """Return ``rows`` with the columns of ``earlier`` that neither source nor file say anew.
 
     A file that says anything of its place says all of it: nothing of its earlier place is kept.
 
     Args:
-        rows: rows of :func:`item_rows`, whose items the archive has already.
-        items: their source.
+        rows: rows made from files, whose items the archive has already.
+        said: columns that their source says.
         earlier: the rows of the same items in the archive, in the same order.
     """
     columns = {name: rows[name].combine_chunks() for name in rows.column_names}
-    of_file = [name for name in WHERE if name not in items.columns.column_names]
+    of_file = [name for name in WHERE if name not in said]
     placed = pa.array(np.any([columns[name].is_valid() for name in of_file], axis=0), pa.bool_())
     for name in earlier.column_names:
         old = earlier[name].combine_chunks()
@@ -70,7 +70,7 @@ def with_kept_columns(rows: pa.Table, items: SourceItems, earlier: pa.Table) -> 
             columns[name] = old
         elif name in of_file:
             columns[name] = pc.if_else(placed, columns[name], old)
-        elif name == "time" and name not in items.columns.column_names:
+        elif name == "time" and name not in said:
             columns[name] = pc.coalesce(columns[name], old)
     return pa.table(columns)
 

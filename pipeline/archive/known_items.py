@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from .archive import Archive
 from .code_batches import ROW_ID
 from .item_columns import MODALITIES
+from .item_rows import with_kept_columns
 from .lance_library import one_of
 
 SEVERAL = 500  # row ids per condition
@@ -69,6 +70,24 @@ def remove_repeated(archive: Archive, names: Mapping[str, Collection[str]] | Non
     for start in range(0, len(repeated), SEVERAL):
         archive.remove(one_of(ROW_ID, repeated[start : start + SEVERAL]))
     return len(repeated)
+
+
+def with_earlier_columns(archive: Archive, rows: pa.Table, said: Collection[str] = ()) -> pa.Table:
+    """Return rows of one modality with what only the archive knows of their items.
+
+    Args:
+        archive: an archive.
+        rows: rows made from files, whose items the archive had a moment ago.
+        said: columns that their source says.
+    """
+    names = rows["name"].to_pylist()
+    known = known_items(archive, rows["modality"][0].as_py(), names)
+    there = pa.array([name in known for name in names], pa.bool_())
+    earlier = archive.rows([known[name].row_id for name in names if name in known])
+    kept = with_kept_columns(rows.filter(there), said, earlier)
+    # Another writer has removed the others meanwhile.
+    gone = rows.filter(pc.invert(there))
+    return pa.concat_tables([kept, gone], promote_options="default") if len(gone) else kept
 
 
 def _repeated_names(archive: Archive, modality: str) -> list[str]:

@@ -93,10 +93,7 @@ def read_source(
         ManifestError: a manifest that cannot be used.
         ArchiveError: no images, a name that an archive cannot have, or a column of another type.
     """
-    try:
-        check_name(prefix, "prefix")
-    except ManifestError as error:
-        raise ArchiveError(str(error)) from error
+    require_name(prefix, "prefix")
     if source.is_dir():
         if roots != Roots():
             raise ArchiveError(f"{source}: a folder is its own root; give roots with a manifest")
@@ -108,6 +105,36 @@ def read_source(
         raise ArchiveError(f"{source}: {error}") from error
 
 
+def require_name(name: str, place: str) -> None:
+    """Refuse a name, or a prefix, that no item of an archive can have.
+
+    Args:
+        name: a path below a root, or the beginning of one.
+        place: where it stands, for the message.
+
+    Raises:
+        ArchiveError: it is none.
+    """
+    try:
+        check_name(name, place)
+    except ManifestError as error:
+        raise ArchiveError(str(error)) from error
+
+
+def refuse_windows(source: Path, items: SourceItems) -> None:
+    """Refuse files that are named as the windows of a scene are.
+
+    Raises:
+        ArchiveError: there is one.
+    """
+    for file in items.files:
+        if WINDOW.search(file):
+            raise ArchiveError(
+                f"{source}: {file} is named as the window of a scene is; rename the file, or bring "
+                "the columns of a window up to date with ivr archive update"
+            )
+
+
 def _of_folder(folder: Path, prefix: str) -> SourceItems:
     files = tuple(
         sorted(
@@ -117,10 +144,7 @@ def _of_folder(folder: Path, prefix: str) -> SourceItems:
         )
     )
     for file in files:
-        try:
-            check_name(file, str(folder))
-        except ManifestError as error:
-            raise ArchiveError(str(error)) from error
+        require_name(file, str(folder))
     if not files:
         raise ArchiveError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return SourceItems("image", folder, files, _named(files, prefix), NONE)
@@ -248,7 +272,4 @@ def _own_name(name: str) -> str:
 
 
 def _named(files: Sequence[str], prefix: str) -> tuple[str, ...]:
-    for file in files:
-        if WINDOW.search(file):
-            raise ArchiveError(f"{file}: named as the window of a scene is; rename the file")
     return tuple(prefix + file for file in files)

@@ -52,7 +52,7 @@ def archive_update(
     """Bring label, caption, speaker and further columns of items up to date; encode nothing.
 
     Columns that the manifest lacks stay as they are. Items that the archive does not have are
-    counted, not added.
+    counted, not added. A window of a scene is an image named ``scene.tif#X,Y,WIDTH,HEIGHT``.
 
     Args:
         archive: an archive.

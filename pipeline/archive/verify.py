@@ -9,24 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivr.pipeline.extraction.file_stamps import FileStamps
-from ivr.pipeline.extraction.worker_tasks import SkippedFile
-from ivr.pipeline.packing.code_maker import CodeMaker
-from ivr.pipeline.runtime.progress import progress
 from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.visible_text import visible
 from ivr.pipeline.runtime.words import counted
 
-from .add_config import AddConfig
 from .archive import Archive, open_archive
 from .archive_model import open_code_maker
-from .coded_files import coded_files
 from .item_columns import MODALITIES
-from .sources import SourceItems
+from .recomputed_codes import OTHER_CONTENT, Recomputed, recompute
 
 SAMPLE = 100
 """Number of items of each modality whose codes are computed again."""
-ROUNDING = 1
-"""Largest number of bits of a code that may differ: sums in another order turn a sign near 0."""
 SHOWN = 20
 
 
@@ -82,8 +75,8 @@ def archive_verify(
 
     Args:
         archive: an archive.
-        sample: number of items of each modality whose codes are computed again from their files;
-            0 opens no model.
+        sample: number of items of each modality whose codes are computed again from their files, a
+            window of a scene being an item; 0 opens no model.
         files: compare every file with its stamp: is it still there, with the same content?
         model: a packed model or a run, by default the one that the archive was created with.
         device: device that computes the codes: auto, cpu, cuda or cuda:N.
@@ -101,16 +94,14 @@ def archive_verify(
     if files:
         compared, wrong = _files(held)
         faults += wrong
-    recomputed = rounded = 0
+    again = Recomputed()
     if sample:
         rng = np.random.default_rng(seed)
         maker = open_code_maker(held, model, device)
         for modality in MODALITIES:
-            done, near, wrong = _codes(held, modality, maker, sample, rng)
-            recomputed, rounded = recomputed + done, rounded + near
-            faults += wrong
+            recompute(held, modality, maker, sample, rng, again)
     return ArchiveVerifyResult(
-        held.place, held.count(), recomputed, rounded, compared, tuple(faults)
+        held.place, held.count(), again.codes, again.rounded, compared, (*faults, *again.faults)
     )
 
 
@@ -129,9 +120,12 @@ def _repeated(archive: Archive) -> Iterator[str]:
 def _files(archive: Archive) -> tuple[int, list[str]]:
     """Return the number of files that were compared, and what is wrong with them."""
     rows: dict[str, dict[str, int]] = {}
+    others: set[tuple[str, str, int]] = set()
     for batch in archive.batches(["root", "file", "stamp"]):
         for row in batch.to_pylist():
-            rows.setdefault(row["root"], {})[row["file"]] = row["stamp"]
+            root, file, stamp = row["root"], row["file"], row["stamp"]
+            if rows.setdefault(root, {}).setdefault(file, stamp) != stamp:
+                others.add((root, file, stamp))
     faults = []
     for root, stamps in rows.items():
         now = FileStamps(Path(root)).now(stamps)
@@ -139,42 +133,11 @@ def _files(archive: Archive) -> tuple[int, list[str]]:
             if now[file] is None:
                 faults.append(f"{file}: cannot be read below {root}")
             elif now[file] != stamp:
-                faults.append(f"{file}: has another content than when it was added")
-    return sum(map(len, rows.values())), faults
-
-
-def _codes(
-    archive: Archive, modality: str, maker: CodeMaker, sample: int, rng: np.random.Generator
-) -> tuple[int, int, list[str]]:
-    """Return how many codes were computed again, how many differ by rounding, and the faults."""
-    codes, row_ids = archive.codes(modality)
-    chosen = np.sort(rng.choice(len(codes), min(sample, len(codes)), replace=False))
-    if not len(chosen):
-        return 0, 0, []
-    rows = archive.rows(row_ids[chosen], ["root", "file", "name", "stamp", "window_x"])
-    rounded, done, faults = 0, 0, list[str]()
-    for root in sorted(set(rows["root"].to_pylist())):
-        own = [
-            place
-            for place, row in enumerate(rows.to_pylist())
-            if row["root"] == root and row["window_x"] is None
+                faults.append(f"{file}: {OTHER_CONTENT}")
+        faults += [
+            f"{file}: {OTHER_CONTENT}; it was added more than once, under several prefixes or in "
+            "tasks of which some are missing"
+            for one, file, stamp in sorted(others)
+            if one == root and now[file] not in (None, stamp) and now[file] == stamps[file]
         ]
-        part = rows.take(pa.array(own, pa.int64()))
-        items = SourceItems(
-            modality, Path(root), tuple(part["file"].to_pylist()),
-            tuple(part["name"].to_pylist()), pa.table({}),
-        )  # fmt: skip
-        stamps = part["stamp"].to_pylist()
-        made = progress(coded_files(items, maker, AddConfig()), len(own), "codes")
-        for place, (coded, stamp) in enumerate(zip(made, stamps, strict=True)):
-            if isinstance(coded, SkippedFile):
-                faults.append(f"{coded.name}: {coded.reason}")
-            elif coded.row.stamp != stamp:
-                faults.append(f"{coded.row.name}: has another content than when it was added")
-            else:
-                done += 1
-                bits = int(np.bitwise_count(coded.code ^ codes[chosen[own[place]]]).sum())
-                rounded += 0 < bits <= ROUNDING
-                if bits > ROUNDING:
-                    faults.append(f"{coded.row.name}: {bits} bits of its code are not its model's")
-    return done, rounded, faults
+    return sum(map(len, rows.values())), faults
