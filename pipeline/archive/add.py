@@ -33,6 +33,7 @@ from .item_rows import item_rows
 from .known_items import KnownItem, known_items, remove_repeated, with_earlier_columns
 from .lance_library import ArchiveError, is_local
 from .sources import Roots, SourceItems, read_source, refuse_windows
+from .wider_columns import require_exact
 
 
 @dataclass
@@ -113,6 +114,7 @@ def archive_add(
     )
     for items in sources:
         refuse_windows(Path(source), items)
+        require_exact(held.table, items.columns.schema, str(source))
     stop = Stop(config.time_limit)
     with stop.on_signals():
         work = [_work(held, _share(items, config), config, stop) for items in sources]

@@ -29,7 +29,7 @@ from .lance_library import (
     retried,
 )
 from .settings import ArchiveSettings, from_metadata
-from .table_columns import add_columns, of_schema, require_unique
+from .table_columns import fit_columns, of_schema, require_unique
 from .where import Bounds, joined, whole, with_times
 
 BATCH_ROWS = 1 << 16
@@ -331,7 +331,7 @@ class Archive:
             return 0
         require_unique(table, self.place)
         latest = open_items(self.place)
-        self.commits += add_columns(latest, table.schema, self.place)
+        self.commits += fit_columns(latest, table.schema, self.place)
         schema = latest.schema
         if how == "update":
             schema = pa.schema([field for field in schema if field.name in table.column_names])

@@ -12,6 +12,7 @@ from .archive import open_archive
 from .info import size_of
 from .known_items import remove_repeated
 from .lance_library import ArchiveError, lance_errors, open_items, retried
+from .wider_columns import finish_widening
 
 DAYS = 7.0
 """Age of the versions that a compaction drops, by default."""
@@ -72,6 +73,7 @@ def archive_compact(archive: str | Path, *, days: float = DAYS) -> CompactResult
             latest.optimize(cleanup_older_than=timedelta(days=days))
 
     with lance_errors(held.place):
+        finish_widening(latest)
         retried(commit)
     held.refresh()
     after, _ = size_of(held)

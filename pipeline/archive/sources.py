@@ -213,8 +213,9 @@ def _further(
 def _types(columns: pa.Table, schema: pa.Schema) -> dict[str, pa.DataType]:
     """Return the type of each further column.
 
-    It is that of the archive, or else that of the column itself, or what its texts say. A column of
-    texts that are all empty says nothing: it is left out, since its type would stay.
+    It is that of the archive, or else that of the column itself, or what its texts say. Whole
+    numbers of the archive become floats if the column has floats. A column of texts that are all
+    empty says nothing: it is left out, since its type would stay.
     """
     kinds: dict[str, pa.DataType] = {}
     for name in further_columns(columns):
@@ -223,13 +224,23 @@ def _types(columns: pa.Table, schema: pa.Schema) -> dict[str, pa.DataType]:
             kinds[name] = OWN[own]
             continue
         require_further_column(own)
-        if own in schema.names:
-            kinds[name] = schema.field(own).type
-        else:
-            given, texts = _given_type(columns[name].type), as_text(columns[name])
-            if given or pc.any(pc.not_equal(texts, "")).as_py():
-                kinds[name] = given or TYPES[type_of(texts.to_pylist())]
+        held = schema.field(own).type if own in schema.names else None
+        if held not in (None, TYPES["integer"]):
+            kinds[name] = held
+            continue
+        said = _said_type(columns[name])
+        widened = said == TYPES["float"]
+        if said is not None or held is not None:
+            kinds[name] = said if held is None or widened else held
     return kinds
+
+
+def _said_type(column: pa.ChunkedArray) -> pa.DataType | None:
+    """Return the archive's type for what a column says; None if all of it is empty text."""
+    given, texts = _given_type(column.type), as_text(column)
+    if given or pc.any(pc.not_equal(texts, "")).as_py():
+        return given or TYPES[type_of(texts.to_pylist())]
+    return None
 
 
 def _given_type(kind: pa.DataType) -> pa.DataType | None:

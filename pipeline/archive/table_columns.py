@@ -7,10 +7,15 @@ import pyarrow as pa
 
 from .item_columns import KEY
 from .lance_library import ArchiveError, lance_errors, retried
+from .wider_columns import widen_columns
 
 
-def add_columns(latest: Any, schema: pa.Schema, place: str) -> int:
-    """Add the columns of ``schema`` that the table lacks; return the number of versions made."""
+def fit_columns(latest: Any, schema: pa.Schema, place: str) -> int:
+    """Add the columns of ``schema`` that the table lacks, and widen those that it needs wider.
+
+    Returns:
+        Number of versions made.
+    """
 
     def commit() -> int:
         latest.checkout_latest()
@@ -20,7 +25,8 @@ def add_columns(latest: Any, schema: pa.Schema, place: str) -> int:
         return 1 if lacking else 0
 
     with lance_errors(place):
-        return retried(commit)
+        added = retried(commit)
+    return added + widen_columns(latest, schema, place)
 
 
 def require_unique(table: pa.Table, place: str) -> None:
@@ -44,10 +50,16 @@ def of_schema(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
             columns.append(pa.nulls(len(table), field.type))
             continue
         given = table.schema.field(field.name).type
-        if given != field.type and not pa.types.is_null(given):
+        wider = (given, field.type) == (pa.int64(), pa.float64())
+        if given != field.type and not wider and not pa.types.is_null(given):
             raise ArchiveError(
                 f"{place}: column {field.name} is {field.type} in the archive, got {given}; "
                 "convert it, or rename the column"
             )
-        columns.append(table[field.name].cast(field.type))
+        try:
+            columns.append(table[field.name].cast(field.type))
+        except pa.ArrowInvalid as error:
+            raise ArchiveError(
+                f"{place}: column {field.name}: {str(error).splitlines()[0]}; rename the column"
+            ) from error
     return pa.table(columns, schema=schema)
