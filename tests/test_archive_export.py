@@ -244,6 +244,76 @@ def test_the_loaders_of_milvus_and_opensearch_get_what_they_take(
     found = np.array([by_id[number]["code"] for number in held["id"].to_pylist()], np.int8)
     assert (found.view(np.uint8) == codes).all()
     assert [by_id[n]["name"] for n in held["id"].to_pylist()] == held["name"].to_pylist()
+    stamps = [str(stamp) for stamp in held["stamp"].to_pylist()]  # beyond 2^63
+    assert table["stamp"].to_pylist() == stamps
+    assert [by_id[n]["stamp"] for n in held["id"].to_pylist()] == stamps
+
+
+def test_numbers_that_json_does_not_have_are_text(tmp_path: Path) -> None:
+    make_table(str(tmp_path / "tiles"), SETTINGS)
+    held = open_archive(tmp_path / "tiles")
+    own = rows(3, "image", np.random.default_rng(0))
+    values = pa.array([float("nan"), float("inf"), -float("inf")])
+    held.write(own.set_column(own.column_names.index("cloud"), "cloud", values))
+    ivr.export(held.place, tmp_path / "bulk.json", "opensearch")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    lines = (tmp_path / "bulk.json").read_text().splitlines()[1::2]
+    found = [json.loads(line, parse_constant=refuse)["cloud"] for line in lines]
+    assert found == ["NaN", "Infinity", "-Infinity"]
+
+
+@pytest.mark.parametrize("where", [None, "label = 'sea'"])
+def test_an_export_of_nothing_is_a_valid_export(
+    archive: Archive, database: str, tmp_path: Path, where: str | None
+) -> None:
+    import faiss
+
+    place = archive.place
+    if where is None:
+        place = str(tmp_path / "tiles")
+        make_table(place, SETTINGS)
+    for target in ("parquet", "npy", "faiss", "milvus", "opensearch"):
+        result = ivr.export(place, tmp_path / target, target, where=where)  # type: ignore[arg-type]
+        assert result.items == 0
+    for file in ("parquet", "npy/items.parquet", "faiss/items.parquet", "milvus"):
+        table = pq.read_table(tmp_path / file)
+        assert (len(table), table.schema.field("id").type) == (0, pa.int64()), file
+    assert (tmp_path / "opensearch").read_text() == ""
+    assert np.load(tmp_path / "npy" / "codes.npy").shape == (0, 8)
+    index = faiss.read_index_binary(str(tmp_path / "faiss" / "voice.faiss"))
+    assert (index.ntotal, index.d) == (0, 64)
+    ivr.export(place, tmp_path / "csv", "npy", where=where, items="csv")
+    assert (tmp_path / "csv" / "items.csv").read_text().count("\n") == 1
+    ivr.export(place, database, "postgres", where=where, table="nothing", overwrite=True)
+    engine = PostgresEngine(database, "nothing")
+    assert engine.nearest(queries()[0], modality="image", count=3) == ([], None)
+
+
+def test_confidence_means_the_same_in_a_database(archive: Archive, database: str) -> None:
+    engine = PostgresEngine(database, "items")
+    for where in (None, "label = 'pond'"):
+        for query in queries():
+            nearest = archive.search(query, modality="image", count=3, where=where)
+            _, clear = engine.nearest(query, modality="image", count=3, where=where)
+            assert clear == nearest.confidence
+
+
+def test_confidence_of_a_large_table_is_that_of_rows_all_over_it(
+    database: str, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ivr.pipeline.archive.postgres_engine.SAMPLE", 200)
+    engine = PostgresEngine(database, "items")
+    ids, codes = archive.codes("image")[1].astype(int), archive.codes("image")[0]
+    chosen = np.isin(ids, np.linspace(0, IMAGES + VOICES - 1, 200).astype(int))
+    for query in queries():
+        _, clear = engine.nearest(query, modality="image", count=3)
+        assert clear is not None
+        assert clear.median == np.median(distances_to(query, codes[chosen]))
+    _, rare = engine.nearest(queries()[0], modality="voice", count=3)
+    assert rare is not None
 
 
 def test_postgresql_holds_every_value(archive: Archive, database: str) -> None:

@@ -231,3 +231,29 @@ print(json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "torchvision", "librosa", "numba", "sklearn", "matplotlib", "joblib"}
     assert heavy & set(json.loads(done.stdout.splitlines()[-1])) == set()
+
+
+def test_columns_that_are_named_as_properties_of_geojson_do_not_replace_them(
+    archive: Archive, image: Path
+) -> None:
+    given = {"rank": [7, 8], "distance": [70, 80], "Rank": [1, 2], "rank_": [5, 6]}
+    archive.append(item_rows(["c.tif", "d.tif"], [[10, 0], [11, 0]], **given))
+    found = asked(archive, image, find="images", where="distance > 0")
+    assert [hit.columns["distance"] for hit in found.hits] == [70, 80]
+    first, second = (one["properties"] for one in geojson_of(found)["features"])
+    assert (first["rank"], first["distance"], second["rank"], second["distance"]) == (1, 0, 2, 1)
+    assert (first["distance_"], first["Rank_"], first["rank_"], first["rank__"]) == (70, 1, 5, 7)
+
+
+def test_an_archive_without_items_says_so(tmp_path: Path, archive: Archive, image: Path) -> None:
+    archive.remove("modality = 'voice'")
+    found = asked(archive, image)
+    assert (found.lacks, found.to_json()["lacks"]) == ("voices", "voices")
+    assert repr(found) == f"{archive.place}: holds no voices, so that there is nothing to find"
+    nothing = asked(archive, image, find="images", where="label = 'sea'")
+    assert repr(nothing) == f"{archive.place}: no item fulfils the conditions"
+
+
+def test_a_table_without_a_database_is_refused(archive: Archive, image: Path) -> None:
+    with pytest.raises(ArchiveError, match="--table is of a database; name the database with --en"):
+        asked(archive, image, table="tiles")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,12 @@ def write_parquet(items: ExportedItems, path: Path) -> None:
 
 
 def write_milvus(items: ExportedItems, path: Path) -> None:
-    """Write a Parquet file for the bulk import of Milvus: codes are lists of bytes, times text."""
+    """Write a Parquet file for the bulk import of Milvus: codes are lists of bytes.
+
+    Times are text, and so are stamps, which go beyond the integers of Milvus.
+    """
     kinds = {
-        field.name: pa.string() if pa.types.is_timestamp(field.type) else field.type
-        for field in items.schema
+        field.name: pa.string() if _is_text(field.type) else field.type for field in items.schema
     } | {"code": pa.list_(pa.uint8())}
     schema = pa.schema(kinds.items())
     rows = (
@@ -79,15 +82,23 @@ def write_milvus(items: ExportedItems, path: Path) -> None:
 def write_opensearch(items: ExportedItems, path: Path, index: str) -> None:
     """Write a file for the bulk API of OpenSearch: an action and a document per item.
 
-    ``code`` is a list of signed bytes, as ``knn_vector`` of the type ``binary`` takes it.
+    ``code`` is a list of signed bytes, as ``knn_vector`` of the type ``binary`` takes it. Stamps,
+    which go beyond its integers, are text, and so are ``NaN``, ``Infinity`` and ``-Infinity``,
+    which JSON does not have as numbers.
     """
+    texts = {field.name for field in items.schema if _is_text(field.type)}
     with replaced_text(path, TEXT) as file:
         for batch in items.batches():
             codes = packed(batch.column("code")).view(np.int8).tolist()
             for row, code in zip(batch.drop_columns(["code"]).to_pylist(), codes, strict=True):
                 action = {"index": {"_index": index, "_id": str(row["id"])}}
-                document = {name: _plain(value) for name, value in row.items() if value is not None}
-                file.write(f"{json.dumps(action)}\n{json.dumps(document | {'code': code})}\n")
+                document = {
+                    name: str(value) if name in texts and isinstance(value, int) else _plain(value)
+                    for name, value in row.items()
+                    if value is not None
+                }
+                line = json.dumps(document | {"code": code}, allow_nan=False)
+                file.write(f"{json.dumps(action)}\n{line}\n")
 
 
 def write_npy(items: ExportedItems, folder: Path, form: str) -> None:
@@ -117,7 +128,8 @@ def write_faiss(items: ExportedItems, folder: Path, *, ivf: bool) -> None:
         folder: an empty folder.
         ivf: build an inverted index where there are at least :data:`LEAST_IVF` codes.
     """
-    held: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in MODALITIES}
+    nothing = np.empty((0, items.bits // 8), np.uint8), np.empty(0, np.int64)
+    held = {name: [nothing] for name in MODALITIES}
     for batch in items.batches():
         codes, ids = packed(batch.column("code")), batch.column("id").to_numpy()
         modality = np.array(batch.column("modality").to_pylist())
@@ -125,8 +137,7 @@ def write_faiss(items: ExportedItems, folder: Path, *, ivf: bool) -> None:
             parts.append((codes[modality == name], ids[modality == name]))
     for name, parts in held.items():
         codes, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
-        if len(codes):
-            _write_index(folder / f"{name}.faiss", codes, ids, ivf=ivf)
+        _write_index(folder / f"{name}.faiss", codes, ids, ivf=ivf)
     _write_items(items, folder / "items.parquet")
 
 
@@ -189,5 +200,17 @@ def _has_boxes(items: ExportedItems) -> bool:
     return any(batch.column("west").null_count < len(batch) for batch in items.batches())
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    """Return whether values of a type are text where an engine has no such type."""
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_uint64(kind))
+
+
 def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+    """Return a value as JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not isfinite(value):
+        return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

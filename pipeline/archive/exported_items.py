@@ -1,6 +1,6 @@
 """The items that are exported, of an archive or of the codes of a run, batch by batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ivr.pipeline.runs.codes_file import CodedItems, read_codes
 
 from .archive import Archive, open_archive
 from .code_batches import ROW_ID
-from .item_columns import code_type
+from .item_columns import beside, code_type
 from .lance_library import ArchiveError, is_archive
 from .where import joined, parse_bounds
 
@@ -78,7 +78,7 @@ def _of_archive(archive: Archive, where: str | None, bbox: str | None) -> Export
     names = ["name", "modality", "code", *names]
     fields = [
         archive.schema.field(name).with_name(shown)
-        for name, shown in zip(names, _shown_names(names), strict=True)
+        for name, shown in zip(names, beside(names, TAKEN), strict=True)
     ]
     schema = pa.schema([(ID, pa.int64()), *fields])
 
@@ -103,17 +103,6 @@ def _of_archive(archive: Archive, where: str | None, bbox: str | None) -> Export
         "version": archive.version,
     }
     return ExportedItems(archive.place, settings.bits, made_by, schema, count, batches)
-
-
-def _shown_names(names: Sequence[str]) -> list[str]:
-    """Return ``names`` with underscores behind those that an export has for its own columns."""
-    shown: list[str] = []
-    for name in names:
-        other = name
-        while other.lower() in TAKEN or (other != name and other in (*names, *shown)):
-            other += "_"
-        shown.append(other)
-    return shown
 
 
 def _superseded(archive: Archive) -> np.ndarray:

@@ -13,6 +13,7 @@ from ivr.features.raster_place import RasterPlace
 from ivr.features.raster_process import geotiff_apart
 from ivr.features.scene_windows import Scene, WindowGrid
 
+from .geojson import box_geometry, ring
 from .locate_result import FoundPlace, LocatedQuery
 
 OVERLAY_SIDE = 1600
@@ -90,19 +91,12 @@ def _geometry(place: FoundPlace, outline: list[list[float]] | None) -> dict[str,
     if outline is not None:
         return {"type": "Polygon", "coordinates": [outline]}
     assert place.degrees is not None
-    west, south, east, north = place.degrees
-    parts = [(west, 180.0), (-180.0, east)] if west > east else [(west, east)]
-    boxes = [[_ring(left, south, right, north)] for left, right in parts]
-    return {"type": "MultiPolygon", "coordinates": boxes}
+    return box_geometry(*place.degrees)
 
 
 def _pixels(place: FoundPlace) -> dict[str, Any]:
-    ring = _ring(place.x, place.y, place.x + place.width, place.y + place.height)
-    return {"type": "Polygon", "coordinates": [ring]}
-
-
-def _ring(left: float, low: float, right: float, high: float) -> list[list[float]]:
-    return [[left, low], [right, low], [right, high], [left, high], [left, low]]
+    outline = ring(place.x, place.y, place.x + place.width, place.y + place.height)
+    return {"type": "Polygon", "coordinates": [outline]}
 
 
 def write_overlay(

@@ -1,7 +1,7 @@
 """Columns of the table of an archive: those that every archive has, and further ones with types."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from math import isinf
 from typing import Any
@@ -157,6 +157,22 @@ def require_further_column(name: str) -> None:
             f"column {name!r}: its name must be words of letters, digits and underscores that "
             "begin with a letter; rename it"
         )
+
+
+def beside(names: Sequence[str], taken: Collection[str]) -> list[str]:
+    """Return ``names`` with underscores behind those that an answer or an export sets itself.
+
+    Args:
+        names: names of columns.
+        taken: names that are set, in small letters.
+    """
+    shown: list[str] = []
+    for name in names:
+        other = name
+        while other.lower() in taken or (other != name and other in (*names, *shown)):
+            other += "_"
+        shown.append(other)
+    return shown
 
 
 def _is_time(value: str) -> bool:

@@ -100,7 +100,7 @@ class PostgresEngine:
             names = [column.name for column in cursor.description]
             rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
             rows.sort(key=lambda row: (row["distance"], row["id"]))
-            clear = self._confidence(connection, distance, condition, rows)
+            clear = self._confidence(connection, distance, modality, rows)
         near = [row for row in rows if within is None or row["distance"] <= within]
         return near, clear
 
@@ -136,21 +136,32 @@ class PostgresEngine:
             yield connection
 
     def _confidence(
-        self, connection: Any, distance: str, condition: str, rows: Sequence[dict[str, Any]]
+        self, connection: Any, distance: str, modality: str, rows: Sequence[dict[str, Any]]
     ) -> Confidence | None:
-        """Return how clearly the first row stands out among the first rows of the table."""
+        """Return how clearly the first row stands out among all rows of its modality.
+
+        As in an archive conditions do not count, and of many rows a share is compared that is
+        spread over all: those whose ids are at equal steps.
+        """
         if not rows:
             return None
-        sample = (
-            f"SELECT {distance} AS distance FROM {quoted_name(self._table)} WHERE {condition} "
-            "LIMIT %s"
-        )
-        middle = "percentile_cont(0.5) WITHIN GROUP (ORDER BY distance)"
-        cursor = connection.execute(f"SELECT {middle} FROM ({sample}) AS sampled", [SAMPLE])
-        (median,) = cursor.fetchone()
+        name = quoted_name(self._table)
+        distances = f"SELECT {distance} AS distance FROM {name} WHERE modality = '{modality}'"
+        first_id, last_id = connection.execute(f"SELECT min(id), max(id) FROM {name}").fetchone()
+        ids = np.unique(np.linspace(first_id, last_id, SAMPLE).astype(np.int64)).tolist()
+        median = _median(connection, f"{distances} AND id = ANY(%s)", ids)
+        if median is None:  # the modality is so rare that none of its rows was met
+            median = _median(connection, f"{distances} LIMIT %s", SAMPLE)
         first, median = rows[0]["distance"], float(median)
         value = max(0.0, 1 - first / median) if median else 0.0
         return Confidence(value, first, median)
+
+
+def _median(connection: Any, sample: str, value: Any) -> Any:
+    """Return the median of the distances that the query ``sample`` returns, None without any."""
+    middle = "percentile_cont(0.5) WITHIN GROUP (ORDER BY distance)"
+    cursor = connection.execute(f"SELECT {middle} FROM ({sample}) AS sampled", [value])
+    return cursor.fetchone()[0]
 
 
 def columns_of(row: dict[str, Any]) -> dict[str, Any]:

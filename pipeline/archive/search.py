@@ -26,6 +26,7 @@ from ivr.pipeline.runtime.visible_text import visible
 
 from .distances import Confidence
 from .export_config import ExportConfig
+from .geojson import box_geometry
 from .lance_library import ArchiveError, is_archive
 from .where import Bounds, parse_bounds
 
@@ -71,6 +72,8 @@ class ArchiveSearchResult(SearchResult):
         version: the version that was searched.
         confidence: how clearly the first hit stands out, None without a hit.
         warnings: what is odd about the voice that was searched with, problems first.
+        lacks: ``images`` or ``voices`` if these were searched for and there are none at all, else
+            ``""``.
     """
 
     hits: tuple[ArchiveHit, ...]
@@ -78,9 +81,12 @@ class ArchiveSearchResult(SearchResult):
     version: int
     confidence: Confidence | None
     warnings: tuple[VoiceWarning, ...]
+    lacks: str = ""
 
     def __repr__(self) -> str:
         """Return the lines that ``ivr search`` prints: the hits, then how clear the first is."""
+        if self.lacks:
+            return f"{self.archive}: holds no {self.lacks}, so that there is nothing to find"
         if self.confidence is None:
             return f"{self.archive}: no item fulfils the conditions"
         return "\n".join([super().__repr__(), visible(repr(self.confidence))]).lstrip("\n")
@@ -145,16 +151,18 @@ def search(
             place, engine, table, voice=voice, image=image, count=count, find=find, where=where,
             bbox=bbox, within=within, index=index, model=model, weights=weights, device=device,
         )  # fmt: skip
-    of_archives = {"table": table, "find": find, "where": where, "bbox": bbox, "within": within,
+    of_archives = {"find": find, "where": where, "bbox": bbox, "within": within,
                    "index": index or None, "model": model}  # fmt: skip
     if not is_archive(place):
-        _refuse(of_archives, place, "an archive")
+        _refuse({**of_archives, "table": table}, place, "an archive")
         return search_codes(
             place, voice=voice, image=image, count=count, codes=codes, weights=weights,
             device=device,
         )  # fmt: skip
     require_one_query(voice, image)
     _refuse({"codes": codes, "weights": weights}, place, "a run")
+    if table is not None:
+        raise ArchiveError(f"{place}: --table is of a database; name the database with --engine")
     box = None if bbox is None else parse_bounds(bbox)
     # Here, since a search in the codes of a run needs none of it.
     from .archive import open_archive
@@ -245,7 +253,10 @@ def database_items(
         for row in rows
     )  # fmt: skip
     version = int(engine.made_by.get("version", 0))
-    return ArchiveSearchResult(query.name, hits, engine.place, version, clear, query.warnings)
+    lacks = "" if clear or engine.counts()[modality] else f"{modality}s"
+    return ArchiveSearchResult(
+        query.name, hits, engine.place, version, clear, query.warnings, lacks
+    )
 
 
 def nearest_items(
@@ -292,8 +303,11 @@ def nearest_items(
             break
         wanted += count
     hits = _hits(rows, nearest, kept[:count], modality)
+    clear, lacks = nearest.confidence, ""
+    if clear is None and not archive.count(f"modality = '{modality}'"):
+        lacks = f"{modality}s"
     return ArchiveSearchResult(
-        query.name, hits, archive.place, archive.version, nearest.confidence, query.warnings
+        query.name, hits, archive.place, archive.version, clear, query.warnings, lacks
     )
 
 
@@ -360,7 +374,8 @@ def geojson_of(found: SearchResult) -> dict[str, Any]:
     """Return the hits as a GeoJSON FeatureCollection (RFC 7946).
 
     The geometry is the box of the row in degrees, null where it is not known; a box across the
-    180th meridian is two polygons.
+    180th meridian is two polygons. Columns that are named as a property of every hit get an
+    underscore.
 
     Args:
         found: answer of an archive.
@@ -370,36 +385,26 @@ def geojson_of(found: SearchResult) -> dict[str, Any]:
     """
     if not isinstance(found, ArchiveSearchResult):
         raise ArchiveError("GeoJSON is for archives, whose items have a place; take --json")
-    features = [
-        {
-            "type": "Feature",
-            "geometry": _geometry(hit.columns),
-            "properties": json_value(
-                {
-                    "rank": rank,
-                    "name": hit.name,
-                    "distance": hit.distance,
-                    "label": hit.label,
-                    "caption": hit.caption,
-                    **hit.columns,
-                }
-            ),
+    from .item_columns import beside
+
+    features = []
+    for rank, hit in enumerate(found.hits, 1):
+        own = {
+            "rank": rank,
+            "name": hit.name,
+            "distance": hit.distance,
+            "label": hit.label,
+            "caption": hit.caption,
         }
-        for rank, hit in enumerate(found.hits, 1)
-    ]
+        further = zip(beside(list(hit.columns), own), hit.columns.values(), strict=True)
+        properties = json_value(own | dict(further))
+        features.append(
+            {"type": "Feature", "geometry": _geometry(hit.columns), "properties": properties}
+        )
     return {"type": "FeatureCollection", "features": features}
 
 
 def _geometry(columns: Mapping[str, Any]) -> dict[str, Any] | None:
     if any(name not in columns for name in ("west", "south", "east", "north")):
         return None
-    west, south, east, north = (columns[name] for name in ("west", "south", "east", "north"))
-    if west <= east:
-        return {"type": "Polygon", "coordinates": [_ring(west, south, east, north)]}
-    parts = [[_ring(west, south, 180.0, north)], [_ring(-180.0, south, east, north)]]
-    return {"type": "MultiPolygon", "coordinates": parts}
-
-
-def _ring(west: float, south: float, east: float, north: float) -> list[list[float]]:
-    """Return the corners against the clock, the first one again at the end."""
-    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return box_geometry(*(columns[name] for name in ("west", "south", "east", "north")))
