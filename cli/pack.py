@@ -34,7 +34,8 @@ from .paths import FOLDER
 @click.option(
     "--image-root",
     type=FOLDER,
-    help="Folder that image names are relative to; --int8 measures the loss of the encoder on it.",
+    help="Folder that image names are relative to; the encoder is compared on its images, and "
+    "--int8 measures the loss of the encoder on them.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the packed model in the folder.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done without doing it.")

@@ -235,5 +235,6 @@ def packed(world: "World", tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed") / "model"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(encoders.ENCODERS, "tiny", tiny_blueprint)
-        succeeded(ivr("pack", world.run, "--out", folder, "--licence", "Apache-2.0"))
+        few = ("--pictures", 32)
+        succeeded(ivr("pack", world.run, "--out", folder, "--licence", "Apache-2.0", *few))
     return folder

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import ivr
 from ivr.features import encoders
+from ivr.features.media import MediaError
 from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
 from ivr.pipeline.packing import pack as stage
@@ -82,6 +83,31 @@ def test_codes_are_compared_on_items_of_the_run_or_on_made_up_ones(
     assert not made_up.streams[made_up.frames < 16][..., 15].any()
     others = {**config, "features": {**config["features"], "sha256": {"images": "0"}}}
     assert check_inputs(others, 5).source == "made up"
+
+
+def test_the_encoder_is_compared_on_images_of_the_run(
+    world: World, run: Path, exported: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = run.parent / "model"
+    found = ivr.pack(run, out, image_root=world.media)
+    *_, of_images = found.checks
+    assert (of_images.inputs, of_images.source) == (12, "images of the run")
+    assert "(12 inputs, images of the run)" in (out / "README.md").read_text()
+
+    shutil.copytree(world.media, run.parent / "other")
+    next((run.parent / "other").rglob("*.png")).unlink()
+    with pytest.raises(MediaError, match=r"other/.*\.png: no such file"):
+        ivr.pack(run, out, image_root=run.parent / "other", overwrite=True)
+
+
+def test_the_encoder_is_compared_on_a_thousand_pictures_for_a_limited_time(
+    run: Path, exported: None
+) -> None:
+    out = run.parent / "model"
+    assert ivr.pack(run, out).checks[-1].inputs == 1000
+    limited = ivr.pack(run, out, overwrite=True, picture_seconds=1e-9)
+    assert limited.checks[-1].inputs == 32
+    assert "(32 inputs, made up)" in (out / "README.md").read_text()
 
 
 def test_made_up_pictures_are_the_same_everywhere_and_differ() -> None:

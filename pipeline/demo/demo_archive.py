@@ -13,6 +13,8 @@ from ivr.pipeline.runtime.progress import say
 
 MODEL, TILES = "model", "tiles"
 LIBRARIES = ("lancedb", "onnx", "onnxruntime", "onnxscript")
+PICTURES = 32
+"""Images that the packed encoder is compared on; a thousand take longer than the demonstration."""
 
 
 def write_demo_archive(folder: Path, manifest: Path, run: Path) -> bool:
@@ -34,7 +36,7 @@ def write_demo_archive(folder: Path, manifest: Path, run: Path) -> bool:
         )
         return False
     say("packing the run, and adding the set to an archive")
-    pack(run, folder / MODEL, overwrite=True)
+    pack(run, folder / MODEL, overwrite=True, image_root=manifest.parent, pictures=PICTURES)
     shutil.rmtree(folder / TILES, ignore_errors=True)
     archive_create(folder / TILES, folder / MODEL)
     archive_add(folder / TILES, manifest)

@@ -1,17 +1,22 @@
 """Inputs that packed networks are checked with: items of the run's features, or made-up ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ivr.errors import IvrError
+from ivr.features.image_bands import PixelConfig
+from ivr.features.image_file import read_image
 from ivr.features.image_resize import resized
+from ivr.features.media import MediaError
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
+from ivr.pipeline.runs.query_vectors import QueryVectors
 
-OF_RUN, MADE_UP = "features of the run", "made up"
+OF_RUN, OF_IMAGES, MADE_UP = "features of the run", "images of the run", "made up"
 SEED = 0
 
 
@@ -58,15 +63,66 @@ def features_of_run(config: Mapping[str, Any]) -> FeatureDataset | None:
     return data if same else None
 
 
+def picture_blocks(
+    config: Mapping[str, Any],
+    queries: QueryVectors,
+    image_root: str | Path | None,
+    count: int,
+    block: int,
+) -> tuple[str, Iterator[np.ndarray]]:
+    """Return where pictures come from, and blocks of them, uint8 [n, 3, size, size].
+
+    Args:
+        config: content of the ``config.json`` of a run.
+        queries: the settings of its images.
+        image_root: folder that image names are relative to; None for made-up pictures, which are
+            also taken if the features of the run, whose manifest names its images, are gone.
+        count: largest number of pictures.
+        block: largest number of pictures of a block.
+
+    Raises:
+        MediaError: while blocks are read: an image is not there or cannot be read.
+    """
+    size, data = queries.image_size(), features_of_run(config)
+    if image_root is None or data is None:
+        return MADE_UP, in_blocks(_made_up_pictures(count, size), block)
+    names = _spread([item.name for item in data.image_items()], count)
+    pictures = pictures_of(names, Path(image_root), size, queries.pixel_config())
+    return OF_IMAGES, in_blocks(pictures, block)
+
+
+def pictures_of(
+    names: Sequence[str], root: Path, size: int, pixels: PixelConfig
+) -> Iterator[np.ndarray]:
+    """Yield images by name, uint8 [3, size, size].
+
+    Raises:
+        MediaError: an image is not there or cannot be read.
+    """
+    for name in names:
+        try:
+            yield read_image(root / name, size, pixels)
+        except MediaError as error:
+            raise MediaError(f"{root / name}: {error}") from error
+
+
+def in_blocks(pictures: Iterator[np.ndarray], block: int) -> Iterator[np.ndarray]:
+    """Yield arrays of at most ``block`` pictures each, uint8 [n, 3, size, size]."""
+    while several := list(islice(pictures, block)):
+        yield np.stack(several)
+
+
 def made_up_pixels(count: int, size: int) -> np.ndarray:
     """Return uint8 [count, 3, size, size]: soft spots and noise, always the same."""
+    return np.stack(list(_made_up_pictures(count, size)))
+
+
+def _made_up_pictures(count: int, size: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(SEED)
-    pictures = []
     for number in range(count):
         spots = rng.integers(0, 256, (3, 2 + number % 14, 2 + number % 14)).astype(np.uint8)
         picture = resized(spots, size, size) + rng.normal(0, number % 7, (3, size, size))
-        pictures.append(np.clip(picture, 0, 255).astype(np.uint8))
-    return np.stack(pictures)
+        yield np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def _made_up(sizes: Mapping[str, Any], count: int) -> CheckInputs:

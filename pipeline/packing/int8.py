@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ivr.features.image_file import read_image
-from ivr.features.media import MediaError
 from ivr.hashing.codes import packed_signs
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
@@ -20,7 +18,7 @@ from ivr.pipeline.runs.run_folder import CODES
 from ivr.pipeline.runs.stale_codes import require_current_codes
 from ivr.pipeline.runtime.progress import progress
 
-from .check_inputs import features_of_run
+from .check_inputs import features_of_run, in_blocks, pictures_of
 from .code_check import in_parts
 from .model_folder import ENCODER, IMAGE_END, VOICE_END, PackError
 from .onnx_quantisation import quantised
@@ -159,18 +157,11 @@ def _vectors(
             "where they are with --image-root"
         )
     encoder = load_network(work / ENCODER, CPU, threads)
-    size, pixels, root = queries.image_size(), queries.pixel_config(), Path(image_root)
-    parts = []
-    blocks = [names[start : start + BLOCK] for start in range(0, len(names), BLOCK)]
-    for block in progress(blocks, len(blocks), "blocks of images to encode with int8"):
-        pictures = []
-        for name in block:
-            try:
-                pictures.append(read_image(root / name, size, pixels))
-            except MediaError as error:
-                raise MediaError(f"{root / name}: {error}") from error
-        parts.append(encoder.run(images=np.stack(pictures)))
-    return np.concatenate(parts)
+    pictures = pictures_of(names, Path(image_root), queries.image_size(), queries.pixel_config())
+    blocks = progress(
+        in_blocks(pictures, BLOCK), -(-len(names) // BLOCK), "blocks of images to encode with int8"
+    )
+    return np.concatenate([encoder.run(images=block) for block in blocks])
 
 
 def _scores(images: CodedItems, voices: CodedItems) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Stage: a run to a folder with everything that a query needs, and nothing else."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.placed_together import finish, new_aside, place, remove_aside
 from ivr.pipeline.runtime.progress import progress, warn
 
-from .check_inputs import MADE_UP, OF_RUN, check_inputs, features_of_run, made_up_pixels
+from .check_inputs import MADE_UP, OF_RUN, check_inputs, features_of_run, picture_blocks
 from .code_check import CodeCheck, compared, in_parts
 from .int8 import int8_losses, store_int8, tested_items
 from .model_card import model_card
@@ -40,7 +41,7 @@ from .model_folder import (
     model_identity,
 )
 from .onnx_export import export_encoder, export_image_end, export_voice_end
-from .onnx_sessions import CPU, load_network
+from .onnx_sessions import CPU, Network, load_network
 from .pack_config import PackConfig
 from .pack_result import Int8Loss, PackPlan, PackResult, loss_rows
 from .requirements import requirements_text
@@ -95,8 +96,9 @@ def pack(
         config: how to pack; the defaults if None.
         weights: weights file of the image encoder, if the features were made with a file that has
             moved.
-        image_root: folder that image names are relative to; needed to measure the loss of an image
-            encoder with 8-bit weights.
+        image_root: folder that image names are relative to: the image encoder is compared on these
+            images in place of made-up ones. Needed to measure the loss of an image encoder with
+            8-bit weights.
         overwrite: replace the packed model in ``out``, which stays until the new one is complete.
         **options: single fields in place of those of the config, e.g. ``int8=True``.
 
@@ -206,7 +208,7 @@ def _packed(
     if source.encoder is not None:
         export_encoder(source.encoder, work / ENCODER)
     next(steps)
-    checks = _checks(source, work, chosen)
+    checks = _checks(source, work, chosen, image_root)
     next(steps)
     losses: tuple[Int8Loss, ...] = ()
     int8: dict[str, str] | None = None
@@ -232,11 +234,14 @@ def _packed(
     return checks, losses, identity
 
 
-def _checks(source: _Source, work: Path, chosen: PackConfig) -> tuple[CodeCheck, ...]:
+def _checks(
+    source: _Source, work: Path, chosen: PackConfig, image_root: str | Path | None
+) -> tuple[CodeCheck, ...]:
     """Return how the packed networks differ from those of the run.
 
     Raises:
         PackError: a bit differs that is not float noise.
+        MediaError: an image of the run cannot be read.
     """
     inputs = check_inputs(source.config, chosen.inputs)
     bits, threads = source.method.sizes.bits, torch.get_num_threads()
@@ -251,14 +256,29 @@ def _checks(source: _Source, work: Path, chosen: PackConfig) -> tuple[CodeCheck,
     found = in_parts(lambda some: image.run(vectors=some), inputs.vectors)
     checks.append(compared(IMAGE_END, inputs.source, expected, found))
     if source.encoder is not None:
-        pixels = made_up_pixels(chosen.pictures, source.encoder.size)
-        packed = load_network(work / ENCODER, CPU, threads)
-        expected = _outputs_of_pixels(source.method, source.encoder, pixels)
-        found = in_parts(
-            lambda some: image.run(vectors=packed.run(images=some)), pixels, step=USUAL
-        )
-        checks.append(compared(f"{ENCODER} and {IMAGE_END}", MADE_UP, expected, found))
+        checks.append(_encoder_check(source, work, image, chosen, image_root))
     return tuple(checks)
+
+
+def _encoder_check(
+    source: _Source,
+    work: Path,
+    image_end: Network,
+    chosen: PackConfig,
+    image_root: str | Path | None,
+) -> CodeCheck:
+    """Return how the packed encoder with the image end differs from the run, from the pixels on."""
+    assert source.encoder is not None
+    packed = load_network(work / ENCODER, CPU, torch.get_num_threads())
+    kind, blocks = picture_blocks(source.config, source.queries, image_root, chosen.pictures, USUAL)
+    began, expected, found = time.monotonic(), [], []
+    for pixels in blocks:
+        expected.append(_outputs_of_pixels(source.method, source.encoder, pixels))
+        found.append(image_end.run(vectors=packed.run(images=pixels)))
+        if time.monotonic() - began > chosen.picture_seconds:
+            break
+    name = f"{ENCODER} and {IMAGE_END}"
+    return compared(name, kind, np.concatenate(expected), np.concatenate(found))
 
 
 def _outputs_of_pixels(method: Method, encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
