@@ -35,7 +35,9 @@ import sys, resource
 from pathlib import Path
 from ivr.features.scene_windows import open_scene
 with open_scene(Path(sys.argv[1])) as scene:
-    windows = sum(1 for _ in scene.windows(scene.grid(256, 0.5)))
+    grid = scene.grid(256, 0.5)
+    every = scene.every_window(grid, range(len(grid.rows)))
+    windows = sum(window is not None for window in every)
 most = [resource.getrusage(who).ru_maxrss >> 10
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print(windows, *most)

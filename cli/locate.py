@@ -1,4 +1,4 @@
-"""``ivr locate``: where in a huge scene is what a voice describes, or an image shows?"""
+"""``ivr locate``: find the places in a huge scene that a voice describes or an image shows."""
 
 import json
 from pathlib import Path

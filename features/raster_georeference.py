@@ -43,7 +43,7 @@ def georeference(dataset: Any) -> dict[str, Any]:
     crs = dataset.crs if affine else None
     whole = [[0, 0, dataset.width, dataset.height]]
     degrees = degrees_of(crs, affine, whole)[0]
-    time, tag = _time({**dataset.tags(ns="IMAGERY"), **dataset.tags()})
+    time = _time({**dataset.tags(ns="IMAGERY"), **dataset.tags()})
     return {
         "width": dataset.width,
         "height": dataset.height,
@@ -51,7 +51,6 @@ def georeference(dataset: Any) -> dict[str, Any]:
         "transform": affine,
         "degrees": degrees,
         "time": time,
-        "time_tag": tag,
     }
 
 
@@ -119,7 +118,7 @@ def _in_degrees(
     Returns:
         None for a row of which a point is not known or has no degrees.
     """
-    if crs is None or affine is None or not len(columns):
+    if crs is None or affine is None or not len(columns) or _is_geocentric(crs):
         return [None] * len(columns)
     a, b, c, d, e, f = affine
     x, y = a * columns + b * rows + c, d * columns + e * rows + f
@@ -138,6 +137,11 @@ def _in_degrees(
     return [
         (longitudes[row], latitudes[row]) if known[row] else None for row in range(len(columns))
     ]
+
+
+def _is_geocentric(crs: CRS) -> bool:
+    """Return whether coordinates are metres from the centre of the earth, which need a third."""
+    return bool(crs.to_wkt().startswith("GEOCCS"))
 
 
 def _edges(windows: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,8 +170,8 @@ def _around(longitudes: np.ndarray, latitudes: np.ndarray) -> list[float]:
     return [float(west), south, float(east - 360 if east > 180 else east), north]
 
 
-def _time(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Return the time in ``tags`` (ISO 8601, UTC if it has no zone), and the name of its tag."""
+def _time(tags: Mapping[str, str]) -> str | None:
+    """Return the time in ``tags`` (ISO 8601, UTC if it has no zone)."""
     known = {re.sub(r"[^a-z]", "", name.lower()): name for name in tags}
     for wanted in TIMES:
         name = known.get(wanted)
@@ -177,7 +181,7 @@ def _time(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
         try:
             time = datetime.fromisoformat(text)
             zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
-            return zoned.astimezone(UTC).isoformat(), name
+            return zoned.astimezone(UTC).isoformat()
         except (ValueError, OverflowError):  # OverflowError: in UTC before year 1 or after 9999
             continue
-    return None, None
+    return None

@@ -28,7 +28,6 @@ class RasterPlace:
             None if they are not known.
         time: time of acquisition, else of the file; UTC where the file names no zone; None if the
             file has none.
-        time_tag: name of the tag that ``time`` comes from.
     """
 
     width: int
@@ -37,7 +36,6 @@ class RasterPlace:
     transform: tuple[float, float, float, float, float, float] | None
     degrees: Box | None
     time: datetime | None
-    time_tag: str | None
 
     @property
     def bounds(self) -> Box | None:

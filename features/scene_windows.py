@@ -107,7 +107,6 @@ class Scene:
 
     Attributes:
         place: size, bounds, coordinate system and time.
-        empty: number of windows without data that :meth:`windows` has left out so far.
     """
 
     def __init__(self, handle: int, reader: RasterReader, pixels: PixelConfig) -> None:
@@ -115,7 +114,6 @@ class Scene:
         self._handle, self._reader, self._state = handle, reader, content_state(handle)
         reader.ask("scene", {"file": handle, "config": asdict(pixels)})
         self.place: RasterPlace = place_from_json(self._reply())
-        self.empty = 0
 
     @property
     def stretch(self) -> tuple[float, float] | None:
@@ -147,19 +145,6 @@ class Scene:
             raise ValueError(f"tile must be 1 or more and overlap in [0, 1), got {tile}, {overlap}")
         stride = max(1, round(tile * (1 - overlap)))
         return WindowGrid(self.place.width, self.place.height, tile, stride)
-
-    def windows(self, grid: WindowGrid) -> Iterator[SceneWindow]:
-        """Yield the windows of ``grid`` that have data, row by row; count the others.
-
-        Raises:
-            MediaError: the file is damaged, or changed while it was read.
-        """
-        self.empty = 0
-        for window in self.every_window(grid, range(len(grid.rows))):
-            if window is None:
-                self.empty += 1
-            else:
-                yield window
 
     def every_window(self, grid: WindowGrid, rows: Sequence[int]) -> Iterator[SceneWindow | None]:
         """Yield each window of some rows of windows; None for one without data.

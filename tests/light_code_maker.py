@@ -22,6 +22,7 @@ class LightCodeMaker:
     voice_config = VOICE
     stream_rows = (0,)
     distance = "hamming"
+    encodes_images = True
 
     def __init__(self, identity: str = "made up") -> None:
         self.identity = identity

@@ -11,7 +11,7 @@ import pytest
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.raster_scene import SceneFile
-from ivr.features.scene_windows import Scene
+from ivr.features.scene_windows import Scene, SceneWindow, WindowGrid
 
 
 class ReaderHere:
@@ -55,3 +55,13 @@ def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have scenes read by this process, and keep the process that writes heat maps."""
     monkeypatch.setattr("ivr.features.scene_windows.RasterReader", ReaderHere)
     monkeypatch.setattr("ivr.pipeline.archive.locate.raster_readers", nullcontext)
+
+
+def windows_of(scene: Scene, grid: WindowGrid) -> Iterator[SceneWindow]:
+    """Yield the windows of ``scene`` that have data, row by row."""
+    return (one for one in scene.every_window(grid, range(len(grid.rows))) if one is not None)
+
+
+def empty_in(scene: Scene, grid: WindowGrid) -> int:
+    """Return the number of windows without data."""
+    return sum(one is None for one in scene.every_window(grid, range(len(grid.rows))))

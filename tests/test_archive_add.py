@@ -106,7 +106,27 @@ def test_with_trust_mtime_files_are_not_even_read(
         "ivr.pipeline.extraction.file_stamps.opened_regular",
         lambda path: pytest.fail(f"{path} was read"),
     )
+    (remembered,) = place.glob(".*.mtimes")
+    before = remembered.stat()
     assert ivr.archive_add(place, tiles, trust_mtime=True).unchanged == 5
+    # An archive that cannot be written to, in which nothing changed, is no error.
+    assert (remembered.stat().st_ino, remembered.stat().st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )
+
+
+def test_a_model_that_answers_voices_only_refuses_images_in_one_line(
+    place: Path, tiles: Path, maker: FakeCodeMaker
+) -> None:
+    speak(tiles / "v.wav")
+    manifest = tiles / "manifest.csv"
+    manifest.write_text("image,voice,label\na/1.png,v.wav,pond\n")
+    maker.encodes_images = False
+    with pytest.raises(ArchiveError, match=r"manifest.csv: has images, .* leave the column image"):
+        ivr.archive_add(place, manifest)
+    manifest.write_text("image,voice,label\n,v.wav,pond\n")
+    assert ivr.archive_add(place, manifest).added == 1
 
 
 def test_columns_of_a_manifest_are_typed_and_voices_are_added(

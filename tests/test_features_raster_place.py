@@ -103,9 +103,16 @@ def test_a_place_without_degrees_is_none() -> None:
     assert degrees_of(local, corner, [[0, 0, 1, 1]]) == [None]
 
 
+def test_metres_from_the_centre_of_the_earth_have_no_degrees(tmp_path: Path) -> None:
+    earth = from_origin(4_000_000, 500_000, 10, 10)
+    place = place_of(scene(tmp_path / "a", crs="EPSG:4978", transform=earth))
+    assert (place.crs, place.degrees) == ("EPSG:4978", None)
+    assert place.bounds is not None
+
+
 def test_a_raster_without_place_says_so(tmp_path: Path) -> None:
     place = place_of(scene(tmp_path / "a"))
-    assert place == RasterPlace(40, 30, None, None, None, None, None)
+    assert place == RasterPlace(40, 30, None, None, None, None)
     assert (place.bounds, place.pixel_size) == (None, None)
     points = [GroundControlPoint(0, 0, 10, 20), GroundControlPoint(29, 39, 11, 21)]
     scene(tmp_path / "a", gcps=points, crs="EPSG:4326")
@@ -119,23 +126,22 @@ def test_coordinates_without_a_system_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "expected", "tag"),
+    ("tags", "expected"),
     [
-        ({"TIFFTAG_DATETIME": "2026:01:02 03:04:05"}, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-         "TIFFTAG_DATETIME"),
+        ({"TIFFTAG_DATETIME": "2026:01:02 03:04:05"}, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
         ({"TIFFTAG_DATETIME": "2026:01:02 03:04:05", "ACQUISITION_DATE": "2025-12-31"},
-         datetime(2025, 12, 31, tzinfo=UTC), "ACQUISITION_DATE"),
+         datetime(2025, 12, 31, tzinfo=UTC)),
         ({"ACQUISITION_DATE": "soon", "SENSING_TIME": "2020-02-29T23:30:00+02:00"},
-         datetime(2020, 2, 29, 23, 30, tzinfo=timezone(timedelta(hours=2))), "SENSING_TIME"),
-        ({"datetime": "20200229"}, datetime(2020, 2, 29, tzinfo=UTC), "datetime"),
-        ({"TIFFTAG_DATETIME": "0000:00:00 00:00:00", "time": "2020-01-01"}, None, None),
+         datetime(2020, 2, 29, 23, 30, tzinfo=timezone(timedelta(hours=2)))),
+        ({"datetime": "20200229"}, datetime(2020, 2, 29, tzinfo=UTC)),
+        ({"TIFFTAG_DATETIME": "0000:00:00 00:00:00", "time": "2020-01-01"}, None),
     ],
 )  # fmt: skip
 def test_the_time_of_acquisition_is_preferred_to_that_of_the_file(
-    tmp_path: Path, tags: dict[str, str], expected: datetime | None, tag: str | None
+    tmp_path: Path, tags: dict[str, str], expected: datetime | None
 ) -> None:
     place = place_of(scene(tmp_path / "a", tags))
-    assert (place.time, place.time_tag) == (expected, tag)
+    assert place.time == expected
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"])

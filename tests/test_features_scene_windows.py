@@ -15,7 +15,7 @@ import tifffile
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
-from scene_reader import scene_here
+from scene_reader import empty_in, scene_here, windows_of
 
 from ivr.features import raster_bands, raster_scene
 from ivr.features.image_bands import PixelConfig
@@ -88,14 +88,14 @@ def test_windows_are_parts_of_the_whole_picture_and_cover_it(
     monkeypatch.setattr(raster_scene, "CHUNK_BYTES", int(rng.choice([1000, 32 << 20])))
     with scene_here(path, chosen) as scene:
         grid = scene.grid(tile, overlap)
-        windows = list(scene.windows(grid))
+        windows = list(windows_of(scene, grid))
         for window in windows[:: max(1, len(windows) // 5)]:
             at = window.place
             alone = scene.part(at.x, at.y, at.width, at.height)
             np.testing.assert_array_equal(alone, window.pixels)
         with pytest.raises(MediaError, match=r"it is another scene now$"):
             scene.part(width - 1, 0, 2, 1)
-    assert scene.empty + len(windows) == grid.count
+        assert empty_in(scene, grid) + len(windows) == grid.count
     for window in windows:
         part = (
             slice(window.place.y, window.place.y + window.place.height),
@@ -116,9 +116,9 @@ def test_rows_are_the_same_however_many_are_read_at_once(
     for rows in (1, 16, 48):
         path = written(tmp_path / "scene", values, photometric="rgb", rowsperstrip=rows)
         with scene_here(path) as scene:
-            (window,) = scene.windows(scene.grid(70, 0))
+            (window,) = windows_of(scene, scene.grid(70, 0))
             np.testing.assert_array_equal(window.pixels, values[:, :, :50])
-            for window in scene.windows(scene.grid(20, 0.5)):
+            for window in windows_of(scene, scene.grid(20, 0.5)):
                 part = values[:, window.place.y :, window.place.x :][:, :20, :20]
                 np.testing.assert_array_equal(window.pixels, part)
 
@@ -138,7 +138,7 @@ def test_a_scene_of_strips_is_decoded_once_however_much_windows_overlap(
     monkeypatch.setattr(raster_scene.SceneFile, "_painted", noted)
     monkeypatch.setattr(raster_scene, "CHUNK_BYTES", 4 * 40 * 35)
     with scene_here(path) as scene:
-        assert len(list(scene.windows(scene.grid(20, 0.9)))) == 11 * 141
+        assert len(list(windows_of(scene, scene.grid(20, 0.9)))) == 11 * 141
     assert read == [(top, 30) for top in range(0, 300, 30)]
 
 
@@ -151,7 +151,7 @@ def test_jpeg_2000_gives_windows_of_its_whole_picture(
     (tmp_path / "scene").write_bytes(data)
     whole = read_image(tmp_path / "scene")
     with scene_here(tmp_path / "scene") as scene:
-        for window in scene.windows(scene.grid(16, 0.5)):
+        for window in windows_of(scene, scene.grid(16, 0.5)):
             part = whole[:, window.place.y :, window.place.x :][
                 :, : window.place.height, : window.place.width
             ]
@@ -198,7 +198,7 @@ def test_some_rows_of_windows_are_read_alone(
     path = written(tmp_path / "scene", values, rowsperstrip=3)
     with scene_here(path) as scene:
         grid = scene.grid(10, 0.5)
-        every = list(scene.windows(grid))
+        every = list(windows_of(scene, grid))
         some = list(scene.every_window(grid, rows))
     wanted = [w for w in every if w.place.y in [grid.rows[row] for row in rows]]
     assert [w and w.place for w in some] == [w.place for w in wanted]
@@ -217,7 +217,7 @@ def test_windows_have_the_bounds_of_their_pixels(crs: str, tmp_path: Path) -> No
     ) as file:  # fmt: skip
         file.write(np.ones((1, 40, 50), np.uint8))
     with scene_here(tmp_path / "scene") as scene, rasterio.open(tmp_path / "scene") as file:
-        for window in scene.windows(scene.grid(16, 0.5)):
+        for window in windows_of(scene, scene.grid(16, 0.5)):
             part = rasterio.windows.Window(
                 window.place.x, window.place.y, window.place.width, window.place.height
             )
@@ -230,7 +230,7 @@ def test_windows_have_the_bounds_of_their_pixels(crs: str, tmp_path: Path) -> No
 def test_a_scene_without_coordinates_has_windows_without_bounds(tmp_path: Path) -> None:
     path = written(tmp_path / "scene", np.ones((1, 8, 8), np.uint8))
     with scene_here(path) as scene:
-        (window,) = scene.windows(scene.grid(8, 0))
+        (window,) = windows_of(scene, scene.grid(8, 0))
     assert (window.place.bounds, window.place.degrees, scene.place.crs) == (None, None, None)
 
 
@@ -245,8 +245,8 @@ def test_windows_without_data_are_counted_and_partly_empty_ones_are_black_there(
     path = written(tmp_path / "scene", values, extratags=[(NO_DATA, 2, 0, "0", True)])
     whole = read_image(path)
     with scene_here(path) as scene:
-        windows = {(w.place.x, w.place.y): w for w in scene.windows(scene.grid(10, 0))}
-        assert scene.empty == 16 - 9
+        windows = {(w.place.x, w.place.y): w for w in windows_of(scene, scene.grid(10, 0))}
+        assert empty_in(scene, scene.grid(10, 0)) == 16 - 9
     assert set(windows) == {(x, y) for x in (0, 10, 20) for y in (0, 10, 20)}
     np.testing.assert_array_equal(windows[0, 0].pixels, whole[:, :10, :10])
     assert windows[0, 0].pixels[:, :5].max() == 0
@@ -257,8 +257,8 @@ def test_a_scene_without_any_data_gives_no_window(tmp_path: Path) -> None:
         tmp_path / "scene", np.zeros((1, 20, 20), np.uint8), extratags=[(NO_DATA, 2, 0, "0", True)]
     )
     with scene_here(path) as scene:
-        assert list(scene.windows(scene.grid(10, 0.5))) == []
-        assert scene.empty == 9
+        assert list(windows_of(scene, scene.grid(10, 0.5))) == []
+        assert empty_in(scene, scene.grid(10, 0.5)) == 9
 
 
 def test_the_stretch_is_that_of_the_whole_scene_and_is_recorded(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_the_stretch_is_that_of_the_whole_scene_and_is_recorded(tmp_path: Path) 
     path = written(tmp_path / "scene", values.astype(np.uint16))
     with scene_here(path, PixelConfig(stretch="minmax")) as scene:
         assert scene.stretch == pytest.approx((100, 0.255))
-        above, _, below, last = scene.windows(scene.grid(10, 0))
+        above, _, below, last = windows_of(scene, scene.grid(10, 0))
         assert above.pixels.max() == 0
         assert below.pixels.min() == below.pixels.max() == round(900 * 0.255)
         assert last.pixels.max() == 255
@@ -277,7 +277,7 @@ def test_the_stretch_is_that_of_the_whole_scene_and_is_recorded(tmp_path: Path) 
         pytest.raises(MediaError, match="values from 100 to 1100, which --stretch none"),
         scene_here(path, PixelConfig(stretch="none")) as scene,
     ):
-        next(scene.windows(scene.grid(10, 0)))
+        next(windows_of(scene, scene.grid(10, 0)))
 
 
 def test_colours_of_a_palette_are_kept(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_colours_of_a_palette_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "scene"
     tifffile.imwrite(path, index, photometric="palette", colormap=colours.astype(np.uint16))
     with scene_here(path) as scene:
-        (window,) = scene.windows(scene.grid(16, 0))
+        (window,) = windows_of(scene, scene.grid(16, 0))
         assert scene.stretch is None
     np.testing.assert_array_equal(window.pixels, read_image(path))
 
@@ -310,7 +310,7 @@ def test_a_scene_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> Non
 
     def windows() -> Iterator[object]:
         with open_scene(path) as scene:
-            yield from scene.windows(scene.grid(4, 0))
+            yield from windows_of(scene, scene.grid(4, 0))
 
     found = windows()
     next(found)
@@ -331,7 +331,7 @@ def test_a_damaged_scene_is_refused_when_its_part_is_reached(
     monkeypatch.setattr(raster_scene, "CHUNK_BYTES", 4 * 40 * 10)
     found = []
     with pytest.raises(MediaError, match=r"^damaged, cut short"), scene_here(path) as scene:
-        for window in scene.windows(scene.grid(40, 0)):
+        for window in windows_of(scene, scene.grid(40, 0)):
             found.append(window.place.y)
     assert found == [0, 40, 80, 120, 160, 200, 240][: len(found)]
     assert len(found) >= 6
@@ -349,7 +349,7 @@ def test_odd_coordinates_do_not_make_pixels_damaged(
 
     monkeypatch.setattr(raster_scene, "georeference", warned)
     with scene_here(path) as scene:
-        assert len(list(scene.windows(scene.grid(8, 0)))) == 1
+        assert len(list(windows_of(scene, scene.grid(8, 0)))) == 1
 
 
 def test_a_reader_that_ends_costs_its_scene_only(tmp_path: Path) -> None:
@@ -357,9 +357,9 @@ def test_a_reader_that_ends_costs_its_scene_only(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"^the reader of rasters ended on it \(SIGKILL\)"), \
             open_scene(path) as scene:  # fmt: skip
         scene._reader.process.kill()
-        next(scene.windows(scene.grid(4, 0)))
+        next(windows_of(scene, scene.grid(4, 0)))
     with open_scene(path) as scene:
-        assert len(list(scene.windows(scene.grid(4, 0)))) == 1
+        assert len(list(windows_of(scene, scene.grid(4, 0)))) == 1
 
 
 def test_an_error_of_the_caller_is_no_fault_of_the_scene(tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_files_beside_a_scene_change_nothing(tmp_path: Path) -> None:
     written(tmp_path / "a.tif.msk", np.zeros((1, 10, 10), np.uint8))
     (tmp_path / "a.tfw").write_text("10\n0\n0\n-10\n500000\n4000000\n")
     with open_scene(path) as scene:
-        (window,) = scene.windows(scene.grid(10, 0))
+        (window,) = windows_of(scene, scene.grid(10, 0))
     np.testing.assert_array_equal(window.pixels[0].ravel(), np.arange(100))
     assert window.place.bounds is None
     assert sorted(os.listdir(tmp_path)) == ["a.tfw", "a.tif", "a.tif.aux.xml", "a.tif.msk"]
@@ -430,8 +430,8 @@ def test_windows_of_jpeg_2000_are_parts_of_one_read_however_it_is_stored(
     monkeypatch.setattr(raster_scene, "JPEG_2000_THREADS", int(rng.choice([1, 4])))
     with scene_here(tmp_path / "scene") as scene:
         grid = scene.grid(int(rng.integers(20, 90)), float(rng.choice([0, 0.5])))
-        windows = list(scene.windows(grid))
-        assert len(windows) + scene.empty == grid.count
+        windows = list(windows_of(scene, grid))
+        assert len(windows) + empty_in(scene, grid) == grid.count
         for window in windows:
             at = window.place
             part = whole[:, at.y : at.y + at.height, at.x : at.x + at.width]
@@ -455,7 +455,7 @@ def test_no_part_that_is_read_begins_in_one_tile_and_ends_in_the_next(
     monkeypatch.setattr(raster_scene, "CHUNK_BYTES", 4 * 64 * 10)
     monkeypatch.setattr(raster_scene, "BAND_BYTES", 4 * 64 * most)
     with scene_here(path) as scene:
-        for window in scene.windows(scene.grid(30, 0.5)):
+        for window in windows_of(scene, scene.grid(30, 0.5)):
             part = values[:, window.place.y :, window.place.x :][:, :30, :30]
             np.testing.assert_array_equal(window.pixels, part.repeat(3, 0))
     assert {(top // tile, (end - 1) // tile) for top, end in read} == {

@@ -121,6 +121,7 @@ def archive_add(
         maker = None
         if any(one.items.names for one in work):
             maker = open_code_maker(held, model, config.device)
+            _require_encoder(maker, work, source)
         others = held.version - held.commits
         for one in work:
             if maker is not None and one.items.names and not stop.acted_on:
@@ -130,6 +131,16 @@ def archive_add(
             # Another writer committed meanwhile, perhaps the same items.
             remove_repeated(held, {one.items.modality: one.items.names for one in work})
     return _result(held, work, config)
+
+
+def _require_encoder(maker: CodeMaker, work: Sequence[_Work], source: str | Path) -> None:
+    """Refuse images for a model that answers voices only, before any file is read."""
+    images = any(one.items.names for one in work if one.items.modality == "image")
+    if images and not maker.encodes_images:
+        raise ArchiveError(
+            f"{source}: has images, and the model of the archive was packed without its image "
+            "encoder; leave the column image empty, or make an archive for a model with it"
+        )
 
 
 def _share(items: SourceItems, config: AddConfig) -> SourceItems:

@@ -96,6 +96,8 @@ def add_scene(
     require_name(config.prefix, "prefix")
     require_name(file, str(base))
     maker = open_code_maker(archive, model, config.device)
+    if not maker.encodes_images:
+        raise ArchiveError(f"{path}: the model of the archive was packed without its image encoder")
     stop, others = Stop(config.time_limit), archive.version - archive.commits
     try:
         with stop.on_signals(), open_scene(path, maker.pixels_config) as opened:

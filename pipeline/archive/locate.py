@@ -1,4 +1,4 @@
-"""Stage: where in a huge scene is what a voice describes, or what an image shows?"""
+"""Stage: find the places in a huge scene that a voice describes or an image shows."""
 
 import json
 import os

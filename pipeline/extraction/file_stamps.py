@@ -127,11 +127,14 @@ class FileStamps:
     def remember(self) -> None:
         """Write the states and stamps that this call saw, for a later call with ``--trust-mtime``.
 
-        A file without a state (:func:`file_state`) is left out.
+        A file without a state (:func:`file_state`) is left out. Nothing is written if that is what
+        the file says already.
         """
         if self._remembered is None:
             return
         known = {**self._trusted, **self._seen}
+        if known == self._trusted:  # nothing to add, perhaps to a folder that cannot be written to
+            return
         kept = {file: known[file] for file in sorted(known)}
         values = np.array([state for state, _ in kept.values()], object).reshape(-1, 3)
         columns = {

@@ -42,6 +42,11 @@ class CodeMaker(Protocol):
     model_sha256: str
 
     @property
+    def encodes_images(self) -> bool:
+        """Whether it has an image encoder; without one it answers voices only."""
+        ...
+
+    @property
     def size(self) -> int:
         """Side of the image network's input, pixels."""
         ...

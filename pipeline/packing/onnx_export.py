@@ -14,6 +14,7 @@ from ivr.features.atomic_files import flush
 from ivr.features.image import Encoder
 from ivr.hashing.method import Method
 
+from .library_errors import first_line
 from .model_folder import WEIGHTS, PackError
 
 EXTRA = "pip install 'image-voice-hashing[pack]'"
@@ -117,7 +118,7 @@ def _export(network: nn.Module, example: dict[str, Tensor], path: Path, *, outsi
             )
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         raise PackError(
-            f"{path.name}: this network cannot be exported to ONNX ({_first_line(error)}); a "
+            f"{path.name}: this network cannot be exported to ONNX ({first_line(error)}); a "
             "method or an encoder may not choose by the values of its input"
         ) from error
     _forget_sources(program.model)
@@ -160,7 +161,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

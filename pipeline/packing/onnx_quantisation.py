@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ivr.features.atomic_files import flush
 
+from .library_errors import first_line
 from .model_folder import WEIGHTS, PackError
 
 
@@ -40,7 +41,7 @@ def quantised(path: Path, *, outside: bool) -> bool:
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise PackError(f"{path.name}: cannot be stored as int8 ({_first_line(error)})") from error
+        raise PackError(f"{path.name}: cannot be stored as int8 ({first_line(error)})") from error
     path.with_name(f"{path.name}{WEIGHTS}").unlink(missing_ok=True)
     if outside:
         model = onnx.load(str(made))
@@ -55,7 +56,3 @@ def quantised(path: Path, *, outside: bool) -> bool:
         if file.exists():
             flush(file)
     return True
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -10,6 +10,7 @@ import numpy as np
 from ivr.pipeline.runtime.device import DeviceError
 from ivr.pipeline.runtime.progress import warn
 
+from .library_errors import first_line
 from .model_folder import PackError
 
 EXTRA = "pip install 'image-voice-hashing[serve]'"
@@ -51,7 +52,7 @@ class Network:
         try:
             found: np.ndarray = self._session.run(None, inputs)[0]
         except _errors(onnxruntime) as error:
-            raise PackError(f"{self._path}: onnxruntime fails ({_first_line(error)})") from error
+            raise PackError(f"{self._path}: onnxruntime fails ({first_line(error)})") from error
         return found
 
 
@@ -102,7 +103,7 @@ def load_network(path: Path, provider: Provider, threads: int | None) -> Network
             str(path), options, providers=[(provider.name, provider.options)]
         )
     except _errors(onnxruntime) as error:
-        raise PackError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
+        raise PackError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from error
     if provider.name not in session.get_providers():
         if provider.required:
             raise DeviceError(
@@ -129,7 +130,3 @@ def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
         *("ModelLoaded", "NoModel", "NoSuchFile", "NotImplemented", "RuntimeException"),
     )
     return tuple(getattr(state, name) for name in names)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

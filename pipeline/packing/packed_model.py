@@ -59,6 +59,11 @@ class PackedModel:
         self._networks: dict[str, Network] = {}
         self._loading = Lock()
 
+    @property
+    def encodes_images(self) -> bool:
+        """Whether it was packed with its image encoder."""
+        return bool(self._found["encoder"])
+
     def pixels(self, data: bytes) -> np.ndarray:
         """Return the pixels of an image file."""
         # Here, since a voice needs no reader of images.
@@ -96,7 +101,7 @@ class PackedModel:
         Raises:
             PackError: the model was packed without its image encoder.
         """
-        if not self._found["encoder"]:
+        if not self.encodes_images:
             raise PackError(
                 f"{self.source}: was packed without its image encoder and answers voices only; "
                 "pack the run again without --no-encoder"

@@ -51,6 +51,11 @@ class RunModel:
         self._queries = QueryVectors(config, str(run / CONFIG), weights)
         self._loading = Lock()
 
+    @property
+    def encodes_images(self) -> bool:
+        """Whether it has an image encoder, as every run has."""
+        return True
+
     @cached_property
     def size(self) -> int:
         """Side of the image network's input, pixels."""
