@@ -235,6 +235,18 @@ def test_hits_with_a_place_are_drawn_where_they_lie_under_their_number(page: Pag
     assert page.one("#hits .marked").get_attribute("id") == "hit-2"
 
 
+def test_places_on_both_sides_of_180_degrees_are_drawn_side_by_side(page: Page) -> None:
+    sides = ("west", "south", "east", "north")
+    places = [(179.0, 1, 179.5, 2), (-179.5, 1, -179.0, 2), (179.8, 1, -179.8, 2)]
+    hits = [{"name": "a", "columns": dict(zip(sides, one, strict=True))} for one in places]
+    page.browser.execute_script("report(arguments[0])", found(*hits))
+    assert "179.000° E to 179.000° W" in page.one("#map-text").text
+    west, east, across = (
+        one.find_element("css selector", "rect").rect for one in page.all("#map .place")
+    )
+    assert west["x"] < across["x"] < east["x"] < west["x"] + 5 * west["width"]
+
+
 def test_the_line_above_the_hits_says_what_to_think_of_them(page: Page) -> None:
     for answer, said in (
         (found(), "No item fulfils the conditions."),

@@ -222,12 +222,25 @@ function svg(name, attributes) {
   return made;
 }
 
+// Longitudes without the step at 180 degrees: the widest gap between the places, all around the
+// Earth, lies outside of the map.
+function sideBySide(places) {
+  const whole = places.map(([w, s, e, n]) => [w, s, w > e ? e + 360 : e, n]);
+  const starts = whole.map(([w]) => w).sort((a, b) => a - b);
+  let [first, widest] = [starts[0], starts[0] + 360 - starts.at(-1)];
+  for (let number = 1; number < starts.length; number++) {
+    const gap = starts[number] - starts[number - 1];
+    if (gap > widest) [first, widest] = [starts[number], gap];
+  }
+  return whole.map(([w, s, e, n]) => (w < first ? [w + 360, s, e + 360, n] : [w, s, e, n]));
+}
+
 // Widths and heights of the picture are pixels, so that its text is as large as that of the page.
 function map(hits) {
   const places = hits.map((one) => [one, placeOf(one.columns)]).filter(([, place]) => place);
   $("map").hidden = !places.length;
   if (!places.length) return;
-  const all = places.map(([, place]) => place).map(([w, s, e, n]) => [w, s, w > e ? e + 360 : e, n]);
+  const all = sideBySide(places.map(([, place]) => place));
   const [west, south] = [0, 1].map((side) => Math.min(...all.map((place) => place[side])));
   const [east, north] = [2, 3].map((side) => Math.max(...all.map((place) => place[side])));
   const picture = $("map").querySelector("svg");
