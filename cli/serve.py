@@ -38,7 +38,7 @@ def serve(archive: str, model: Path | None, options: dict[str, Any]) -> None:
     answers programs; /openapi.json describes all routes, /health and /metrics serve monitoring.
 
     Only this machine can reach it unless --host says otherwise; then every request needs the token
-    in the variable IVR_TOKEN, and encryption is the business of a proxy in front.
+    in the variable IVR_TOKEN. The service speaks plain HTTP; use a proxy for HTTPS.
 
     \b
     Example:

@@ -12,6 +12,7 @@ class IvrError(ValueError):
 
         IvrError
             ArchiveError         ivr.pipeline.archive.lance_library
+                LostVersionError ivr.pipeline.archive.lance_library
             BusyError            ivr.pipeline.runtime.lock
             ChangeError          ivr.features.waveform_augmentation
             CodesError           ivr.hashing.codes
@@ -39,6 +40,7 @@ class IvrError(ValueError):
             MethodError          ivr.hashing.methods
             MetricsError         ivr.hashing.buckets
             OptionError          ivr.config
+            OverloadedError      ivr.pipeline.serving.service_errors
             PackError            ivr.pipeline.packing.model_folder
             PageError            ivr.pipeline.report.evaluated_run
             PairsError           ivr.hashing.pairs

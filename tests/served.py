@@ -17,6 +17,7 @@ LIMITS: dict[str, Any] = {
     "most_bytes": 1_000_000,
     "time_limit": 60.0,
     "most_requests": 8,
+    "count": lambda _path, _status: None,
 }
 
 
@@ -25,7 +26,9 @@ def served(archive: Path, config: ServeConfig | None = None, **limits: Any) -> I
     """Yield a client of ``archive``, which is served as ``ivr serve`` does."""
     resident = ResidentArchive(archive, config or ServeConfig(readers=1, refresh=0, threads=1))
     try:
-        guarded = Guards(application(resident), **{**LIMITS, **limits})
+        app = application(resident)
+        counted = {"count": app.state.metrics.count}
+        guarded = Guards(app, **{**LIMITS, **counted, **limits})
         with TestClient(guarded, base_url="http://127.0.0.1") as client:
             yield client
     finally:

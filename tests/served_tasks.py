@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+from ivr.features.raster_process import RasterReaderError
+
 
 def die(_: object) -> None:
     """End the process."""
@@ -24,3 +26,8 @@ def take(count: int) -> int:
 def fail(_: object) -> None:
     """Fail as a fault of ours would."""
     raise KeyError("a fault")
+
+
+def refuse(_: object) -> None:
+    """Fail as a reader of rasters that does not start does."""
+    raise RasterReaderError("the reader does not start")

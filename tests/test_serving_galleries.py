@@ -1,17 +1,16 @@
-"""What the service searches, and in which order those who ask get a reader."""
+"""What the service searches as the archive changes."""
 
-import threading
-import time
+import shutil
 from pathlib import Path
 
 import numpy as np
 from archive_rows import empty_archive, item_rows
 
+import ivr
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.lance_library import ArchiveError
 from ivr.pipeline.packing.search import STREAM, EncodedQuery
 from ivr.pipeline.serving.galleries import ArchiveGallery, Asked
-from ivr.pipeline.serving.readers import Turns
 
 QUERY = EncodedQuery(STREAM, np.zeros((1, 2), np.uint8), ())
 
@@ -52,20 +51,23 @@ def test_a_gallery_with_an_index_holds_no_codes(tmp_path: Path) -> None:
         raise AssertionError("an archive without an index was searched by it")
 
 
-def test_who_asks_first_gets_the_first_reader() -> None:
-    turns, order = Turns(["the only reader"]), list[str]()
-    reader = turns.take()
+def test_a_version_that_a_compaction_dropped_is_left_for_the_newest(tmp_path: Path) -> None:
+    gallery = ArchiveGallery(archive_of_two(tmp_path / "tiles"), index=False)
+    (hit,) = gallery.nearest(QUERY, "image", Asked(count=1), None).hits
+    writer = open_archive(tmp_path / "tiles")
+    writer.append(item_rows(["c"], [[255, 255]]))
+    ivr.archive_compact(tmp_path / "tiles", days=0)
+    assert names(gallery) == ["b", "a", "c"]
+    assert gallery.version > 2
 
-    def wait() -> None:
-        mine = turns.take()
-        order.append("who waited")
-        turns.give(mine)
+    writer.append(item_rows(["d"], [[255, 255]]))
+    ivr.archive_compact(tmp_path / "tiles", days=0)
+    assert gallery.file_row(hit.row_id)["file"] == "b"
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.2)  # the thread waits now
-    turns.give(reader)
-    assert turns.take() == "the only reader"
-    order.append("who came later")
-    thread.join()
-    assert order == ["who waited", "who came later"]
+
+def test_an_archive_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
+    gallery = ArchiveGallery(archive_of_two(tmp_path / "tiles"), index=False)
+    error = ArchiveError("of another kind")
+    assert not gallery.is_gone(error)
+    shutil.rmtree(tmp_path / "tiles")
+    assert gallery.is_gone(error)

@@ -21,17 +21,14 @@ import soundfile
 import tifffile
 from PIL import Image
 from served import LIMITS, served
-from served_tasks import die, fail, sleep, take
 from starlette.testclient import TestClient
 from tiny_world import World, tiny_nets
 
 import ivr
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
-from ivr.features.media import MediaError
 from ivr.pipeline.archive.search import ArchiveSearchResult
 from ivr.pipeline.serving.guards import Guards
-from ivr.pipeline.serving.readers import Readers
 from ivr.pipeline.serving.resident import ResidentArchive
 from ivr.pipeline.serving.serve import _listening, serve
 from ivr.pipeline.serving.serve_config import ServeConfig
@@ -288,26 +285,6 @@ def test_a_new_version_is_searched_without_a_restart(
         assert client.get("/archive").json()["images"] == before["images"] + 1
 
 
-def test_a_reader_that_dies_hangs_or_takes_all_memory_harms_its_request_only(packed: Path) -> None:
-    readers = Readers(1, 120, str(packed))
-    try:
-        for _ in range(2):
-            with pytest.raises(MediaError, match=r"^the reader ended on it"):
-                readers.read(die, 0)
-            with pytest.raises(MediaError, match=r"^takes too much memory"):
-                readers.read(take, 1 << 40)
-            with pytest.raises(RuntimeError, match="KeyError"):
-                readers.read(fail, 0)
-            readers.time_limit = 1
-            with pytest.raises(MediaError, match=r"^takes longer than 1 s"):
-                readers.read(sleep, 600)
-            readers.time_limit = 120
-        assert readers.lost == 4
-        assert readers.read(sleep, 0.0) == 0.0
-    finally:
-        readers.close()
-
-
 def asked(app: Any, messages: list[dict[str, Any]], **limits: Any) -> list[dict[str, Any]]:
     """Return what a client gets that sends ``messages`` to the guarded ``app`` and waits."""
     sent: list[dict[str, Any]] = []
@@ -321,7 +298,12 @@ def asked(app: Any, messages: list[dict[str, Any]], **limits: Any) -> list[dict[
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": "/search", "headers": [(b"host", b"localhost")]}
+    scope = {
+        "type": "http",
+        "path": "/search",
+        "method": "POST",
+        "headers": [(b"host", b"localhost")],
+    }
     asyncio.run(Guards(app, **{**LIMITS, **limits})(scope, receive, send))
     return sent
 

@@ -34,10 +34,15 @@ _IN_THE_LIBRARY = re.compile(r",?\s*(/\S*\.rs:\d+(:\d+)?|Backtrace\b.*)", re.DOT
 _PANIC = "RustPanic"  # a class that each library in Rust has of its own
 _COLLAPSED = re.compile(r"^(s3|gs|az):/(?!/)")  # an address that was made a Path
 _NO_TABLE = re.compile(r"Table '\w+' was not found")
+_NO_FILE = re.compile(r"\bnot found\b.*\.(lance|manifest|idx|txn)\b", re.IGNORECASE | re.DOTALL)
 
 
 class ArchiveError(IvrError):
     """An archive that cannot be used as asked, in one line."""
+
+
+class LostVersionError(ArchiveError):
+    """A version of an archive whose files are gone: it was dropped, or the whole archive was."""
 
 
 class _Placeholder(ModuleType):
@@ -194,7 +199,8 @@ def lance_errors(place: str) -> Iterator[None]:
     except IvrError:
         raise
     except (ValueError, RuntimeError, OSError) as error:
-        raise ArchiveError(f"{place}: {one_line(error)}") from error
+        kind = LostVersionError if _NO_FILE.search(str(error)) else ArchiveError
+        raise kind(f"{place}: {one_line(error)}") from error
     except Exception as error:
         if type(error).__name__ != _PANIC:
             raise

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -10,18 +9,18 @@ from typing import Annotated, Any, Literal
 from anyio import to_thread
 from fastapi import FastAPI, File, Form, HTTPException, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ivr.features.media import MediaError
-from ivr.pipeline.archive.lance_library import ArchiveError
-from ivr.pipeline.archive.postgres import DatabaseDownError, PostgresError
+from ivr.errors import IvrError
+from ivr.features.raster_process import RasterReaderError
+from ivr.pipeline.archive.lance_library import LostVersionError
+from ivr.pipeline.archive.postgres import DatabaseDownError
 from ivr.pipeline.archive.search import ArchiveHit, geojson_of
 from ivr.pipeline.runtime.progress import warn
 from ivr.pipeline.runtime.results import json_value
 
 from .galleries import Asked
 from .resident import Answer, ResidentArchive
-from .service_errors import UnknownItemError
+from .service_errors import OverloadedError, UnknownItemError
 from .service_metrics import ServiceMetrics
 
 PAGE = {
@@ -31,13 +30,16 @@ PAGE = {
 }
 THREADS = 12
 """Number of requests that are worked on at a time; the others wait in the order of arrival."""
-STATUS: dict[type[Exception], int] = {
-    UnknownItemError: 404,
-    MediaError: 422,
-    ArchiveError: 422,
-    PostgresError: 422,
+BAD_REQUEST = 422
+"""Status of an expected error of which the client can repair the cause."""
+COME_BACK = 10
+"""Seconds after which a client may ask again, where the cause lies with the service."""
+_OF_THE_MACHINE: dict[type[IvrError], str] = {
+    DatabaseDownError: "the database does not answer; come back in a while",
+    LostVersionError: "the archive cannot be read at the moment; come back in a while",
+    RasterReaderError: "images of this kind cannot be read at the moment; come back in a while",
 }
-"""Status of the errors that a request can have."""
+"""Errors that no client causes, and what clients are told; the operator is told the reason."""
 
 
 def application(resident: ResidentArchive) -> FastAPI:
@@ -58,11 +60,12 @@ def application(resident: ResidentArchive) -> FastAPI:
     _add_search(app, resident, metrics)
     _add_items(app, resident)
     _add_status(app, resident, metrics)
-    for kind in STATUS:
-        app.add_exception_handler(kind, partial(_in_one_line, resident.gallery.place))
-    app.add_exception_handler(DatabaseDownError, _database_down)
 
-    app.add_middleware(_Counted, metrics=metrics)
+    def expected(_: Request, error: Exception) -> JSONResponse:
+        return _in_one_line(resident, error)
+
+    app.add_exception_handler(IvrError, expected)
+    app.state.metrics = metrics
     return app
 
 
@@ -73,35 +76,21 @@ async def _few_threads(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-class _Counted:
-    """Counts the answers; plain ASGI, which takes a tenth of the time of a middleware function."""
-
-    def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
-        self._app, self._metrics = app, metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                path = getattr(scope.get("route"), "path", "other")
-                self._metrics.count(path, message["status"])
-            await send(message)
-
-        await self._app(scope, receive, counted if scope["type"] == "http" else send)
+def _in_one_line(resident: ResidentArchive, error: Exception) -> JSONResponse:
+    """Answer with the message of ``error``, without places that clients are not shown."""
+    for kind, text in _OF_THE_MACHINE.items():
+        if isinstance(error, kind):
+            warn(str(error))
+            return _come_back(text)
+    text = resident.without_places(str(error))
+    if isinstance(error, OverloadedError):
+        return _come_back(text)
+    status = 404 if isinstance(error, UnknownItemError) else BAD_REQUEST
+    return JSONResponse({"error": text}, status)
 
 
-def _in_one_line(place: str, _: Request, error: Exception) -> JSONResponse:
-    """Answer with the message of ``error``, without ``place``, which clients are not shown."""
-    return JSONResponse({"error": str(error).removeprefix(f"{place}: ")}, STATUS[type(error)])
-
-
-def _database_down(_: Request, error: Exception) -> JSONResponse:
-    """Tell the operator why, and the client to come back."""
-    warn(str(error))
-    return JSONResponse(
-        {"error": "the database does not answer; come back in a while"},
-        503,
-        headers={"retry-after": "10"},
-    )
+def _come_back(text: str) -> JSONResponse:
+    return JSONResponse({"error": text}, 503, headers={"retry-after": str(COME_BACK)})
 
 
 def _add_page(app: FastAPI) -> None:
@@ -180,9 +169,15 @@ def _add_items(app: FastAPI, resident: ResidentArchive) -> None:
 
 
 def _add_status(app: FastAPI, resident: ResidentArchive, metrics: ServiceMetrics) -> None:
-    @app.get("/health", summary="Whether the service answers.")
-    async def health() -> dict[str, Any]:
-        return {"status": "ok", "version": resident.gallery.version}
+    @app.get("/health", summary="Whether the service answers, and from the newest version.")
+    async def health() -> JSONResponse:
+        """Answer 200; 503 where the archive or the database is gone."""
+        trouble = resident.trouble
+        found: dict[str, Any] = {"status": "ok", "version": resident.gallery.version}
+        if trouble is None:
+            return JSONResponse(found)
+        found |= {"status": "gone" if trouble.is_gone else "stale", "since": trouble.since}
+        return JSONResponse(found, 503 if trouble.is_gone else 200)
 
     @app.get("/archive", summary="What is served.")
     async def archive() -> dict[str, Any]:

@@ -1,14 +1,22 @@
 """What the service searches: the codes of an archive in memory, its index, or a database."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any, Protocol, TypeVar
 
 from ivr.pipeline.archive.archive import Archive
 from ivr.pipeline.archive.item_columns import MODALITIES, OWN
-from ivr.pipeline.archive.lance_library import ArchiveError, quoted
+from ivr.pipeline.archive.lance_library import (
+    ArchiveError,
+    LostVersionError,
+    is_archive,
+    is_local,
+    quoted,
+)
 from ivr.pipeline.archive.plain_condition import require_plain, with_quoted_names
+from ivr.pipeline.archive.postgres import DatabaseDownError
 from ivr.pipeline.archive.postgres_engine import PostgresEngine
 from ivr.pipeline.archive.search import (
     ArchiveSearchResult,
@@ -23,6 +31,7 @@ from ivr.pipeline.runtime.memory import return_freed_memory
 
 from .service_errors import UnknownItemError
 
+Value = TypeVar("Value")
 WINDOW = ("window_x", "window_y", "window_width", "window_height")
 FILE = ("modality", "root", "file", *WINDOW)
 """Columns that say where the file of an item is."""
@@ -31,7 +40,7 @@ SHOWN_OWN = (
     *WINDOW,
 )
 """Own columns of an archive that a hit shows beside name, label and caption, where they are filled;
-where files lie is no business of a client."""
+clients are not told where files lie."""
 HIDDEN = ("code", "file", "root", "stamp")
 """Own columns that a client may neither see nor ask for."""
 
@@ -99,11 +108,15 @@ class Gallery(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Search the newest version from now on; for one thread.
+        """Search the newest version from now on.
 
         Raises:
             IvrError: it cannot be read.
         """
+        ...
+
+    def is_gone(self, error: Exception) -> bool:
+        """Return whether ``error`` of :meth:`refresh` means that no query can be answered."""
         ...
 
 
@@ -127,6 +140,7 @@ class ArchiveGallery:
         """
         self.place, self.name = archive.place, Path(archive.place).name
         self._index = index
+        self._refreshing = Lock()
         if not index:
             archive.hold()
             return_freed_memory()
@@ -155,17 +169,25 @@ class ArchiveGallery:
         self, query: EncodedQuery, modality: str, asked: Asked, box: Bounds | None
     ) -> ArchiveSearchResult:
         """Return the items nearest to ``query``."""
-        now = self._now
-        where = require_plain(asked.where, _open(now.archive.schema.names)) if asked.where else None
-        return nearest_items(
-            now.archive, query, modality=modality, count=asked.count, where=where, bbox=box,
-            within=asked.within, index=self._index, columns=now.columns,
-        )  # fmt: skip
+
+        def nearest(now: _Shown) -> ArchiveSearchResult:
+            names = _open(now.archive.schema.names)
+            where = require_plain(asked.where, names) if asked.where else None
+            return nearest_items(
+                now.archive, query, modality=modality, count=asked.count, where=where, bbox=box,
+                within=asked.within, index=self._index, columns=now.columns,
+            )  # fmt: skip
+
+        return self._of_version_there(nearest)
 
     def file_row(self, item: int) -> dict[str, Any]:
         """Return where the file of an item is."""
         try:
-            (row,) = self.archive.rows([item], list(FILE)).to_pylist()
+            (row,) = self._of_version_there(
+                lambda now: now.archive.rows([item], list(FILE)).to_pylist()
+            )
+        except LostVersionError:
+            raise
         except (ArchiveError, OverflowError, ValueError) as error:
             raise UnknownItemError(f"no item {item}") from error
         found: dict[str, Any] = row
@@ -173,11 +195,29 @@ class ArchiveGallery:
 
     def refresh(self) -> None:
         """Read what has changed since, and search it from then on."""
-        later = self.archive.newer()
-        if later is not None:
-            self._now = _shown(later, held=not self._index)
-            later.tidy()
-            return_freed_memory()
+        with self._refreshing:
+            later = self.archive.newer()
+            if later is not None:
+                self._now = _shown(later, held=not self._index)
+                later.tidy()
+                return_freed_memory()
+
+    def is_gone(self, error: Exception) -> bool:
+        """Return whether there is no archive at its place any more, whatever ``error`` is."""
+        return is_local(self.place) and not is_archive(self.place)
+
+    def _of_version_there(self, answer: Callable[[_Shown], Value]) -> Value:
+        """Return ``answer`` of the version that is searched; of the newest if it was dropped.
+
+        ``ivr archive compact`` drops old versions, also under a service that searches one.
+        """
+        now = self._now
+        try:
+            return answer(now)
+        except LostVersionError:
+            if self._now is now:
+                self.refresh()
+            return answer(self._now)
 
 
 def _open(columns: Iterable[str]) -> list[str]:
@@ -271,6 +311,10 @@ class DatabaseGallery:
         if engine.made_by != self._engine.made_by:
             self._engine = engine
         self._counts = engine.counts()
+
+    def is_gone(self, error: Exception) -> bool:
+        """Return whether ``error`` says that the database does not answer."""
+        return isinstance(error, DatabaseDownError)
 
     def _opened(self) -> PostgresEngine:
         engine = PostgresEngine(self._address, self._table, self._time_limit)

@@ -6,10 +6,13 @@ Plain ASGI middleware, so that a request is refused before its body is read.
 import asyncio
 import hmac
 import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .deadline import request_deadline
 from .serve_config import LOCAL
 
 CONTENT_POLICY = (
@@ -28,6 +31,7 @@ HEADERS = {
 }
 OPEN = ("/", "/page.js", "/page.css", "/favicon.ico", "/health")
 """Paths that need no token: the page, which asks for it, and the health check."""
+_READS = ("GET", "HEAD")
 
 
 class Guards:
@@ -41,34 +45,39 @@ class Guards:
         most_bytes: int,
         time_limit: float,
         most_requests: int,
+        count: Callable[[str, int], None],
     ) -> None:
         """Stand before ``app``.
 
         Args:
             app: the service.
-            token: secret that a request must bear. With ``""`` for none, requests must name this
-                machine as localhost does: another name is that of another site, which was pointed
-                here so that its pages can ask.
+            token: secret that a request must bear. With ``""`` for none, the Host header of a
+                request must be a name of the local machine. This stops DNS rebinding, where another
+                site lets its own name resolve to this machine.
             most_bytes: largest body of a request.
             time_limit: seconds after which a request is given up.
             most_requests: largest number of requests at a time.
+            count: called with the route and the status of each answer.
         """
         self.app, self.token = app, token.encode()
         self.most_bytes, self.time_limit = most_bytes, time_limit
         self.free = most_requests
+        self.count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        send = self._counted(scope, _with_headers(send))
         refusal = self._refusal(scope)
         if refusal is not None:
-            await _answer(_with_headers(send), *refusal)
+            await _answer(send, *refusal)
             return
         self.free -= 1
         try:
-            await self._passed(scope, receive, _with_headers(send))
+            with request_deadline(self.time_limit):
+                await self._passed(scope, receive, send)
         finally:
             self.free += 1
 
@@ -77,6 +86,8 @@ class Guards:
         host = _host_name(headers.get(b"host", b"").decode("latin-1"))
         if not self.token and host not in LOCAL:
             return 421, f"without a token this service is asked as {LOCAL[0]} only"
+        if not _is_own(headers) and not (scope["path"] in OPEN and scope["method"] in _READS):
+            return 403, "pages of other sites may not use this service"
         if self.token and scope["path"] not in OPEN and not self._is_authorised(headers):
             return 401, "a token is needed: Authorization: Bearer TOKEN"
         length = headers.get(b"content-length", b"0")
@@ -89,6 +100,14 @@ class Guards:
     def _is_authorised(self, headers: dict[bytes, bytes]) -> bool:
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
         return kind.lower() == b"bearer" and hmac.compare_digest(given.strip(), self.token)
+
+    def _counted(self, scope: Scope, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.count(getattr(scope.get("route"), "path", "other"), message["status"])
+            await send(message)
+
+        return counted
 
     async def _passed(self, scope: Scope, receive: Receive, send: Send) -> None:
         taken, begun, refused = 0, False, False
@@ -122,10 +141,30 @@ class Guards:
 
 
 def _host_name(host: str) -> str:
-    """Return the name in a Host header, without its port."""
+    """Return the name in a Host header, in small letters, without its port and a last dot."""
+    host = host.lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if ":" in host else host
+    return (host.rpartition(":")[0] if ":" in host else host).removesuffix(".")
+
+
+def _is_own(headers: dict[bytes, bytes]) -> bool:
+    """Return whether a request comes from the page of the service, or from no page at all.
+
+    ``Sec-Fetch-Site`` is what browsers say of a request, and no page can change it; it is right
+    behind a proxy, too, which may change the Host header. Browsers without it send ``Origin``.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site.strip().lower() in (b"same-origin", b"none")
+    origin = headers.get(b"origin")
+    if origin is None:
+        return True
+    try:
+        there = urlsplit(origin.decode("latin-1")).netloc.lower()
+    except ValueError:
+        return False
+    return there != "" and there == headers.get(b"host", b"").decode("latin-1").lower()
 
 
 def _with_headers(send: Send) -> Send:

@@ -4,85 +4,22 @@ Each has a pipe of its own. A pool of ``concurrent.futures`` or of pebble shares
 process that dies at a bad moment breaks the pool for every later request.
 """
 
-import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from multiprocessing.connection import Connection
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
+from ivr.errors import IvrError
 from ivr.features.media import MediaError
 
-from .read_tasks import start_reader
+from .deadline import seconds_left
+from .reader_process import START_SECONDS, ReaderProcess
+from .service_errors import OverloadedError
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
-_SPAWN = multiprocessing.get_context("spawn")
-START_SECONDS = 120.0
-"""Patience for a new process, which imports what it needs."""
-
-
-class _Reader:
-    """One process, and this end of its pipe."""
-
-    def __init__(self, model: str) -> None:
-        self.pipe, other = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_work, args=(other, os.getpid(), model), daemon=True)
-        self.process.start()
-        other.close()  # so that the end of the process ends the pipe
-        self.ready = False
-
-    def answer(self, request: tuple[Any, ...], time_limit: float) -> Any:
-        """Return the answer to ``request``, or raise the error that it ended in.
-
-        Raises:
-            EOFError: the process died.
-            TimeoutError: it took longer than ``time_limit`` seconds.
-        """
-        if not self.ready:
-            self._take(START_SECONDS)
-            self.ready = True
-        try:
-            self.pipe.send(request)
-        except OSError as error:
-            raise EOFError from error
-        found = self._take(time_limit)
-        if isinstance(found, BaseException):
-            raise found
-        return found
-
-    def _take(self, seconds: float) -> Any:
-        try:
-            if self.pipe.poll(seconds):
-                return self.pipe.recv()
-        except OSError as error:
-            raise EOFError from error
-        raise TimeoutError
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-
-
-def _work(pipe: Connection, parent: int, model: str) -> None:
-    """Answer requests until the pipe ends; the process of a reader."""
-    start_reader(parent, model)
-    pipe.send(True)
-    while True:
-        try:
-            task, arguments, more = pipe.recv()
-        except EOFError:
-            return
-        try:
-            found: Any = task(*arguments, **more)
-        except (MediaError, MemoryError) as error:
-            found = error
-        except Exception as error:  # a fault of ours: it is told, and the process goes on
-            found = RuntimeError(f"{type(error).__name__}: {error}")
-        pipe.send(found)
 
 
 class Turns:
@@ -97,14 +34,24 @@ class Turns:
         self._free = deque(readers)
         self._waiting: deque[SimpleQueue[Any]] = deque()
 
-    def take(self) -> Any:
-        """Return a reader, once those who asked before have got theirs."""
+    def take(self, seconds: float) -> Any:
+        """Return a reader, once those who asked before have got theirs.
+
+        Raises:
+            OverloadedError: none is free within ``seconds``; the others no longer wait for this.
+        """
         with self._lock:
             if self._free:
                 return self._free.popleft()
             mine: SimpleQueue[Any] = SimpleQueue()
             self._waiting.append(mine)
-        return mine.get()
+        with suppress(Empty):
+            return mine.get(timeout=seconds)
+        with self._lock:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                raise OverloadedError("all readers are at work; come back in a while")
+        return mine.get_nowait()  # it came at the last moment
 
     def give(self, reader: Any) -> None:
         """Give a reader back."""
@@ -129,11 +76,21 @@ class Readers:
             count: number of processes.
             time_limit: seconds after which a file is given up.
             model: folder of the packed model.
+
+        Raises:
+            OverloadedError: they cannot be started.
         """
-        self.time_limit, self.model, self.lost = time_limit, model, 0
+        self.time_limit, self.lost = time_limit, 0
         self._lock = Lock()
-        self._all = [_Reader(model) for _ in range(count)]
+        self._closed = False
+        self._all = [ReaderProcess(model) for _ in range(count)]
         self._turns = Turns(self._all)
+        try:
+            for reader in self._all:
+                reader.start()
+        except OverloadedError:
+            self.close()
+            raise
 
     def read(
         self,
@@ -145,14 +102,17 @@ class Readers:
 
         Raises:
             MediaError: as the task, or the process died, took too long or too much memory.
+            OverloadedError: no process is free, or one cannot be started, before the request ends.
+            IvrError: as the task.
         """
-        reader: _Reader = self._turns.take()
+        reader: ReaderProcess = self._turns.take(seconds_left(START_SECONDS))
         whole = False
         try:
+            self._ready(reader)
             found: Value = reader.answer((task, arguments, more), self.time_limit)
             whole = True
             return found
-        except (MediaError, MemoryError, RuntimeError) as error:
+        except (IvrError, MemoryError, RuntimeError) as error:
             whole = True
             if isinstance(error, MemoryError):
                 raise MediaError("takes too much memory to decode") from error
@@ -162,20 +122,38 @@ class Readers:
         except EOFError as error:
             raise MediaError("the reader ended on it: damaged, or too large to decode") from error
         finally:
-            self._turns.give(reader if whole else self._replaced(reader))
+            if not whole:
+                self._replace(reader)
+            self._turns.give(reader)
 
     def close(self) -> None:
         """End the processes."""
         with self._lock:
+            self._closed = True
             for reader in self._all:
                 reader.close()
-            self._all.clear()
 
-    def _replaced(self, reader: _Reader) -> _Reader:
-        """Return a new process in the place of ``reader``."""
-        reader.close()
-        new = _Reader(self.model)
+    def _ready(self, reader: ReaderProcess) -> None:
+        """Have ``reader`` ready before the request ends; its process may be a new one.
+
+        Raises:
+            OverloadedError: it is not, or cannot be started; a later request tries again.
+        """
+        with self._lock:
+            if self._closed:
+                raise OverloadedError("the service ends")
+            reader.start()
+        try:
+            reader.get_ready(seconds_left(START_SECONDS))
+        except (EOFError, TimeoutError) as error:
+            self._replace(reader)
+            raise OverloadedError("a reader did not start; come back in a while") from error
+
+    def _replace(self, reader: ReaderProcess) -> None:
+        """End the process of ``reader``, and start another one if that is possible now."""
         with self._lock:
             self.lost += 1
-            self._all = [new if one is reader else one for one in self._all]
-        return new
+            reader.close()
+            if not self._closed:
+                with suppress(OverloadedError):  # the next request tries again
+                    reader.start()

@@ -1,10 +1,12 @@
 """An archive that stays in memory with its model and answers queries, the newest version first."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from .service_errors import ServeError, UnknownItemError
 
 MOST_HITS = 1000
 """Largest number of hits of one answer."""
+_PATH = re.compile(r"(?<![\w.])(?:file://)?/(?:[^\s/:'\"]+/)+([^\s/:'\"]*)")
+"""An absolute path of more than one part; the group is its last one."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,27 @@ class Answer:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """Why the newest version could not be looked for.
+
+    Attributes:
+        text: the last error.
+        since: time of the first of the errors without a success in between, ISO 8601, UTC.
+        is_gone: no query can be answered, as the archive or the database is gone.
+    """
+
+    text: str
+    since: str
+    is_gone: bool
+
+
 class ResidentArchive:
-    """An archive in memory; any number of threads may ask it."""
+    """An archive in memory; any number of threads may ask it.
+
+    Attributes:
+        trouble: why the newest version is not searched, None if all is well.
+    """
 
     def __init__(
         self, place: str | Path, config: ServeConfig, model: str | Path | None = None
@@ -93,6 +116,7 @@ class ResidentArchive:
             )
         )  # fmt: skip
         self._warm_up()
+        self.trouble: Trouble | None = None
         self._readers = Readers(config.readers, config.time_limit, str(self.model))
         self._stop = threading.Event()
         if config.refresh:
@@ -155,13 +179,25 @@ class ResidentArchive:
         row = self._row(item, "image")
         model, path, side = str(self.model), str(_file_of(row)), self.config.thumbnail
         window = tuple(row[name] for name in WINDOW)
-        if None in window:
-            return self._readers.read(draw_thumbnail, model, path, side)
-        return self._readers.read(draw_window, model, path, window, side)
+        with _of_file(path):
+            if None in window:
+                return self._readers.read(draw_thumbnail, model, path, side)
+            return self._readers.read(draw_window, model, path, window, side)
 
     def audio(self, item: int) -> bytes:
         """Return the voice of the row id ``item`` as a WAV recording; raises as the thumbnail."""
-        return self._readers.read(play, str(_file_of(self._row(item, "voice"))))
+        path = str(_file_of(self._row(item, "voice")))
+        with _of_file(path):
+            return self._readers.read(play, path)
+
+    def without_places(self, text: str) -> str:
+        """Return a message without the places of the archive, the model and any other file."""
+        text = text.removeprefix(f"{self.gallery.place}: ")
+        text = text.replace(self.gallery.place, self.gallery.name)
+        if text.startswith(f"{self.model}: "):
+            text = "the model: " + text.removeprefix(f"{self.model}: ")
+        text = text.replace(str(self.model.absolute()), "the model")
+        return _PATH.sub(r"\1", text)
 
     def close(self) -> None:
         """End the readers, and look for new versions no longer."""
@@ -193,15 +229,18 @@ class ResidentArchive:
 
     def _watch(self) -> None:
         """Let the newest version be searched."""
-        said = ""
         while not self._stop.wait(self.config.refresh):
             try:
                 self.gallery.refresh()
-                said = ""
-            except (IvrError, OSError) as error:
-                if said != str(error):
-                    said = str(error)
-                    warn(f"{said}; the last version stays")
+                self.trouble = None
+            except Exception as error:  # whatever it is: the next look may succeed
+                before, text = self.trouble, str(error)
+                if not isinstance(error, (IvrError, OSError)):
+                    text = f"{type(error).__name__}: {text}"
+                since = before.since if before else datetime.now(UTC).isoformat(timespec="seconds")
+                self.trouble = Trouble(text, since, self.gallery.is_gone(error))
+                if before is None or before.text != text:
+                    warn(f"{text}; the last version stays")
 
 
 def _file_of(row: dict[str, Any]) -> Path:
@@ -215,6 +254,15 @@ def _file_of(row: dict[str, Any]) -> Path:
         if path.is_file():
             return path
     raise UnknownItemError("its file is not there")
+
+
+@contextmanager
+def _of_file(path: str) -> Iterator[None]:
+    """Leave ``path`` out of the errors of the block."""
+    try:
+        yield
+    except MediaError as error:
+        raise MediaError(f"its file: {str(error).replace(path, 'it')}") from error
 
 
 class _Stages:

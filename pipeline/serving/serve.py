@@ -2,12 +2,13 @@
 
 import logging
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ivr.pipeline.runtime.config_options import with_options
-from ivr.pipeline.runtime.progress import say
+from ivr.pipeline.runtime.progress import say, warn
 
 from .resident import ResidentArchive
 from .serve_config import ServeConfig
@@ -16,6 +17,10 @@ from .service_errors import ServeError
 TOKEN = "IVR_TOKEN"
 """Environment variable with the token; an option would be seen by other users of the machine."""
 SHORTEST_TOKEN = 16
+IDLE_SECONDS = 15.0
+"""A connection that has sent no whole head of a request for as many seconds is closed."""
+OTHER_HANDLES = 384
+"""Handles of files and pipes beside those of the connections."""
 EXTRA = "pip install 'image-voice-hashing[serve]'"
 
 
@@ -54,24 +59,33 @@ def serve(
     except ImportError as error:
         raise ServeError(f"ivr serve needs {error.name}: {EXTRA}") from error
     from .application import application
+    from .connections import limited_connections
     from .guards import Guards
 
     listener = _listening(config)
     resident = ResidentArchive(archive, config, model)
     try:
+        app = application(resident)
         guarded = Guards(
-            application(resident),
+            app,
             token=secret,
             most_bytes=config.upload_megabytes * 1_000_000,
             time_limit=config.time_limit,
             most_requests=config.requests,
+            count=app.state.metrics.count,
         )
         settings = uvicorn.Config(
             guarded,
+            http=limited_connections(
+                most=_with_handles(config.connections),
+                idle=IDLE_SECONDS,
+                busy=config.time_limit + IDLE_SECONDS,
+            ),
+            backlog=128,  # so many connections are taken at a time, before they are counted
             log_level=logging.WARNING,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=15,
+            timeout_keep_alive=int(IDLE_SECONDS),
             timeout_graceful_shutdown=5,
         )
         port = listener.getsockname()[1]
@@ -110,6 +124,20 @@ def _token(config: ServeConfig, token: str | None) -> str:
             f"a token has at least {SHORTEST_TOKEN} plain characters; {TOKEN} has another one"
         )
     return secret
+
+
+def _with_handles(connections: int) -> int:
+    """Return how many connections there are handles for; the soft limit is raised if need be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_HANDLES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    most = min(connections, max(1, limit - OTHER_HANDLES))
+    if most < connections:
+        warn(f"{most} connections at a time instead of {connections}: the limit is {limit} files")
+    return most
 
 
 def _listening(config: ServeConfig) -> Any:

@@ -22,7 +22,10 @@ class ServeConfig:
         upload_megabytes: Largest upload in megabytes.
         voice_seconds: Longest recording that is searched with, in seconds.
         time_limit: Seconds after which a request is given up.
-        requests: Largest number of requests at a time; more are told to come back.
+        requests: Largest number of requests at a time; further ones get status 503 and can be
+            repeated.
+        connections: Largest number of open connections. For one more, the connection that has
+            waited longest for a request is closed.
         refresh: Seconds between looks for a new version of the archive; 0 keeps the first one.
         thumbnail: Longest side of a thumbnail in pixels.
         index: Ask the index of the archive, or of the database, instead of comparing every code; no
@@ -40,6 +43,7 @@ class ServeConfig:
     voice_seconds: PositiveFloat = 60.0
     time_limit: PositiveFloat = 20.0
     requests: PositiveInt = 64
+    connections: PositiveInt = 512
     refresh: NonNegativeFloat = 2.0
     thumbnail: Annotated[int, Field(ge=16, le=1024)] = 256
     index: bool = False

@@ -9,3 +9,7 @@ class ServeError(IvrError):
 
 class UnknownItemError(IvrError):
     """An item that the archive does not have, or that has no such file."""
+
+
+class OverloadedError(IvrError):
+    """A request that cannot be answered at the moment, and may be later, in one line."""
