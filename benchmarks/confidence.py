@@ -1,19 +1,28 @@
 """How well the confidence of an answer tells known queries from unknown ones.
 
-A quarter of the classes is left out of the training and of the archive. The archive holds all
-images of the other classes; a fifth of these images, and their voices, are not trained on. Known
-queries are these voices. Unknown queries are the voices of the classes that were left out, noise,
-tones, silence, spoken sentences about other things (where espeak-ng is installed), and recordings
-of other words, where a folder of them is given.
+Known queries are voices of the test split of a run. Unknown queries are noise, tones, silence,
+spoken sentences about other things (where espeak-ng is installed) and recordings of other words
+(where a folder of them is given). Archives of three sizes are asked: the test images, all images,
+and all but the validation images as often as --copies says, each bit of a copy changed with the
+probability 0.03. Two more archives hold one class only, and all but a quarter of the classes.
 
-Printed per method: the area under the ROC curve of the confidence for known against each kind of
-unknown queries, and the share of each kind whose confidence is at least 0.5.
+Printed per run and archive, for the calibrated confidence and for the one that compares with the
+archive alone: its threshold, the share of known queries below it, and for each kind of unknown
+queries the area under the ROC curve and the share that is not below the threshold. Both
+confidences have a threshold of the same quantile, so that only what is compared differs.
 
-    python benchmarks/confidence.py FEATURES --methods nested_codebook,csq --recordings digits/
+    python benchmarks/confidence.py RUN [RUN ...] --recordings digits/
+
+With --classes-left-out the first argument is a folder of features: each of --methods is trained
+anew without a quarter of the classes, which are unknown queries too, and half of the images that
+are held back calibrate.
+
+    python benchmarks/confidence.py --classes-left-out FEATURES --methods nested_codebook,csq
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,7 +32,13 @@ from sklearn.metrics import roc_auc_score
 import ivr
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import decode_recording, voice_vectors
-from ivr.pipeline.archive.distances import UNCLEAR, confidence
+from ivr.pipeline.archive.distances import UNCLEAR, Confidence, against_known, confidence
+from ivr.pipeline.packing.calibrate import run_calibrations
+from ivr.pipeline.packing.calibration import Calibration, calibrated, from_stored
+from ivr.pipeline.packing.code_maker import open_model
+from ivr.pipeline.packing.search import STREAM, EncodedQuery
+from ivr.pipeline.runs.codes_file import CodedItems, read_codes
+from ivr.pipeline.runs.run_folder import CODES, read_config
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.text_tables import markdown_table
 
@@ -39,6 +54,24 @@ SENTENCES = (
     "The children laughed at the clown with the red nose",
     "I forgot my password and cannot log in any more",
 )
+FLIPPED = 0.03
+"""Probability that a bit of a copy differs."""
+HEADS = ("method", "archive", "compared with", "threshold", "queries", "number", "ROC", "not below")
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The codes of an archive and what is asked.
+
+    Attributes:
+        name: the archive in words.
+        codes: packed codes [n, bits / 8].
+        queries: packed codes of the queries by kind, ``known`` first.
+    """
+
+    name: str
+    codes: np.ndarray
+    queries: Mapping[str, np.ndarray]
 
 
 def made_sounds(rng: np.random.Generator, rate: int) -> dict[str, list[np.ndarray]]:
@@ -71,29 +104,126 @@ def spoken_sentences(rate: int) -> list[np.ndarray]:
     return [soxr.resample(v.samples / 32768, v.sample_rate, rate) for v in voices]
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """Train each method, ask all queries and print one table."""
-    data = ivr.open_features(arguments.features)
+Voices = tuple[np.ndarray, np.ndarray]
+"""Streams [n, 3, coefficients, frames] and their true frames [n]."""
+
+
+def unknown_sounds(
+    rng: np.random.Generator, config: VoiceConfig, recordings: Path | None
+) -> dict[str, Voices]:
+    """Return the sounds that are about nothing, by kind."""
+    sounds = made_sounds(rng, config.sample_rate)
+    sounds["other sentences"] = spoken_sentences(config.sample_rate)
+    if recordings:
+        files = sorted(recordings.rglob("*.wav"))
+        sounds["other words"] = [decode_recording(path.read_bytes(), config) for path in files]
+    found = {}
+    for kind, waves in sounds.items():
+        made = [voice_vectors(w.astype(np.float32), config.sample_rate, config) for w in waves]
+        if made:
+            found[kind] = np.stack([one for one, _ in made]), np.array([n for _, n in made])
+    return found
+
+
+def confidences(queries: np.ndarray, gallery: np.ndarray, known: Calibration | None) -> np.ndarray:
+    """Return the confidence of each query, as a search of the whole gallery gives it."""
+    firsts = ivr.rank(queries, gallery, 1).distances[:, 0]
+    sample = gallery[np.linspace(0, len(gallery) - 1, min(len(gallery), 1 << 14)).astype(int)]
+
+    def value(code: np.ndarray, first: int) -> float:
+        if known is None:
+            return confidence(code, sample, first).value
+        found = against_known(
+            Confidence(0.0, first, 0.0), EncodedQuery(STREAM, code[None], (), known)
+        )
+        assert found is not None
+        return found.value
+
+    return np.array([value(q, int(d)) for q, d in zip(queries, firsts, strict=True)])
+
+
+def table_lines(method: str, gallery: Gallery, known: Calibration) -> Iterator[tuple[str, ...]]:
+    """Yield one line per confidence and kind of queries."""
+    for compared, calibration in (("known items", known), ("archive", None)):
+        values = {
+            kind: confidences(codes, gallery.codes, calibration)
+            for kind, codes in gallery.queries.items()
+        }
+        for kind, found in values.items():
+            truth = np.r_[np.ones(len(values["known"])), np.zeros(len(found))]
+            area = roc_auc_score(truth, np.r_[values["known"], found]) if kind != "known" else None
+            yield (
+                method, gallery.name, compared, f"{known.threshold:.2f}", kind, str(len(found)),
+                "" if area is None else f"{100 * area:.1f} %",
+                f"{100 * (found >= known.threshold).mean():.0f} %"
+                f" ({UNCLEAR:g}: {100 * (found >= UNCLEAR).mean():.0f} %)",
+            )  # fmt: skip
+
+
+def run_galleries(
+    images: CodedItems, voices: CodedItems, unknown: Mapping[str, np.ndarray], copies: int
+) -> Iterator[Gallery]:
+    """Yield the archives that a run is measured with; known queries are its test voices."""
+    rng = np.random.default_rng(0)
+    split, labels = np.array(images.splits), np.array(images.labels)
+    tested = voices.select([row for row, name in enumerate(voices.splits) if name == "test"][::3])
+    asked = np.array(tested.labels)
+    known = {"known": tested.codes, **unknown}
+    yield Gallery("test images", images.codes[split == "test"], known)
+    yield Gallery("all images", images.codes, known)
+    many = np.repeat(images.codes[split != "val"], copies, axis=0)
+    changes = rng.random((len(many), 8 * many.shape[1])) < FLIPPED
+    yield Gallery(f"{len(many)} images", many ^ np.packbits(changes, axis=1), known)
+    classes = sorted(set(labels) - {""})
+    missing = set(classes[::4])
+    for name, there in (("one class", {classes[3]}), ("a quarter missing", {*classes} - missing)):
+        inside = np.isin(asked, [*there])
+        yield Gallery(
+            name,
+            images.codes[np.isin(labels, [*there])],
+            {"known": tested.codes[inside], "missing": tested.codes[~inside], **unknown},
+        )
+
+
+def measured_run(run: Path, recordings: Path | None, copies: int) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of a finished run."""
+    maker, codes = open_model(run), read_codes(run / CODES)
+    sounds = unknown_sounds(np.random.default_rng(0), maker.voice_config, recordings)
+    rows = list(maker.stream_rows)
+    unknown = {
+        kind: maker.codes_of_streams(np.ascontiguousarray(streams[:, rows], np.float32), frames)
+        for kind, (streams, frames) in sounds.items()
+    }
+    stored = run_calibrations(run, read_config(run), maker.model_sha256)
+    known = from_stored(stored, maker.bits)["voice"]
+    for gallery in run_galleries(codes.images, codes.voices, unknown, copies):
+        yield from table_lines(maker.method, gallery, known)
+
+
+def measured_classes(arguments: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of methods that are trained without a quarter of the classes."""
+    data = ivr.open_features(arguments.folders[0])
     rng = np.random.default_rng(arguments.seed)
     classes = sorted({item.label for item in data.image_items()} - {""})
     left_out = set(classes[arguments.offset :: 4])
     known = [item for item in data.image_items() if item.label and item.label not in left_out]
-    held = {known[place].name for place in rng.permutation(len(known))[: len(known) // 5]}
-    row = {item.name: n for n, item in enumerate(i for i in known if i.name not in held)}
+    held = [known[place].name for place in rng.permutation(len(known))[: len(known) // 5]]
+    calibrating, asking = set(held[::2]), set(held[1::2])
+    row = {item.name: n for n, item in enumerate(i for i in known if i.name not in set(held))}
     labels = {item.name: item.label for item in known}
-    voices = [voice for voice in data.voice_items() if voice.image in row]
+    voices = [voice for voice in data.voice_items() if voice.image in row][:: arguments.every]
     settings = dict(data.voice_settings())
     config = from_json(
         VoiceConfig,
         {name: settings[name] for name in VoiceConfig.__dataclass_fields__ if name in settings},
     )
-    sounds = made_sounds(rng, config.sample_rate)
-    sounds["other sentences"] = spoken_sentences(config.sample_rate)
-    if arguments.recordings:
-        files = sorted(arguments.recordings.rglob("*.wav"))
-        sounds["other words"] = [decode_recording(path.read_bytes(), config) for path in files]
-
-    lines = []
+    sounds = unknown_sounds(rng, config, arguments.recordings)
+    names: dict[str, list[str]] = {
+        "calibrating": [v.name for v in data.voice_items() if v.image in calibrating],
+        "known": [v.name for v in data.voice_items() if v.image in asking],
+        "classes left out": [v.name for v in data.voice_items() if v.label in left_out][::3],
+    }
+    owners = np.array([v.image for v in data.voice_items() if v.image in calibrating])
     for method in arguments.methods.split(","):
         streams, frames = data.voice_vectors([voice.name for voice in voices])
         model = ivr.fit(
@@ -101,56 +231,46 @@ def main(arguments: argparse.Namespace) -> None:
             frames=frames, voice_image=[row[voice.image] for voice in voices], method=method,
             streams=["mfcc"], epochs=arguments.epochs, seed=arguments.seed,
         )  # fmt: skip
-        gallery = model.encode_images(data.image_vectors([i.name for i in known]), packed=True)
 
-        def of_items(names: Sequence[str], model: ivr.Model = model) -> np.ndarray:
-            some, counts = data.voice_vectors(names)
-            return model.encode_voices(some[:, :1], counts, packed=True)
+        def of_voices(found: Voices, model: ivr.Model = model) -> np.ndarray:
+            return model.encode_voices(found[0][:, :1], found[1], packed=True)
 
-        def of_sounds(waves: Sequence[np.ndarray], model: ivr.Model = model) -> np.ndarray:
-            made = [voice_vectors(w.astype(np.float32), config.sample_rate, config) for w in waves]
-            some = np.stack([vectors for vectors, _ in made])[:, :1]
-            return model.encode_voices(some, np.array([n for _, n in made]), packed=True)
-
-        queries = {
-            "known": of_items([v.name for v in data.voice_items() if v.image in held]),
-            "classes left out": of_items(
-                [v.name for v in data.voice_items() if v.label in left_out]
-            ),
-            **{name: of_sounds(waves) for name, waves in sounds.items() if waves},
-        }
-        lines += table_lines(method, {name: scores(q, gallery) for name, q in queries.items()})
-    print(markdown_table(("method", "queries", "number", "ROC", "at least 0.5"), lines))
+        asked = {kind: of_voices(data.voice_vectors(some)) for kind, some in names.items()}
+        asked |= {kind: of_voices(some) for kind, some in sounds.items()}
+        items = sorted(calibrating)
+        found = calibrated(
+            asked.pop("calibrating"),
+            model.encode_images(data.image_vectors(items), packed=True),
+            owners[:, None] == np.array(items)[None],
+        )
+        assert found is not None
+        rest = [item.name for item in known if item.name not in calibrating]
+        codes = model.encode_images(data.image_vectors(rest), packed=True)
+        yield from table_lines(method, Gallery("known classes", codes, asked), found)
 
 
-def scores(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Return the confidence of each query, as a search of the whole gallery gives it."""
-    found = ivr.rank(queries, gallery, 1)
-    pairs = zip(queries, found.distances[:, 0], strict=True)
-    return np.array([confidence(query, gallery, int(first)).value for query, first in pairs])
-
-
-def table_lines(method: str, values: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-    """Return one line per kind of queries."""
-    known, lines = values["known"], []
-    for name, unknown in values.items():
-        truth = np.r_[np.ones(len(known)), np.zeros(len(unknown))]
-        area = roc_auc_score(truth, np.r_[known, unknown]) if name != "known" else None
-        lines.append(
-            (
-                method, name, str(len(unknown)), "" if area is None else f"{100 * area:.1f} %",
-                f"{100 * (unknown >= UNCLEAR).mean():.0f} %",
-            )
-        )  # fmt: skip
-    return lines
+def main(arguments: argparse.Namespace) -> None:
+    """Measure and print one table."""
+    if arguments.classes_left_out:
+        lines = list(measured_classes(arguments))
+    else:
+        lines = [
+            line
+            for run in arguments.folders
+            for line in measured_run(run, arguments.recordings, arguments.copies)
+        ]
+    print(markdown_table(HEADS, lines))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("features", type=Path, help="folder of features with labels and voices")
-    parser.add_argument("--methods", default="nested_codebook,csq,ortho_hash")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--offset", type=int, default=0, help="first class that is left out")
+    parser.add_argument("folders", type=Path, nargs="+", help="runs, or one folder of features")
+    parser.add_argument("--classes-left-out", action="store_true", help="train without classes")
     parser.add_argument("--recordings", type=Path, help="folder of recordings of other words")
+    parser.add_argument("--copies", type=int, default=50, help="copies in the largest archive")
+    parser.add_argument("--methods", default="nested_codebook,csq")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--every", type=int, default=1, help="train on each n-th voice only")
+    parser.add_argument("--offset", type=int, default=0, help="first class that is left out")
     parser.add_argument("--seed", type=int, default=0)
     main(parser.parse_args())

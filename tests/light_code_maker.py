@@ -1,5 +1,7 @@
 """A model of 16 bits that tests archives: the mean colour of a picture, the length of a voice."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ivr.features.image_bands import PixelConfig
@@ -7,6 +9,7 @@ from ivr.features.image_file import decode_image
 from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.extraction.query_streams import query_streams
+from ivr.pipeline.packing.calibration import Calibration
 
 VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
 
@@ -27,6 +30,7 @@ class LightCodeMaker:
     def __init__(self, identity: str = "made up") -> None:
         self.identity = identity
         self.batches: list[int] = []
+        self.calibrations: Mapping[str, Calibration] = {}
 
     def pixels(self, data: bytes) -> np.ndarray:
         """Return the pixels of an image file."""

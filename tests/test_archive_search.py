@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.distances import confidence
 from ivr.pipeline.archive.lance_library import ArchiveError
 from ivr.pipeline.archive.search import ArchiveSearchResult, geojson_of
+from ivr.pipeline.packing.calibration import Calibration, as_stored
+from ivr.pipeline.runtime.digests import record_digests
 
 TIME = pa.timestamp("us", "UTC")
 
@@ -118,6 +121,62 @@ def test_the_confidence_compares_the_first_hit_with_the_whole_archive(
     assert "probably about nothing" in repr(confidence(np.zeros(2, np.uint8), codes, 4))
     held = asked(archive, image, find="images", where="label = 'forest'").confidence
     assert held is not None and held.median == 0
+
+
+def test_a_calibrated_model_decides_what_is_about_nothing_known(
+    archive: Archive, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = FakeCodeMaker("made up")
+    # From the query (10, 0): known items at 1, 8 and 16 bits.
+    codes = np.array([[10, 1], [10, 255], [245, 255]], np.uint8)
+    use(monkeypatch, maker)
+    for threshold, unclear in ((0.8, False), (0.9, True)):
+        monkeypatch.setattr(
+            maker, "calibrations", {"image": Calibration(codes, threshold, 0.05, 20)}
+        )
+        found = asked(archive, image, find="images").confidence
+        assert found is not None
+        # The archive has 0, 0 and 16 bits, and alone gives 0.
+        assert (found.value, found.first, found.known, found.median) == (1 - 1 / 8, 0, 1, 8)
+        assert found.unclear is unclear
+        told = called("search", archive.place, "--image", image, "--find", "images")
+        assert ("probably about nothing known" in told.stdout) is unclear
+        answer = called("search", archive.place, "--image", image, "--find", "images", "--json")
+        assert json.loads(answer.stdout)["confidence"] == {
+            "value": 0.875, "first": 0, "median": 8.0, "threshold": threshold, "known": 1,
+            "unclear": unclear, "words": found.words,
+        }  # fmt: skip
+    # A search by voice is not measured against the calibration of images.
+    monkeypatch.setattr(maker, "calibrations", {"voice": Calibration(codes, 0.9, 0.05, 20)})
+    found = asked(archive, image, find="images").confidence
+    assert found is not None and found.known is None
+
+
+def test_archive_info_says_which_threshold_counts(packed: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(packed, tmp_path / "model"))
+
+    def told(name: str) -> str:
+        ivr.archive_create(tmp_path / name, model)
+        return called("archive", "info", tmp_path / name).stdout.splitlines()[-1]
+
+    assert told("plain").startswith("confidence: not calibrated; below the constant 0.5 a query")
+    description = json.loads((model / "model.json").read_text())
+    codes = np.arange(20, dtype=np.uint8)[:, None]
+    kept = {
+        modality: as_stored(Calibration(codes, threshold, 0.05, 40), "by hand")
+        for modality, threshold in (("voice", 0.25), ("image", 0.75))
+    }
+    (model / "model.json").write_text(json.dumps({**description, "confidence": kept}))
+    record_digests(model, ["model.json"])
+    assert told("calibrated") == (
+        "confidence: calibrated; below 0.25 (voice), 0.75 (image) a query is probably about "
+        "nothing known"
+    )
+    assert ivr.archive_info(tmp_path / "calibrated").thresholds == {"voice": 0.25, "image": 0.75}
+    shutil.rmtree(tmp_path / "calibrated" / "model")
+    assert ivr.archive_info(tmp_path / "calibrated").thresholds is None
+    line = called("archive", "info", tmp_path / "calibrated").stdout.splitlines()[-1]
+    assert line.startswith("confidence: unknown, the model is not here or is damaged")
 
 
 def test_geojson_has_the_boxes_and_two_polygons_across_the_180th_meridian(

@@ -9,6 +9,7 @@ from test_archive_locate import scene
 
 from ivr.cli import main
 from ivr.features import encoders
+from ivr.pipeline.packing.calibration import Calibration
 
 from tiny_world import World, tiny_blueprint  # isort: skip
 
@@ -53,6 +54,20 @@ def test_places_are_lines_of_rank_distance_and_window(maker: FakeCodeMaker, tmp_
         "   1     0 bits  x 0, y 0",
         "   2    16 bits  x 8, y 0",
     ]
+
+
+def test_a_query_about_nothing_known_is_named(maker: FakeCodeMaker, tmp_path: Path) -> None:
+    pixels = np.full((8, 16, 3), 255, np.uint8)
+    pixels[:, :8] = 0
+    path, query = scene(tmp_path / "scene.tif", pixels), scene(tmp_path / "q.tif", pixels[:, :8])
+    # The query (0, 0) is at 8 bits of all known items, although a window has its code.
+    known = Calibration(np.array([[0, 255]] * 3, np.uint8), 0.4, 0.05, 20)
+    maker.calibrations = {"image": known}
+    result = ivr("locate", path, "--image", query, "--model", tmp_path, "--tile", "8",
+                 "--overlap", "0", "--quiet")  # fmt: skip
+    assert result.stdout.splitlines()[0] == (
+        f"{query}: 2 windows, confidence 0.00; probably about nothing known"
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ import tifffile
 from tiny_world import World
 
 import ivr
+from ivr.pipeline.archive.distances import Confidence
+from ivr.pipeline.runtime.results import json_value
 from ivr.pipeline.serving.serve import serve
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -187,11 +189,13 @@ def test_a_file_that_is_no_medium_is_told_in_words(page: Page, tmp_path: Path) -
     assert page.one("#status").get_attribute("role") == "status"
 
 
-def found(*hits: dict[str, Any], value: float = 0.9) -> dict[str, Any]:
+def found(
+    *hits: dict[str, Any], value: float = 0.9, threshold: float = 0.5, known: int | None = None
+) -> dict[str, Any]:
     """An answer of ``/search``."""
     return {
         "warnings": [],
-        "confidence": {"value": value, "first": 3, "median": 30} if hits else None,
+        "confidence": json_value(Confidence(value, 3, 30, threshold, known)) if hits else None,
         "hits": [
             {"rank": rank, "id": 0, "modality": "image", "distance": 3, "label": "", "caption": "",
              "columns": {}, **one}
@@ -250,8 +254,16 @@ def test_places_on_both_sides_of_180_degrees_are_drawn_side_by_side(page: Page) 
 def test_the_line_above_the_hits_says_what_to_think_of_them(page: Page) -> None:
     for answer, said in (
         (found(), "No item fulfils the conditions."),
-        (found({"name": "a"}, value=0.9), "it stands out by 90 %."),
-        (found({"name": "a"}, value=0.3), "probably about nothing that the archive knows."),
+        (found({"name": "a"}, value=0.9), "the middle of the archive at 30: confidence 90 %."),
+        (found({"name": "a"}, value=0.3), "The query is probably about nothing known."),
+        (
+            found({"name": "a"}, value=0.3, threshold=0.2, known=7),
+            "the nearest known item at 7, the middle of these at 30: confidence 30 %.",
+        ),
+        (
+            found({"name": "a"}, value=0.6, threshold=0.7, known=7),
+            "confidence 60 %. The query is probably about nothing known.",
+        ),
     ):
         page.browser.execute_script("report(arguments[0])", answer)
         assert said in page.one("#confidence").text

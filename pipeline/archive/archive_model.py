@@ -3,6 +3,12 @@
 from pathlib import Path
 
 from ivr.pipeline.packing.code_maker import CodeMaker, open_model
+from ivr.pipeline.packing.model_folder import (
+    PackError,
+    is_packed,
+    read_calibrations,
+    read_description,
+)
 
 from .archive import Archive
 from .lance_library import ArchiveError, is_local
@@ -28,6 +34,21 @@ def model_place(archive: Archive, model: str | Path | None = None) -> Path:
         f"{archive.place}: its model is not here ({archive.settings.model or copy}); "
         "give it with --model"
     )
+
+
+def confidence_thresholds(archive: Archive) -> dict[str, float] | None:
+    """Return the confidence below which a query is probably about nothing known, by its modality.
+
+    Empty if the model of ``archive`` is not calibrated; None if it is not here or is damaged.
+    """
+    try:
+        place = model_place(archive)
+        if not is_packed(place):
+            return {}
+        found = read_calibrations(place, read_description(place))
+    except (ArchiveError, PackError):
+        return None
+    return {modality: one.threshold for modality, one in found.items()}
 
 
 def open_code_maker(

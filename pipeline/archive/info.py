@@ -10,6 +10,8 @@ from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.words import counted
 
 from .archive import Archive, open_archive
+from .archive_model import confidence_thresholds
+from .distances import NOTHING, UNCLEAR
 from .item_columns import MODALITIES, OWN, type_name
 from .lance_library import lance_errors
 
@@ -33,6 +35,8 @@ class ArchiveInfo(Result):
         bytes: size of the rows of this version, without indices.
         index: names of the indices.
         latest: time of the last addition, ISO 8601, None without rows.
+        thresholds: confidence below which a query is probably about nothing known, by its modality;
+            empty if the model is not calibrated, None if it is not here or is damaged.
     """
 
     archive: str
@@ -49,6 +53,7 @@ class ArchiveInfo(Result):
     bytes: int
     index: tuple[str, ...]
     latest: str | None
+    thresholds: dict[str, float] | None
 
     def __repr__(self) -> str:
         """Return the lines that ``ivr archive info`` prints."""
@@ -62,6 +67,7 @@ class ArchiveInfo(Result):
             f"{counted(self.fragments, 'fragment')}, {self.bytes / 1e6:.1f} MB",
             f"index: {', '.join(self.index) or 'none'}",
             f"further columns: {further or 'none'}",
+            f"confidence: {_threshold_words(self.thresholds)}",
         ]
         return "\n".join(lines)
 
@@ -99,6 +105,7 @@ def archive_info(archive: str | Path) -> ArchiveInfo:
         bytes=size,
         index=index,
         latest=_latest(held),
+        thresholds=confidence_thresholds(held),
     )
 
 
@@ -107,6 +114,18 @@ def size_of(archive: Archive) -> tuple[int, int]:
     with lance_errors(archive.place):
         stats: Any = archive.table.stats()
         return int(stats["fragment_stats"]["num_fragments"]), int(stats["total_bytes"])
+
+
+def _threshold_words(thresholds: dict[str, float] | None) -> str:
+    if thresholds is None:
+        return "unknown, the model is not here or is damaged; give it with --model when searching"
+    if not thresholds:
+        return (
+            f"not calibrated; below the constant {UNCLEAR:g} a query is {NOTHING}, which fits some "
+            "methods only; ivr pack with a validation split calibrates"
+        )
+    values = ", ".join(f"{value:.2f} ({modality})" for modality, value in thresholds.items())
+    return f"calibrated; below {values} a query is {NOTHING}"
 
 
 def _latest(archive: Archive) -> str | None:

@@ -22,7 +22,7 @@ from ivr.pipeline.packing.search import EncodedQuery, encoded_query
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import say
 
-from .distances import confidence
+from .distances import against_known, confidence
 from .heat_files import write_heat, write_overlay, write_places
 from .heat_map import best_places, heat_map
 from .locate_config import LocateConfig
@@ -203,7 +203,7 @@ def _located(
             )
             for rank, (peak, (x, y), box) in enumerate(zip(peaks, corners, degrees, strict=True), 1)
         )
-        clear = confidence(query.code[0], known, peaks[0].distance)
+        clear = against_known(confidence(query.code[0], known, peaks[0].distance), query)
         heats.append(heat)
         located.append(LocatedQuery(query.name, places, clear))
     return heats, tuple(located)

@@ -8,7 +8,7 @@ from ivr.features.raster_place import Box
 from ivr.pipeline.runtime.results import TableResult
 from ivr.pipeline.runtime.visible_text import visible
 
-from .distances import Confidence
+from .distances import NOTHING, Confidence
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class LocateResult(TableResult):
         for query in self.queries:
             clear = query.confidence
             stands_out = f", confidence {clear.value:.2f}" if clear else ""
+            stands_out += f"; {NOTHING}" if clear and clear.unclear else ""
             lines.append(f"{query.query}: {self.windows} windows{stands_out}")
             lines += [
                 f"{one.rank:4d}  {one.distance:4d} bits  {_where(one)}" for one in query.places

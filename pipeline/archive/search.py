@@ -24,7 +24,7 @@ from ivr.pipeline.packing.search import search as search_codes
 from ivr.pipeline.runtime.results import json_value
 from ivr.pipeline.runtime.visible_text import visible
 
-from .distances import Confidence
+from .distances import Confidence, against_known
 from .export_config import ExportConfig
 from .geojson import box_geometry
 from .lance_library import ArchiveError, is_archive
@@ -244,7 +244,8 @@ def database_items(
     """
     from .postgres_engine import columns_of
 
-    rows, clear = engine.nearest(query.code, modality=modality, **how)
+    rows, found = engine.nearest(query.code, modality=modality, **how)
+    clear = against_known(found, query)
     hits = tuple(
         ArchiveHit(
             row["name"], row["distance"], row.get("label") or "", row.get("caption") or "",
@@ -303,7 +304,7 @@ def nearest_items(
             break
         wanted += count
     hits = _hits(rows, nearest, kept[:count], modality)
-    clear, lacks = nearest.confidence, ""
+    clear, lacks = against_known(nearest.confidence, query), ""
     if clear is None and not archive.count(f"modality = '{modality}'"):
         lacks = f"{modality}s"
     return ArchiveSearchResult(

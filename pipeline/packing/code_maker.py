@@ -4,7 +4,7 @@ This module imports neither torch nor librosa. :func:`open_model` loads onnxrunt
 model and torch for a run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.distance_names import Distance
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 
+from .calibration import Calibration
 from .model_folder import is_packed
 
 
@@ -44,6 +45,14 @@ class CodeMaker(Protocol):
     @property
     def encodes_images(self) -> bool:
         """Whether it has an image encoder; without one it answers voices only."""
+        ...
+
+    @property
+    def calibrations(self) -> Mapping[str, Calibration]:
+        """What the confidence of answers is measured against, by modality of the query.
+
+        Empty for a run, and for a packed model of an earlier version.
+        """
         ...
 
     @property

@@ -157,6 +157,11 @@ def _limits(config: Mapping[str, Any], description: Mapping[str, Any]) -> list[s
         "* Speakers, microphones and sensors unlike those of the training data cost precision; "
         "`ivr compare --preset generalisation` measures it.",
     ]
+    lines += [
+        f"* With a confidence below {one['threshold']:.2f}, a query by {modality} is probably "
+        f"about nothing known. Threshold: {one['computed']}."
+        for modality, one in description["confidence"].items()
+    ]
     if description["distance"] != "hamming":
         lines.append(
             f"* {config['method']} itself ranks by {description['distance']}; these are the signs "

@@ -22,6 +22,8 @@ from ivr.pipeline.extraction.feature_schema import compared_settings
 from ivr.pipeline.runtime.digests import DIGESTS, DigestsError, read_digests
 from ivr.pipeline.runtime.json_files import ContentError, load_json
 
+from .calibration import Calibration, CalibrationError, StoredCalibration, from_stored
+
 DESCRIPTION = "model.json"
 VOICE_END, IMAGE_END, ENCODER = "voice.onnx", "image.onnx", "encoder.onnx"
 WEIGHTS = ".data"
@@ -54,6 +56,7 @@ class Description(TypedDict):
     voices: dict[str, Any]
     encoder: bool
     int8: NotRequired[dict[str, Any] | None]
+    confidence: NotRequired[dict[str, StoredCalibration]]
 
 
 def is_packed(folder: Path) -> bool:
@@ -79,6 +82,24 @@ def read_description(folder: Path) -> Description:
         raise PackError(f"{path}: {error}") from error
     except ContentError as error:
         raise PackError(f"{path}: not the description of a model ({error})") from error
+
+
+def read_calibrations(folder: Path, found: Description) -> dict[str, Calibration]:
+    """Return what the confidence of answers is measured against, by the modality of the query.
+
+    A model that was packed by an earlier version has none.
+
+    Args:
+        folder: the packed model, for the message.
+        found: its description.
+
+    Raises:
+        PackError: damaged calibrations.
+    """
+    try:
+        return from_stored(found.get("confidence", {}), found["bits"])
+    except CalibrationError as error:
+        raise PackError(f"{folder / DESCRIPTION}: damaged, has {error}; pack again") from error
 
 
 def files_of(folder: Path, network: str) -> list[Path]:

@@ -23,6 +23,7 @@ from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.placed_together import finish, new_aside, place, remove_aside
 from ivr.pipeline.runtime.progress import progress, warn
 
+from .calibrate import run_calibrations
 from .check_inputs import MADE_UP, OF_RUN, check_inputs, features_of_run, picture_blocks
 from .code_check import CodeCheck, compared, in_parts
 from .int8 import int8_losses, store_int8, tested_items
@@ -315,6 +316,7 @@ def _description(
         "weights": features["weights"],
         "int8": None if int8 is None else {"files": dict(int8), "mAP": loss_rows(losses)},
         "checks": [vars(check) for check in checks],
+        "confidence": run_calibrations(source.run, config, source.model_sha256),
         "versions": dict(config["versions"]),
     }
 

@@ -20,6 +20,7 @@ from .model_folder import (
     VOICE_END,
     PackError,
     files_of,
+    read_calibrations,
     read_description,
     require_whole,
 )
@@ -50,6 +51,7 @@ class PackedModel:
         self.classes = tuple(found["classes"])
         self.identity, self.model_sha256 = found["identity"], found["model_sha256"]
         self.size = found["size"]
+        self.calibrations = read_calibrations(folder, found)
         self.pixels_config = recorded_pixels(found["images"])
         self.voice_config = recorded_voice_config(found["voices"], source)
         self.stream_rows = stream_rows(found["streams"])

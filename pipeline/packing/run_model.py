@@ -22,6 +22,7 @@ from ivr.pipeline.runs.run_folder import CONFIG, MODEL, RunError, load_model, re
 from ivr.pipeline.runtime.device import choose_device
 
 from .arrays_in import require_pixels, require_streams
+from .calibration import Calibration
 from .model_folder import model_identity
 
 
@@ -45,6 +46,7 @@ class RunModel:
         self.bits, self.method = int(config["bits"]), str(config["method"])
         self.distance = self.network.distance
         self.classes = tuple(config["classes"])
+        self.calibrations: dict[str, Calibration] = {}
         self._streams = tuple(config["streams"])
         self._config_place = str(run / CONFIG)
         self.stream_rows = stream_rows(self._streams)

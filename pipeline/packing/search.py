@@ -15,6 +15,7 @@ from ivr.pipeline.runtime.progress import warn
 from ivr.pipeline.runtime.results import TableResult, json_value
 from ivr.pipeline.runtime.visible_text import visible
 
+from .calibration import Calibration
 from .code_maker import CodeMaker, open_model
 from .model_folder import is_packed
 
@@ -80,11 +81,14 @@ class EncodedQuery:
         name: the file; ``-`` for content that was given.
         code: packed code [1, bits / 8], uint8.
         warnings: what is odd about a voice, problems first.
+        calibration: what the confidence of its answer is measured against, None if the model has
+            none.
     """
 
     name: Path
     code: np.ndarray
     warnings: tuple[VoiceWarning, ...]
+    calibration: Calibration | None = None
 
 
 def search(
@@ -171,7 +175,8 @@ def encoded_query(
         warn(f"{one.severity}: {name}: {one.text}")
     if maker.distance != "hamming":
         warn(f"note: {maker.method} ranks by {maker.distance}; this search compares its sign codes")
-    return EncodedQuery(name, code, warnings)
+    calibration = maker.calibrations.get("image" if voice is None else "voice")
+    return EncodedQuery(name, code, warnings, calibration)
 
 
 def _content(query: str | Path | bytes) -> tuple[Path, bytes]:

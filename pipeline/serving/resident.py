@@ -157,7 +157,8 @@ class ResidentArchive:
             with seconds("encode"):
                 frames = np.array([voice.frames])
                 code = self._maker.codes_of_streams(voice.streams[None], frames)
-            query = EncodedQuery(STREAM, code, voice.warnings)
+            known = self._maker.calibrations.get("voice")
+            query = EncodedQuery(STREAM, code, voice.warnings, known)
             return self._answer(query, asked, seconds, is_voice=True)
 
     def by_image(self, data: bytes, asked: Asked) -> Answer:
@@ -167,7 +168,8 @@ class ResidentArchive:
                 pixels = self._readers.read(read_image, str(self.model), data)
             with seconds("encode"):
                 code = self._maker.codes_of_pixels(pixels[None])
-            return self._answer(EncodedQuery(STREAM, code, ()), asked, seconds, is_voice=False)
+            query = EncodedQuery(STREAM, code, (), self._maker.calibrations.get("image"))
+            return self._answer(query, asked, seconds, is_voice=False)
 
     def thumbnail(self, item: int) -> bytes:
         """Return the image of the row id ``item`` as a JPEG picture of the configured size.

@@ -135,13 +135,13 @@ function report(found) {
   for (const card of $("hits").children) load(card);
 }
 
-const UNCLEAR = 0.5; // as ivr search has it
-
 function inWords(confidence) {
   const share = Math.round(100 * confidence.value);
-  return `The first hit is at ${confidence.first} bits, the middle of the archive at ` +
-    `${Math.round(confidence.median)}: it stands out by ${share} %` +
-    (confidence.value < UNCLEAR ? "; probably about nothing that the archive knows." : ".");
+  const others = confidence.known === null ? "the middle of the archive" :
+    `the nearest known item at ${confidence.known}, the middle of these`;
+  return `The first hit is at ${confidence.first} bits, ${others} at ` +
+    `${Math.round(confidence.median)}: confidence ${share} %` +
+    (confidence.unclear ? ". The query is probably about nothing known." : ".");
 }
 
 function hit(one) {
