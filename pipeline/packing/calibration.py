@@ -29,10 +29,6 @@ class StoredCalibration(TypedDict):
     codes: list[str]
 
 
-class CalibrationError(ValueError):
-    """A stored calibration that does not belong to its model."""
-
-
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Known items of one modality, and the confidence of known queries of the other.
@@ -120,7 +116,7 @@ def from_stored(stored: Mapping[str, StoredCalibration], bits: int) -> dict[str,
         bits: bits per code of the model.
 
     Raises:
-        CalibrationError: codes of another length, no code, or a threshold outside 0 to 1.
+        ValueError: codes of another length, no code, or a threshold outside 0 to 1.
     """
     return {name: _from_stored(one, bits) for name, one in stored.items()}
 
@@ -129,10 +125,10 @@ def _from_stored(stored: StoredCalibration, bits: int) -> Calibration:
     try:
         rows = [bytes.fromhex(code) for code in stored["codes"]]
     except ValueError as error:
-        raise CalibrationError("codes of known items that are not hexadecimal") from error
+        raise ValueError("codes of known items that are not hexadecimal") from error
     if not rows or {8 * len(row) for row in rows} != {bits}:
-        raise CalibrationError(f"codes of known items that have not {bits} bits")
+        raise ValueError(f"codes of known items that have not {bits} bits")
     if not 0 <= stored["threshold"] <= 1:
-        raise CalibrationError("a threshold outside 0 to 1")
+        raise ValueError("a threshold outside 0 to 1")
     codes = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
     return Calibration(codes, stored["threshold"], stored["quantile"], stored["queries"])

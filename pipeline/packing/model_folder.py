@@ -22,7 +22,7 @@ from ivr.pipeline.extraction.feature_schema import compared_settings
 from ivr.pipeline.runtime.digests import DIGESTS, DigestsError, read_digests
 from ivr.pipeline.runtime.json_files import ContentError, load_json
 
-from .calibration import Calibration, CalibrationError, StoredCalibration, from_stored
+from .calibration import Calibration, StoredCalibration, from_stored
 
 DESCRIPTION = "model.json"
 VOICE_END, IMAGE_END, ENCODER = "voice.onnx", "image.onnx", "encoder.onnx"
@@ -98,7 +98,7 @@ def read_calibrations(folder: Path, found: Description) -> dict[str, Calibration
     """
     try:
         return from_stored(found.get("confidence", {}), found["bits"])
-    except CalibrationError as error:
+    except ValueError as error:
         raise PackError(f"{folder / DESCRIPTION}: damaged, has {error}; pack again") from error
 
 
