@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,9 @@ import ivr
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.pipeline.archive.search import ArchiveSearchResult
+from ivr.pipeline.packing.calibration import Calibration, as_stored
+from ivr.pipeline.runtime.digests import record_digests
+from ivr.pipeline.serving.galleries import Asked
 from ivr.pipeline.serving.guards import Guards
 from ivr.pipeline.serving.resident import ResidentArchive
 from ivr.pipeline.serving.serve import _listening, serve
@@ -84,6 +88,31 @@ def test_hits_are_those_of_a_search_of_the_archive(
         assert found_by(heard) == searched(tiles, voice=voice, count=7)
         assert found_by(seen) == searched(tiles, image=image)
         assert found_by(near) == searched(tiles, image=image, find="images", within=3)
+
+
+def test_the_confidence_is_measured_against_the_known_items_of_the_model(
+    tiles: Path, packed: Path, world: World, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(packed, tmp_path / "model"))
+    description = json.loads((model / "model.json").read_text())
+    codes = np.arange(20, dtype=np.uint8)[:, None]
+    description["confidence"] = {
+        kind: as_stored(Calibration(codes, threshold, 0.05, 40), "by hand")
+        for kind, threshold in (("voice", 1.0), ("image", 0.0))
+    }
+    (model / "model.json").write_text(json.dumps(description))
+    record_digests(model, ["model.json"])
+    resident = ResidentArchive(tiles, ServeConfig(readers=1, refresh=0, threads=1), model)
+    try:
+        voice = resident.by_voice((world.media / "pond_0.wav").read_bytes(), Asked())
+        image = resident.by_image((world.media / "pond_0.png").read_bytes(), Asked())
+    finally:
+        resident.close()
+    for answer, threshold in ((voice, 1.0), (image, 0.0)):
+        found = answer.result.confidence
+        assert found is not None and found.known is not None
+        assert found.threshold == threshold
+        assert found.unclear is (found.value < threshold)
 
 
 def test_a_condition_is_obeyed_and_a_bad_one_is_answered_with_what_is_wrong(
