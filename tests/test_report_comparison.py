@@ -115,3 +115,14 @@ def test_a_table_of_an_earlier_version_says_what_to_call(comparison: Path, tmp_p
     (other / "compare.json").write_text(json.dumps(table))
     with pytest.raises(CompareError, match="call the same ivr compare again"):
         ivr.report(other, tmp_path / "report.html")
+
+
+def test_every_format_of_the_table_tells_the_epochs(comparison: Path) -> None:
+    told = (
+        "Not the default number of epochs: divh 1 (default 120).",
+        "the last epoch was the best",
+    )
+    for ending in ("md", "tex", "json"):
+        text = " ".join((comparison / f"compare.{ending}").read_text().split())
+        assert all(words in text for words in told), ending
+    assert "lsh 1" not in (comparison / "compare.md").read_text()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -12,7 +13,7 @@ from .columns import Column
 from .differences import gaps_to_reference
 from .evaluated_runs import ComparisonRow
 from .grid import Grid
-from .row_heads import head_cells, head_names
+from .row_heads import head_cells, head_names, row_name
 from .table import Cell, Spread, Table, TableRow
 from .table_notes import (
     gap_notes,
@@ -21,6 +22,7 @@ from .table_notes import (
     reconstruction_note,
     settings_notes,
 )
+from .training_lengths import training_length, training_notes
 
 
 def metrics_of(row: ComparisonRow, columns: Sequence[Column]) -> dict[int, dict[str, float]]:
@@ -103,11 +105,25 @@ def comparison_table(
         (
             *general_notes(grid, rows, unit),
             *settings_notes(rows),
+            *_training_notes(rows),
             *missing_seeds_notes(grid, rows),
             *notes,
         ),
         label,
     )
+
+
+def _training_notes(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Return the notes on the epochs of all rows; distances and checks of one run count once."""
+    runs: dict[tuple[Path, ...], tuple[str, str]] = {}
+    several = len({row.row.bits for row in rows}) > 1
+    for row in rows:
+        name = row_name(row, rows)
+        places = tuple(one.folder.parent.parent for one in row.evaluations.values())
+        name = f"{name}, {row.row.bits} bits" if several else name
+        runs.setdefault(places, (name, row.row.variant.method))
+    found = (training_length(*told, places) for places, told in runs.items())
+    return training_notes([one for one in found if one])
 
 
 def spread(values: Sequence[float]) -> Spread | None:
