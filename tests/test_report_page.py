@@ -383,3 +383,30 @@ def test_a_media_folder_that_moved_is_named_by_the_user(
     found = ivr.report(run, tmp_path / "report.html", media_root=moved)
     assert found.missing == ()
     assert (found.pictures, found.sounds) == (12, 12)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_card_tells_of_ties_and_shows_the_own_image_of_a_voice(run: Path, tmp_path: Path) -> None:
+    found = ivr.report(run, tmp_path / "report.html", hits=3, queries=4)
+    shown = read_page(tmp_path / "report.html").all("article", class_="query")
+    assert len(shown) == len(found.cards)
+    cut = 0
+    for card, article in zip(found.cards, shown, strict=True):
+        assert article.attributes["data-first"] == card.first
+        assert bool(article.all(class_="tied")) == (card.first == "tied")
+        told = article.one("p", class_="meta").text
+        if card.cut:
+            cut += 1
+            assert f"Ranks {card.cut} are tied" in article.one(class_="cut").text
+            assert f"{card.expected:.1f} of the first 3 right, mean over ties" in told
+        else:
+            assert f"{card.right} of the first 3 right (" in told
+            assert card.expected == card.right
+        if card.medium.is_voice:
+            assert card.own is not None
+            own = article.one(class_="own").text
+            assert f"{card.own.medium.name}: rank {card.own.rank} of {card.gallery}" in own
+            assert card.own.medium.name.split(".")[0] == card.medium.name.split(".")[0]
+        else:
+            assert card.own is None
+    assert cut

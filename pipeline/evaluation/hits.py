@@ -28,6 +28,14 @@ class RankedHits:
         first_rank: the first of the ranks that the items at this distance share [q, k], from 1.
         last_rank: the last of these ranks [q, k].
         relevant_items: number of relevant items in the gallery [q].
+        nearest: number of items at the least distance [q].
+        nearest_relevant: number of relevant ones among them [q].
+        expected_relevant: number of relevant items among the first k, mean over all orders of the
+            items at equal distance [q], float64.
+        own: gallery row of the nearest item of the image of the query [q]; -1 if there is none.
+        own_distance: its distance [q]; undefined if there is none.
+        own_first_rank: the first of the ranks that it shares [q]; undefined if there is none.
+        own_last_rank: the last of these ranks [q]; undefined if there is none.
         average_precision: [q], 0 to 1; NaN for a query that the protocol leaves out.
     """
 
@@ -39,6 +47,13 @@ class RankedHits:
     first_rank: np.ndarray
     last_rank: np.ndarray
     relevant_items: np.ndarray
+    nearest: np.ndarray
+    nearest_relevant: np.ndarray
+    expected_relevant: np.ndarray
+    own: np.ndarray
+    own_distance: np.ndarray
+    own_first_rank: np.ndarray
+    own_last_rank: np.ndarray
     average_precision: np.ndarray
 
 
@@ -93,5 +108,39 @@ def _ranked(
         ranks[0] + 1,
         ranks[1],
         relevant.sum(axis=1),
+        *_over_orders(distances, relevant, near),
+        *_own_items(distances, queries, gallery),
         found.average_precision,
     )
+
+
+def _over_orders(
+    distances: np.ndarray, relevant: np.ndarray, near: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Return ``nearest``, ``nearest_relevant`` and ``expected_relevant`` of :class:`RankedHits`."""
+    least = distances == near[:, :1]
+    last = near[:, -1:]
+    within, at_last = distances < last, distances == last
+    places = near.shape[1] - within.sum(axis=1)  # of the first k, for the items at ``last``
+    share = (relevant & at_last).sum(axis=1) / at_last.sum(axis=1)
+    expected = (relevant & within).sum(axis=1) + places * share
+    return least.sum(axis=1), (relevant & least).sum(axis=1), expected
+
+
+def _own_items(
+    distances: np.ndarray, queries: CodedItems, gallery: CodedItems
+) -> tuple[np.ndarray, ...]:
+    """Return the columns ``own`` to ``own_last_rank`` of :class:`RankedHits`."""
+    rows_of: dict[str, list[int]] = {}
+    for row, image in enumerate(gallery.images):
+        rows_of.setdefault(image, []).append(row)
+    own = np.array(
+        [
+            min(rows_of.get(image, [-1]), key=of_query.__getitem__)
+            for image, of_query in zip(queries.images, distances, strict=True)
+        ],
+        np.int64,
+    )
+    distance = np.take_along_axis(distances, own[:, None], axis=1)
+    first, last = (distances < distance).sum(axis=1) + 1, (distances <= distance).sum(axis=1)
+    return own, distance[:, 0], first, last

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -23,8 +24,8 @@ KIND_WORDS = {
     "drawn": "drawn at random",
     "best": "best of its class",
 }
-LONGEST_LABEL = 60
-"""Characters of a class name in lists to choose from."""
+FIRST_WORDS = {"right": "right", "wrong": "wrong", "tied": "tied: right and wrong"}
+First = Literal["right", "wrong", "tied"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,15 @@ class QueryCard:
         medium: the query.
         average_precision: percent.
         hits: nearest first.
-        right: number of relevant ones among them.
+        right: number of relevant ones among them, in the order shown.
+        expected: mean of that number over all orders of the items at equal distance.
+        cut: the tied ranks that the end of the hits cuts, ``9-12``; ``""`` if it cuts none.
+        first: whether the first hit is right, wrong, or ``tied``: some of the items at the least
+            distance are right and some wrong.
+        nearest: number of items at the least distance.
+        nearest_right: number of relevant ones among them.
+        own: the image that a voice describes, as a hit; None for an image, or if it is not in the
+            gallery.
         relevant: number of relevant items in the gallery.
         gallery: number of items that were searched.
     """
@@ -86,12 +95,20 @@ class QueryCard:
     average_precision: float
     hits: tuple[Hit, ...]
     right: int
+    expected: float
+    cut: str
+    first: First
+    nearest: int
+    nearest_right: int
+    own: Hit | None
     relevant: int
     gallery: int
 
     def media(self) -> Iterable[Medium]:
-        """Yield the query, then its hits."""
+        """Yield the query, its own image, then its hits."""
         yield self.medium
+        if self.own is not None:
+            yield self.own.medium
         yield from (hit.medium for hit in self.hits)
 
 
@@ -142,6 +159,12 @@ def cards_of(
             100 * float(hits.average_precision[row]),
             tuple(_hits(hits, row, unit, is_voice=not asks_by_voice)),
             int(hits.relevant[row].sum()),
+            float(hits.expected_relevant[row]),
+            _cut(hits, row),
+            first_hit(hits, row),
+            int(hits.nearest[row]),
+            int(hits.nearest_relevant[row]),
+            _own(hits, row, unit) if asks_by_voice else None,
             int(hits.relevant_items[row]),
             len(hits.gallery.names),
         )
@@ -177,13 +200,47 @@ def kinds_of(cards: Iterable[QueryCard]) -> list[str]:
 def _hits(hits: RankedHits, row: int, unit: str, *, is_voice: bool) -> Iterable[Hit]:
     for place, item in enumerate(hits.rows[row].tolist()):
         first, last = int(hits.first_rank[row, place]), int(hits.last_rank[row, place])
-        distance = hits.distances[row, place]
         yield Hit(
             _medium(hits.gallery, item, is_voice=is_voice),
-            f"{int(distance)}{unit}" if unit else f"{float(distance):.4g}",
-            f"{first}" if first == last else f"{first}\N{EN DASH}{last}",
+            _distance(hits.distances[row, place], unit),
+            _ranks(first, last),
             bool(hits.relevant[row, place]),
         )
+
+
+def _own(hits: RankedHits, row: int, unit: str) -> Hit | None:
+    """Return the image that the voice in ``row`` describes; None if it is not searched."""
+    item = int(hits.own[row])
+    if item < 0:
+        return None
+    return Hit(
+        _medium(hits.gallery, item, is_voice=False),
+        _distance(hits.own_distance[row], unit),
+        _ranks(int(hits.own_first_rank[row]), int(hits.own_last_rank[row])),
+        True,
+    )
+
+
+def first_hit(hits: RankedHits, row: int) -> First:
+    """Return whether the first hit of the query in ``row`` is right, wrong or tied."""
+    relevant = int(hits.nearest_relevant[row])
+    if not relevant:
+        return "wrong"
+    return "right" if relevant == int(hits.nearest[row]) else "tied"
+
+
+def _cut(hits: RankedHits, row: int) -> str:
+    """Return the tied ranks of which the hits show only some; ``""`` if there are none."""
+    first, last = int(hits.first_rank[row, -1]), int(hits.last_rank[row, -1])
+    return _ranks(first, last) if last > hits.rows.shape[1] else ""
+
+
+def _distance(distance: float, unit: str) -> str:
+    return f"{int(distance)}{unit}" if unit else f"{float(distance):.4g}"
+
+
+def _ranks(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}\N{EN DASH}{last}"
 
 
 def _medium(items: CodedItems, row: int, *, is_voice: bool) -> Medium:

@@ -8,7 +8,7 @@ from ivr.pipeline.runtime.words import counted
 
 from .caveats import caveats
 from .evaluated_run import EvaluatedRun
-from .query_cards import DIRECTION_WORDS, KIND_WORDS, QueryCard, classes_of, kinds_of
+from .query_cards import DIRECTION_WORDS, FIRST_WORDS, KIND_WORDS, QueryCard, classes_of, kinds_of
 from .report_config import ReportConfig
 from .run_facts import bits_in_words, date_of, digests, facts, options
 from .run_numbers import class_rows, headlines, limited_metrics, number_tables, published_rows
@@ -53,6 +53,7 @@ def run_page(found: EvaluatedRun, cards: list[QueryCard], config: ReportConfig) 
         "kinds": kinds_of(cards),
         "direction_words": DIRECTION_WORDS,
         "kind_words": KIND_WORDS,
+        "first_words": FIRST_WORDS,
         "ways": tuple(reversed(DIRECTIONS)),
     }
 
