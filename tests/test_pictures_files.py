@@ -8,10 +8,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from evaluation_world import ALL, random_codes, results_and_curves
 from matplotlib.figure import Figure
 from PIL import Image
 
 from ivr.features.atomic_files import InTheWayError
+from ivr.pipeline.evaluation.code_pictures import code_pictures
+from ivr.pipeline.evaluation.evaluation_pictures import evaluation_pictures
+from ivr.pipeline.evaluation.picture_subject import subject_of
 from ivr.pipeline.pictures.captions import Subject, caption, title, titled_axes
 from ivr.pipeline.pictures.class_precision import (
     MOST_CLASSES,
@@ -252,6 +256,24 @@ def test_a_confusion_shows_the_ceiling_of_its_diagonal_and_chance(
         "line": "voice → image", "class": "a", "found": "a", "share": 55.0, "queries": 6,
         "ceiling": ceiling[0], "chance": 70.0,
     }  # fmt: skip
+
+
+def test_a_caption_names_a_column_of_ceilings_only_where_one_is_drawn() -> None:
+    for images, drawn in ((9, True), (120, False)):
+        results, curves = results_and_curves(random_codes(0, images=images), ALL)
+        (picture,) = (
+            one for one in code_pictures(subject_of(results), results) if one.name == "confusion"
+        )
+        with styled():
+            panel = picture.draw(LIGHT).axes[0]
+        labels = [text.get_text() for text in panel.get_xticklabels()]
+        assert ("ceiling" in labels) is drawn
+        assert ("Right column: the ceiling" in picture.caption) is drawn
+        (line,) = (
+            one for one in evaluation_pictures(results, curves) if one.name == "precision-recall"
+        )
+        assert "One line for both directions, which count the same pairs" in line.caption
+        assert "The shade follows the square root of the percentage" in picture.caption
 
 
 def test_a_class_without_queries_is_drawn_empty() -> None:

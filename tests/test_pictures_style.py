@@ -11,8 +11,11 @@ import itertools
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
+from ivr.pipeline.pictures.confusion import ClassConfusion, draw_confusion
 from ivr.pipeline.pictures.style import (
+    DARK,
     DISTINCT,
     LIGHT,
     THEMES,
@@ -22,6 +25,7 @@ from ivr.pipeline.pictures.style import (
     new_figure,
     shown_text,
     styled,
+    text_colour,
 )
 
 LUMINANCE = np.array([0.2126729, 0.7151522, 0.0721750])
@@ -162,3 +166,21 @@ def test_a_new_sheet_belongs_to_no_window() -> None:
     before = pyplot.get_fignums()
     new_figure(2, 1)
     assert pyplot.get_fignums() == before
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
+def test_every_number_of_a_confusion_stands_out_from_its_square(theme: Theme) -> None:
+    shares = np.linspace(1, 100, 100).reshape(10, 10)
+    names = tuple("abcdefghij")
+    chance = np.full(10, 10.0)
+    shown = ClassConfusion("voices", names, shares, np.ones(10), None, chance, nearest=10)
+    with styled(theme):
+        axes = new_figure(4, 4).subplots()
+        image = draw_confusion(axes, shown, theme)
+    assert len(axes.texts) == 110
+    for text in axes.texts:
+        column, row = text.get_position()
+        ground = image.to_rgba(np.append(shares, [chance], axis=0)[int(row), int(column)])
+        assert contrast(str(text.get_color()), to_hex(ground)) >= 4.5
+    assert text_colour(1, 1, 1) == "#000000"
+    assert text_colour(0, 0, 0) == "#ffffff"

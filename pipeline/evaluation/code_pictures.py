@@ -25,6 +25,7 @@ from ivr.pipeline.pictures.confusion import (
     confusion_rows,
     confusions_size,
     draw_confusions,
+    has_ceiling,
 )
 from ivr.pipeline.pictures.picture_files import Picture
 from ivr.pipeline.pictures.style import Theme, new_figure
@@ -119,7 +120,10 @@ def _confusion(subject: Subject, shown: list[ClassConfusion]) -> Picture:
         f"Share of each class among the first {shown[0].nearest} items, percent, one row per class "
         "of the query",
         "Right column: the ceiling of the diagonal, lower than 100 % for a class with fewer items "
-        "to find",
+        "to find"
+        if any(map(has_ceiling, shown))
+        else "",
+        "The shade follows the square root of the percentage, so that a few percent can be seen",
         "Lowest row: chance, the share of each class among the searched items",
     )
     return Picture(

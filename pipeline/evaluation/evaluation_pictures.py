@@ -19,6 +19,7 @@ from ivr.pipeline.pictures.class_precision import (
 from ivr.pipeline.pictures.picture_files import Picture
 from ivr.pipeline.pictures.precision_recall import (
     PrecisionRecallCurve,
+    distinct_curves,
     draw_precision_recall,
     precision_recall_rows,
 )
@@ -173,7 +174,13 @@ def _precision_recall(subject: Subject, curves: list[PrecisionRecallCurve]) -> P
         drawn = partial(draw_precision_recall, curves=curves)
         return titled_axes(title_of(kind, subject), drawn, theme)
 
-    more = f"Within each {within}, pooled over the queries, in percent", GUIDES[0]
+    more = (
+        f"Within each {within}, pooled over the queries, in percent",
+        "One line for both directions, which count the same pairs"
+        if len(distinct_curves(curves)) < len(curves)
+        else "",
+        GUIDES[0],
+    )
     return Picture(
         "precision-recall",
         title_of(kind, subject),

@@ -80,6 +80,20 @@ def ranked_hits(
     return RankedHits(queries, gallery, *columns)
 
 
+def empty_lookups(selection: Selection, direction: str, radius: int) -> np.ndarray:
+    """Return which queries of a direction have no item within a Hamming radius, booleans [q].
+
+    Args:
+        selection: queries and galleries.
+        direction: image_to_voice or voice_to_image.
+        radius: bits.
+    """
+    queries, gallery = selection.queries[direction], selection.galleries[direction]
+    ranker = ranker_of(selection, direction, None)
+    items = (ranker.histograms(block, gallery).items for block in ranker.blocks(queries, gallery))
+    return np.concatenate([counts[:, : radius + 1].sum(axis=1) == 0 for counts in items])
+
+
 def _ranked(
     ranker: Ranker, queries: CodedItems, gallery: CodedItems, count: int
 ) -> tuple[np.ndarray, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import LIGHT, Theme, shown_text
+from .style import LIGHT, Theme, shown_text, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +46,9 @@ def draw_confusion(
 ) -> "AxesImage":
     """Draw ``confusion`` and return the image, for a colour bar.
 
-    A column on the right shows the ceiling of each row, a row below the chance of each column. The
-    darkest shade is the greatest ceiling, so that a perfect ranking has a dark diagonal.
+    A column on the right shows the ceiling of each row if one is below 100 %, a row below the
+    chance of each column. On a light background the darkest shade is the greatest ceiling, so that
+    a perfect ranking has a dark diagonal.
 
     Args:
         axes: what to draw into.
@@ -61,7 +62,7 @@ def draw_confusion(
     most = _most(confusion)
     # A root scale shows confusions of a few percent beside a diagonal of nearly 100 %.
     scale = PowerNorm(0.5, 0, most)
-    shown, has_ceiling, has_chance = _with_edges(confusion)
+    shown, with_ceiling, has_chance = _with_edges(confusion)
     image = axes.imshow(shown, norm=scale, cmap=theme.shades, interpolation="nearest")
     step = -(-len(classes) // NAMED)
     ticks = [*range(0, len(classes), step)]
@@ -71,17 +72,17 @@ def draw_confusion(
         for name, n in zip(classes[::step], confusion.queries[::step], strict=True)
     ]
     edge = len(classes) + 0.0
-    axes.set_xticks([*ticks, edge] if has_ceiling else ticks,
-                    [*columns, "ceiling"] if has_ceiling else columns,
+    axes.set_xticks([*ticks, edge] if with_ceiling else ticks,
+                    [*columns, "ceiling"] if with_ceiling else columns,
                     rotation=90, parse_math=False)  # fmt: skip
     axes.set_yticks([*ticks, edge] if has_chance else ticks,
                     ([*rows, "chance"] if has_chance else rows) if names else [],
                     parse_math=False)  # fmt: skip
-    for place in np.flatnonzero([has_ceiling, has_chance]):
+    for place in np.flatnonzero([with_ceiling, has_chance]):
         line = axes.axvline if place == 0 else axes.axhline
         line(len(classes) - 0.5, color=theme.ink, linewidth=1.2)
     if len(classes) <= NUMBERED:
-        _write_numbers(axes, shown, most, theme)
+        _write_numbers(axes, shown, image)
     for spine in axes.spines.values():
         spine.set_visible(True)
     return image
@@ -144,11 +145,16 @@ def _most(confusion: ClassConfusion) -> float:
     return max(1.0, float(np.nanmax(confusion.ceiling)))
 
 
+def has_ceiling(confusion: ClassConfusion) -> bool:
+    """Return whether a picture of ``confusion`` has a column of ceilings: some are below 100 %."""
+    return confusion.ceiling is not None and bool(np.nanmin(confusion.ceiling) < 99.95)
+
+
 def _with_edges(confusion: ClassConfusion) -> tuple[np.ndarray, bool, bool]:
     """Return the shares with a column of ceilings below 100 % and a row of chance."""
     ceiling, chance = confusion.ceiling, confusion.chance
     table = confusion.share
-    low = ceiling is not None and bool(np.nanmin(ceiling) < 99.95)
+    low = has_ceiling(confusion)
     if ceiling is not None and low:
         table = np.column_stack([table, ceiling])
     if chance is not None:
@@ -157,13 +163,9 @@ def _with_edges(confusion: ClassConfusion) -> tuple[np.ndarray, bool, bool]:
     return table, low, chance is not None
 
 
-def _write_numbers(axes: "Axes", shown: np.ndarray, most: float, theme: Theme) -> None:
+def _write_numbers(axes: "Axes", shown: np.ndarray, image: "AxesImage") -> None:
     for (row, column), value in np.ndenumerate(shown):
         if value > 0.5:  # an empty cell is easier to read than a 0
-            # The shade follows the root of the share.
-            full = np.sqrt(value / most) > 0.62
-            colour = (theme.paper if full else theme.ink) if theme.name == "light" else "#101010"
-            if theme.name == "dark" and not full:
-                colour = theme.ink
+            red, green, blue, _ = image.to_rgba(value)
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7,
-                      color=colour)  # fmt: skip
+                      color=text_colour(red, green, blue))  # fmt: skip

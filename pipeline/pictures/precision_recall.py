@@ -1,7 +1,7 @@
 """Precision against recall, within each Hamming radius or within each rank."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -48,9 +48,9 @@ def draw_precision_recall(
     """
     ends = np.array([0.0, 100.0])
     draw_chance(axes, [Guide(ends, np.full(2, curve.chance)) for curve in curves], theme)
-    same = len(curves) > 1 and all(_coincide(curves[0], curve) for curve in curves[1:])
-    for number, curve in enumerate(curves):
-        places = marker_places(number, len(curve.at), len(curves))
+    shown = distinct_curves(curves)
+    for number, curve in enumerate(shown):
+        places = marker_places(number, len(curve.at), len(shown))
         label = line_label(f"{curve.label} (n = {curve.queries})")
         axes.plot(curve.recall, curve.precision, label=label, markevery=places, zorder=3,
                   **line_style(number, theme))  # fmt: skip
@@ -59,9 +59,17 @@ def draw_precision_recall(
     axes.set(xlabel=f"recall within each {within} (small numbers), %", ylabel="precision, %")
     percent_axis(axes, "x", "y")
     _number_points(axes, curves[0], theme)
-    note = "The lines coincide: they count the same pairs." if same else None
-    draw_legend(axes, loc="best", title=note, title_fontsize=8, alignment="left")
+    draw_legend(axes, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
     return axes
+
+
+def distinct_curves(curves: Sequence[PrecisionRecallCurve]) -> list[PrecisionRecallCurve]:
+    """Return ``curves``, or one for all where all have the same points and queries."""
+    first = curves[0]
+    same = all(_coincide(first, curve) for curve in curves[1:])
+    if len(curves) == 1 or not same or len({curve.queries for curve in curves}) > 1:
+        return list(curves)
+    return [replace(first, label=" and ".join(curve.label for curve in curves))]
 
 
 def _coincide(one: PrecisionRecallCurve, other: PrecisionRecallCurve) -> bool:

@@ -107,6 +107,23 @@ def line_style(number: int, theme: Theme = LIGHT) -> dict[str, Any]:
     }
 
 
+def text_colour(red: float, green: float, blue: float) -> str:
+    """Return the black or white that can be read on a ground of this colour, from 0 to 1 each.
+
+    It is the one with the greater contrast.
+
+    Reference:
+        Relative luminance and contrast of the Web Content Accessibility Guidelines, W3C, 2.2, 2023.
+    """
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (red, green, blue)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    on_black, on_white = (luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)
+    return "#000000" if on_black >= on_white else "#ffffff"
+
+
 def marker_places(number: int, points: int, lines: int = 2) -> list[int]:
     """Return the points of line ``number`` that get a marker: about eight, staggered by line."""
     step = max(1, points // 8)
