@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation_world import ALL, distances, random_codes, same_class
 
-from ivr.pipeline.evaluation.hits import RankedHits, ranked_hits
+from ivr.pipeline.evaluation.hits import RankedHits, empty_lookups, ranked_hits, relevant_items
 from ivr.pipeline.evaluation.select import Selection, select
 from ivr.pipeline.report.query_cards import first_hit
 
@@ -68,3 +68,14 @@ def test_the_nearest_item_of_the_image_of_a_query_has_its_ranks(direction: str) 
     without = replace(selection, galleries={**selection.galleries, direction: rest})
     lacking = [image == "3.png" for image in queries.images]
     assert (found(without, direction, 2).own < 0).tolist() == lacking
+
+
+@pytest.mark.parametrize("direction", WAYS)
+def test_empty_lookups_and_relevant_items_are_those_of_the_distances(direction: str) -> None:
+    selection = select(random_codes(7, images=9), replace(ALL, database="all"))
+    queries, gallery = selection.queries[direction], selection.galleries[direction]
+    away, right = distances(queries, gallery), same_class(queries, gallery)
+    nothing = empty_lookups(selection, direction, 2)
+    assert nothing.tolist() == (away > 2).all(axis=1).tolist()
+    assert 0 < nothing.sum() < len(nothing)
+    assert relevant_items(selection, direction).tolist() == right.sum(axis=1).tolist()

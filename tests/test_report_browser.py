@@ -98,6 +98,27 @@ def test_filters_and_order_choose_the_queries(page: Any) -> None:
     assert values == sorted(values)
 
 
+def test_a_choice_is_kept_in_the_address_and_can_be_given_up(page: Any, address: str) -> None:
+    every = page.find_elements("css selector", "article")
+    assert not page.find_element("id", "reset").is_displayed()
+    choose(page, "[data-filter=direction]", "voice_to_image")
+    choose(page, "[data-filter=class]", "pond")
+    some = [one.get_attribute("id") for one in shown(page)]
+    kept = page.current_url
+    assert kept == f"{address}#choose?direction=voice_to_image&class=pond"
+    page.get("about:blank")
+    page.get(kept)
+    until(lambda: [one.get_attribute("id") for one in shown(page)] == some)
+    for value in ("tied", "right", "wrong"):
+        choose(page, "[data-filter=first]", value)
+        assert {one.get_attribute("data-first") for one in shown(page)} <= {value}
+        if not shown(page):
+            assert page.find_element("id", "count").text == "No query matches this choice."
+    page.find_element("id", "reset").click()
+    assert len(shown(page)) == len(every)
+    assert page.current_url == f"{address}#choose?"
+
+
 def test_a_permanent_link_shows_its_query_whatever_is_chosen(page: Any, address: str) -> None:
     last = page.find_elements("css selector", "article")[-1].get_attribute("id")
     choose(page, "[data-filter=direction]", "voice_to_image")

@@ -20,8 +20,10 @@ from ivr.features.atomic_files import InTheWayError
 from ivr.features.small_media import as_jpeg, short_clip, small_picture
 from ivr.features.voice_file import Recording, recording_of
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
+from ivr.pipeline.evaluation.hits import empty_lookups, relevant_items
 from ivr.pipeline.evaluation.per_query import DIRECTIONS, read_queries
-from ivr.pipeline.report.evaluated_run import EvaluatedRun, PageError
+from ivr.pipeline.report.caveats import SENTENCES, SYNTHETIC, Caveat, in_short
+from ivr.pipeline.report.evaluated_run import EvaluatedRun, PageError, read_evaluated_run
 from ivr.pipeline.report.media_budget import LEVELS, encode_media
 from ivr.pipeline.report.media_files import Voice
 from ivr.pipeline.report.shown_queries import choose_queries
@@ -410,3 +412,63 @@ def test_a_card_tells_of_ties_and_shows_the_own_image_of_a_voice(run: Path, tmp_
         else:
             assert card.own is None
     assert cut
+
+
+def test_the_top_of_the_page_tells_chance_interval_and_tie_bounds_apart(page: Element) -> None:
+    for tile in page.all(class_="tile"):
+        assert len(tile.all("rect", class_="chance")) == len(tile.all("rect", class_="interval"))
+        assert "chance 95 % interval over queries" in tile.one(class_="key").text
+        assert "Tie bounds, no interval" in tile.text
+
+
+def test_captions_on_the_page_do_not_repeat_the_protocol(run: Path, page: Element) -> None:
+    section = page.one(id="pictures").text
+    protocol = "ties: mean over all orders"
+    assert section.count(protocol) == 1
+    captions = [one.text for one in page.one(id="pictures").all("figcaption")]
+    assert len(captions) >= 8
+    assert all(len(one) > 40 for one in captions)
+    kept = read_evaluated_run(run).pictures()
+    assert sum(protocol in one.caption for one in kept) >= 8
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_classes_are_sorted_by_value_with_n_and_chance(run: Path, page: Element) -> None:
+    results = json.loads((evaluation(run) / "results.json").read_text())
+    means, labels = [], []
+    for row in page.one(id="classes").one("tbody").all("tr"):
+        label, cells = row.one("th").text, [cell.text for cell in row.all("td")]
+        for way, (value, _, chance, n) in zip(
+            ("voice_to_image", "image_to_voice"), (cells[:4], cells[4:]), strict=True
+        ):
+            told = results[way]
+            assert value == f"{told['per_class'][label]:.1f}"
+            assert chance == f"{told['per_class_chance'][label]:.1f}"
+            assert n == str(told["per_class_queries"][label])
+        means.append(sum(results[way]["per_class"][label] for way in DIRECTIONS))
+        labels.append(label)
+    assert means == sorted(means, reverse=True)
+    assert labels != sorted(labels) or len(set(means)) < 3
+
+
+def test_numbers_of_queries_are_counted_and_not_bounded(run: Path, page: Element) -> None:
+    text = page.one("main").text
+    assert "At least" not in text
+    assert "per direction at most" not in page.one(id="hits").text  # none was left out
+    assert "P@10 cannot exceed 40.0 %: every query has fewer than ten relevant items" in text
+    found = read_evaluated_run(run)
+    for way in DIRECTIONS:
+        relevant = relevant_items(found.selection, way)
+        assert set(relevant.tolist()) == {4}
+    if any(empty_lookups(found.selection, way, 2).any() for way in DIRECTIONS):
+        assert "queries with no item within 2 bits count as 0" in page.one(id="numbers").text
+    assert "Split drawn by ivr: test" in page.one(id="run").text.replace(
+        "Splitdrawn", "Split drawn"
+    )
+
+
+def test_the_top_of_the_page_repeats_that_voices_are_synthetic_and_sentences_known() -> None:
+    told = [Caveat("limit", SENTENCES, "a."), Caveat("limit", "One training", "b."),
+            Caveat("limit", SYNTHETIC, "c.")]  # fmt: skip
+    assert in_short(told) == ["Sentences that repeat: a.", "Synthetic voices: c."]
+    assert in_short([Caveat("unknown", SYNTHETIC, "d."), Caveat("fine", SENTENCES, "e.")]) == []

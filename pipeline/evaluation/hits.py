@@ -80,6 +80,14 @@ def ranked_hits(
     return RankedHits(queries, gallery, *columns)
 
 
+def relevant_items(selection: Selection, direction: str) -> np.ndarray:
+    """Return the number of relevant items of each query of ``direction`` [q], int64."""
+    queries, gallery = selection.queries[direction], selection.galleries[direction]
+    ranker = ranker_of(selection, direction, None)
+    found = (ranker.histograms(part, gallery) for part in ranker.blocks(queries, gallery))
+    return np.concatenate([hist.relevant.sum(axis=1) for hist in found])
+
+
 def empty_lookups(selection: Selection, direction: str, radius: int) -> np.ndarray:
     """Return which queries of a direction have no item within a Hamming radius, booleans [q].
 

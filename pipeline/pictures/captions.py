@@ -70,6 +70,12 @@ def caption(kind: str, subject: Subject, *more: str) -> str:
     methods = ", ".join(visible(method) for method in subject.methods)
     bits = "" if subject.bits is None else f", {subject.bits} bits"
     seeds = f", {_seeds(subject.seeds)}" if subject.seeds else ""
+    head = f"{kind}, {visible(subject.data)}, {methods}{bits}{seeds}"
+    return " ".join(filter(None, [_told(head), protocol_sentences(subject), _told(*more)]))
+
+
+def protocol_sentences(subject: Subject) -> str:
+    """Return what all captions of ``subject`` repeat: numbers of queries, chance and protocol."""
     counts = "; ".join(
         f"{arrow}: {counted(subject.queries[direction], 'query')} on "
         f"{counted(subject.gallery[direction], 'item')}, chance mAP "
@@ -77,12 +83,10 @@ def caption(kind: str, subject: Subject, *more: str) -> str:
         for direction, arrow in ARROWS.items()
         if direction in subject.queries
     )
-    sentences = [
-        f"{kind}, {visible(subject.data)}, {methods}{bits}{seeds}",
-        counts,
-        visible(subject.protocol[:1].upper() + subject.protocol[1:]),
-        *more,
-    ]
+    return _told(counts, visible(subject.protocol[:1].upper() + subject.protocol[1:]))
+
+
+def _told(*sentences: str) -> str:
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 

@@ -1,7 +1,7 @@
 """What the numbers of a run do not show, counted from its codes, splits and results."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,8 @@ from .evaluated_run import EvaluatedRun
 
 FEW_QUERIES = 100
 """Fewer queries than this are called few."""
+SENTENCES, SYNTHETIC = "Sentences that repeat", "Synthetic voices"
+"""Titles of the caveats that the top of a page repeats."""
 _SYNTHESISER = re.compile(
     r"(?i)\b(flite|espeak(-ng)?|festival|mbrola|piper|polly|coqui|bark|vits|tacotron|tts|"
     r"text-to-speech|synthetic|synthesi[sz]ed)\b|^[a-z]{2,3}(-[a-z-]+)?\+\w+$"
@@ -55,6 +57,15 @@ def caveats(found: EvaluatedRun) -> list[Caveat]:
     return _ordered([*_of_data(found), *_of_the_run(found)])
 
 
+def in_short(some: Iterable[Caveat]) -> list[str]:
+    """Return the caveats without which the numbers mislead, as sentences for the top of a page."""
+    return [
+        f"{one.title}: {one.text}"
+        for one in some
+        if one.severity == "limit" and one.title in (SENTENCES, SYNTHETIC)
+    ]
+
+
 def data_caveats(found: EvaluatedRun) -> list[Caveat]:
     """Return what the numbers of every run on the data of ``found`` do not show."""
     return _ordered(_of_data(found))
@@ -62,11 +73,11 @@ def data_caveats(found: EvaluatedRun) -> list[Caveat]:
 
 def _of_data(found: EvaluatedRun) -> list[Caveat]:
     images, voices = items_of(found.codes.images), items_of(found.codes.voices)
-    asked = {*found.selection.queries["voice_to_image"].names}
+    asked = {name for side in found.selection.queries.values() for name in side.names}
     tested = [voice for voice in voices if voice.name in asked]
     trained = _trained_voices(found, voices)
     return [
-        *_trained_by_accident(found, images, voices),
+        *_trained_by_accident(found, images, voices, asked),
         _sentences(tested, trained),
         _speakers(tested, trained),
         _synthetic(tested),
@@ -114,7 +125,7 @@ def _trained_voices(found: EvaluatedRun, voices: Sequence[Item]) -> list[Item]:
 
 
 def _sentences(tested: Sequence[Item], trained: Sequence[Item]) -> Caveat:
-    title = "Sentences that repeat"
+    title = SENTENCES
     known = [key for voice in tested if (key := caption_key(voice.caption))]
     heard = {caption_key(voice.caption) for voice in trained} - {""}
     if not known or not heard:
@@ -151,14 +162,15 @@ def _speakers(tested: Sequence[Item], trained: Sequence[Item]) -> Caveat:
 
 
 def _synthetic(tested: Iterable[Item]) -> Caveat:
-    title = "Synthetic voices"
+    title = SYNTHETIC
     speakers = [voice.speaker for voice in tested]
     named = [speaker for speaker in speakers if _SYNTHESISER.search(speaker)]
     if named:
         text = (
             f"{len(named)} of {len(speakers)} voices of the queries have speakers named as those "
-            f"of a synthesiser ({min(named)}). Recorded speech has noise, accents and hesitation; "
-            "published results are on recorded voices."
+            f"of a synthesiser ({counted(len({*named}), 'speaker')}, for example {min(named)}). "
+            "Recorded speech has noise, accents and hesitation; published results are on recorded "
+            "voices."
         )
         return Caveat("limit", title, text)
     text = "The manifest does not say whether the voices are recorded or synthetic."
@@ -166,7 +178,7 @@ def _synthetic(tested: Iterable[Item]) -> Caveat:
 
 
 def _trained_by_accident(
-    found: EvaluatedRun, images: Sequence[Item], voices: Sequence[Item]
+    found: EvaluatedRun, images: Sequence[Item], voices: Sequence[Item], asked: Set[str]
 ) -> list[Caveat]:
     """Return whether files of the test split have the content of a file of the other splits."""
     parts, title = [], "The same file on both sides"
@@ -178,10 +190,14 @@ def _trained_by_accident(
         of_split = np.array([item.split for item in items])
         known = coded.stamps != NO_STAMP
         trained = coded.stamps[known & np.isin(of_split, SIDES)]
-        tested = coded.stamps[known & (of_split == "test")]
-        copies = int(np.isin(tested, trained).sum())
-        if copies:
-            parts.append(f"{copies} of {counted(len(tested), what)}")
+        tested = known & (of_split == "test")
+        copied = tested & np.isin(coded.stamps, trained)
+        if copied.any():
+            used = sum(items[row].name in asked for row in np.flatnonzero(copied).tolist())
+            parts.append(
+                f"{copied.sum()} of {counted(int(tested.sum()), what)} ({used} of them among the "
+                "queries)"
+            )
     if parts:
         text = f"{' and '.join(parts)} of the test split have the same content as one in training."
         return [Caveat("limit", title, text)]
@@ -208,14 +224,20 @@ def _of_the_set(images: Sequence[Item], voices: Sequence[Item]) -> list[Caveat]:
 
 def _of_the_run(found: EvaluatedRun) -> list[Caveat]:
     told = []
-    fewest = min(found.results[direction]["queries"] for direction in DIRECTIONS)
+    numbers = [found.results[direction]["queries"] for direction in DIRECTIONS]
+    fewest = min(numbers)
     spans = [
         f"{low:.1f} to {high:.1f} ({ARROWS[direction]})"
         for direction in DIRECTIONS
         if (interval := interval_of_map(found, direction))
         for low, high in [interval]
     ]
-    text = f"At least {counted(fewest, 'query')} per direction"
+    text = f"{counted(fewest, 'query')} per direction"
+    if len({*numbers}) > 1:
+        text = "; ".join(
+            f"{counted(number, 'query')} ({ARROWS[direction]})"
+            for direction, number in zip(DIRECTIONS, numbers, strict=True)
+        )
     if spans:
         text += f"; the 95 % interval of mAP over queries is {' and '.join(spans)}"
     few = "Few queries" if fewest < FEW_QUERIES else "Number of queries"

@@ -2,20 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ivr.pipeline.datasets.manifest import SPLITS
+from ivr.pipeline.datasets.manifest import SPLITS, ManifestError
+from ivr.pipeline.datasets.split_config import SplitConfig
+from ivr.pipeline.datasets.splits import draw_splits
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.evaluation.picture_subject import data_name
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
 from ivr.pipeline.pictures.captions import ARROWS
 from ivr.pipeline.runs.run_folder import RESULTS
+from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.progress import clock
 from ivr.pipeline.runtime.words import counted
 
+from .caveats import items_of
 from .evaluated_run import EvaluatedRun
 
 
@@ -35,7 +39,7 @@ def facts(found: EvaluatedRun) -> list[Fact]:
         Fact("Data set", data_name(results)),
         Fact("Images", _counts(found.codes.images.splits, "image")),
         Fact("Voices", _counts(found.codes.voices.splits, "voice")),
-        Fact("Split", _split(config)),
+        Fact("Split", _split(found)),
         Fact("Protocol", protocol_in_words(results["protocol"])),
         Fact("Queries and gallery", _queries(results)),
         Fact("Method", f"{config['method']}, {bits_in_words(found)}"),
@@ -93,10 +97,21 @@ def _counts(splits: Iterable[str], noun: str) -> str:
     return f"{total}: {', '.join([*parts, *without])}" if parts else f"{total}, not split"
 
 
-def _split(config: Mapping[str, Any]) -> str:
-    split = config["split"]
-    shares = f"test {split.get('test', 0):.0%}, validation {split.get('val', 0):.0%}"
-    return f"{shares}, seed {split.get('seed')}, where the manifest has no split of its own"
+def _split(found: EvaluatedRun) -> str:
+    """Return whether the split was drawn: a draw can be made again, and gives the same."""
+    split = from_json(SplitConfig, found.config["split"])
+    drawn = f"test {split.test:.0%}, validation {split.val:.0%} of the rest, seed {split.seed}"
+    images = [replace(item, split="") for item in items_of(found.codes.images)]
+    try:
+        again = draw_splits(images, split)
+    except ManifestError:
+        again = {}
+    if images and all(
+        again.get(item.group) == own
+        for item, own in zip(images, found.codes.images.splits, strict=True)
+    ):
+        return f"drawn by ivr: {drawn}"
+    return f"not a draw of single images: given by the manifest, or drawn in its groups ({drawn})"
 
 
 def _queries(results: Mapping[str, Any]) -> str:

@@ -1,11 +1,14 @@
 """The metrics of a run as the tables of a page: measured, chance and the best that is possible."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ivr.pipeline.datasets.published_results import published_results
+from ivr.pipeline.evaluation.hits import empty_lookups, relevant_items
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.evaluation.report_tables import metric_blocks
 
@@ -13,11 +16,13 @@ from .caveats import interval_of_map
 from .evaluated_run import EvaluatedRun
 from .query_cards import DIRECTION_WORDS
 
-REASONS = {
-    "P@10": "some queries have fewer than ten relevant items in the gallery",
-    "R@10": "some queries have more than ten relevant items in the gallery",
+LIMITED: Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "P@10": ("fewer", lambda relevant: (relevant > 0) & (relevant < 10)),
+    "R@10": ("more", lambda relevant: relevant > 10),
 }
-"""Metrics that a gallery can limit, and why it does."""
+"""Metrics that a gallery can limit, and which numbers of relevant items limit them."""
+LOOKUP = "P@r<=2"
+LOOKUP_RADIUS = 2
 FULL = 99.995
 """A best possible value from here on is 100."""
 
@@ -67,11 +72,12 @@ class NumberTable:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """AP of one class: number of queries and mean average precision, percent, by direction."""
+    """AP of one class by direction: number of queries, mean and that of chance, percent."""
 
     label: str
     queries: Mapping[str, int]
     values: Mapping[str, float | None]
+    chance: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def number_tables(found: EvaluatedRun) -> list[NumberTable]:
     return tables
 
 
-def limited_metrics(found: EvaluatedRun, names: tuple[str, ...] = tuple(REASONS)) -> list[str]:
+def limited_metrics(found: EvaluatedRun, names: tuple[str, ...] = tuple(LIMITED)) -> list[str]:
     """Return a sentence for each of ``names`` that cannot reach 100 % on this gallery."""
     best = {way: found.results["ceiling"][way] for way in reversed(DIRECTIONS)}
     told = []
@@ -141,26 +147,68 @@ def limited_metrics(found: EvaluatedRun, names: tuple[str, ...] = tuple(REASONS)
         if measured:
             most = " and ".join(dict.fromkeys(f"{value:.1f} %" for value in limited.values()))
             told.append(
-                f"{name} cannot exceed {most}: {REASONS[name]}. Measured: {', '.join(measured)}."
+                f"{name} cannot exceed {most}: {_reason(found, name, list(limited))}. Measured: "
+                f"{', '.join(measured)}."
             )
     return told
 
 
+def _reason(found: EvaluatedRun, name: str, ways: list[str]) -> str:
+    """Return why the gallery limits a metric in the directions ``ways``."""
+    word, limits = LIMITED[name]
+    relevant = np.concatenate([relevant_items(found.selection, way) for way in ways])
+    count = int(limits(relevant).sum())
+    who = (
+        "every query has" if count == len(relevant) else f"{count} of {len(relevant)} queries have"
+    )
+    return f"{who} {word} than ten relevant items in the gallery"
+
+
+def lookup_words(found: EvaluatedRun) -> str:
+    """Return how many queries have no item within the radius of lookups; ``""`` if all have some.
+
+    They count as 0, so that precision within a radius can be less than chance.
+    """
+    parts = []
+    for way in reversed(DIRECTIONS):
+        if LOOKUP in found.results[way]:
+            asked = ~np.isnan(found.queries[way].average_precision)
+            nothing = empty_lookups(found.selection, way, LOOKUP_RADIUS)[asked]
+            if nothing.any():
+                parts.append(f"{nothing.sum()} of {len(nothing)} ({DIRECTION_WORDS[way]})")
+    if not parts:
+        return ""
+    return (
+        f"{LOOKUP}: queries with no item within {LOOKUP_RADIUS} bits count as 0, so it can be "
+        f"below chance: {', '.join(parts)}."
+    )
+
+
 def class_rows(found: EvaluatedRun) -> list[ClassRow]:
-    """Return mean average precision by class, in alphabetical order."""
+    """Return mean average precision by class, the best class of both directions on top."""
     counts = {way: Counter(found.selection.queries[way].labels) for way in DIRECTIONS}
     values: Mapping[str, Mapping[str, float]] = {
         way: found.results[way].get("per_class", {}) for way in DIRECTIONS
     }
+    chance: Mapping[str, Mapping[str, float]] = {
+        way: found.results[way].get("per_class_chance", {}) for way in DIRECTIONS
+    }
     labels = sorted({*counts[DIRECTIONS[0]], *counts[DIRECTIONS[1]]} - {""})
-    return [
+    rows = [
         ClassRow(
             label,
             {way: counts[way][label] for way in DIRECTIONS},
             {way: values[way].get(label) for way in DIRECTIONS},
+            {way: chance[way].get(label) for way in DIRECTIONS},
         )
         for label in labels
     ]
+    return sorted(rows, key=_mean_of_class, reverse=True)
+
+
+def _mean_of_class(row: ClassRow) -> float:
+    known = [value for value in row.values.values() if value is not None]
+    return sum(known) / len(known) if known else -1.0
 
 
 def published_rows(results: Mapping[str, Any]) -> list[PublishedRow]:

@@ -42,6 +42,13 @@
   const order = document.getElementById("order");
   const more = document.getElementById("more");
   const cards = [...list.children];
+  const reset = document.createElement("button");
+  reset.type = "button";
+  reset.id = "reset";
+  reset.textContent = "Show all queries";
+  form.append(reset);
+  const fields = [...filters, order];
+  const nameOf = (field) => field.dataset.filter || "order";
   let shown = STEP;
 
   const matching = () =>
@@ -60,11 +67,30 @@
     });
     const visible = Math.min(shown, found.length);
     const all = cards.length === found.length ? "" : ` that match, of ${cards.length}`;
-    document.getElementById("count").textContent = `${visible} shown of ${found.length}${all}.`;
+    const none = "No query matches this choice.";
+    document.getElementById("count").textContent = found.length ? `${visible} shown of ${found.length}${all}.` : none;
     more.hidden = visible === found.length;
-    more.textContent = `Show ${Math.min(STEP, found.length - visible)} more of ${found.length - visible}`;
+    const left = found.length - visible;
+    more.textContent = left > STEP ? `Show ${STEP} more of ${left}` : `Show the last ${left}`;
+    reset.hidden = filters.every(({ value }) => !value);
+  };
+  // The choice is the fragment of the address, which a page on a disk may change as well.
+  const keep = () => {
+    const chosen = fields.filter(({ value }) => value).map((field) => [nameOf(field), field.value]);
+    history.replaceState(null, "", `#choose?${new URLSearchParams(chosen)}`);
+  };
+  const recall = () => {
+    if (!location.hash.startsWith("#choose?")) return;
+    const chosen = new URLSearchParams(location.hash.slice("#choose?".length));
+    for (const field of fields) {
+      const value = chosen.get(nameOf(field)) || "";
+      field.value = [...field.options].some((option) => option.value === value) ? value : "";
+    }
+    shown = STEP;
+    show();
   };
   const follow = () => {
+    recall();
     const card = cards.find(({ id }) => id && `#${id}` === location.hash);
     for (const one of cards) one.classList.toggle("linked", one === card);
     if (!card) return;
@@ -81,6 +107,14 @@
   form.addEventListener("change", () => {
     shown = STEP;
     show();
+    keep();
+  });
+  reset.addEventListener("click", () => {
+    for (const filter of filters) filter.value = "";
+    shown = STEP;
+    show();
+    keep();
+    filters[0].focus();
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", () => {
