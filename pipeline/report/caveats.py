@@ -195,11 +195,11 @@ def _trained_by_accident(
         if copied.any():
             used = sum(items[row].name in asked for row in np.flatnonzero(copied).tolist())
             parts.append(
-                f"{copied.sum()} of {counted(int(tested.sum()), what)} ({used} of them among the "
-                "queries)"
+                f"{copied.sum()} of {counted(int(tested.sum()), what)} of the test split ({used} "
+                "among the queries)"
             )
     if parts:
-        text = f"{' and '.join(parts)} of the test split have the same content as one in training."
+        text = f"{' and '.join(parts)} have the same content as one in training."
         return [Caveat("limit", title, text)]
     return [Caveat("fine", title, "No file of the test split has the content of one in training.")]
 
