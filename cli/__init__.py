@@ -110,9 +110,9 @@ def main() -> None:
 
     \b
     Exit status: 0 done; 1 an input that cannot be used (one line says which and what to do);
-    2 a call that cannot be meant: an unknown name, a refused option, a --config file that cannot
-    be used; 3 done, but some files were skipped (each named on stderr);
-    75 stopped early with nothing lost: call again to go on.
+    2 a call with a wrong option, name or value, or a --config file that cannot be used;
+    3 done, but some files were skipped (each named on stderr); 70 a fault of ivr itself;
+    75 stopped early with nothing lost: call again to go on (train-hash with --resume).
     """
 
 

@@ -23,7 +23,7 @@ from ivr.pipeline.comparison.declaration import (
     reference_of,
 )
 from ivr.pipeline.comparison.grid import grid_of
-from ivr.pipeline.comparison.variants import Variant
+from ivr.pipeline.comparison.variants import Variant, parsed_variants
 from ivr.pipeline.pictures.picture_files import FORMATS
 from ivr.pipeline.runtime.config_options import OptionError
 
@@ -304,3 +304,8 @@ def test_presets_are_in_the_wheel(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
     built = tmp_path / "built" / "ivr" / "pipeline" / "comparison" / "presets"
     assert {path.stem for path in built.iterdir()} == set(preset_names())
+
+
+def test_a_variant_without_its_colon_is_refused() -> None:
+    with pytest.raises(OptionError, match="is not of the form LABEL: NAME=VALUE"):
+        parsed_variants(["x divh.gamma=0"])

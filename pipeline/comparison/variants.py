@@ -86,6 +86,8 @@ def parsed_variants(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for text in texts:
         label, _, rest = (part.strip() for part in text.partition(":"))
+        if "=" in label:
+            raise OptionError(f"{text!r} is not of the form LABEL: NAME=VALUE, NAME=VALUE")
         if label in found:
             raise OptionError(f"the variant {label!r} is given twice; give each a name of its own")
         parts = re.split(r"[,;\s]+(?=[^\s=,;]+=)", rest) if rest else []
