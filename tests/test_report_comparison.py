@@ -12,6 +12,7 @@ from report_page import Element, hits_of, read_page
 import ivr
 from ivr.pipeline.comparison.evaluated_runs import CompareError
 from ivr.pipeline.evaluation.per_query import read_queries
+from ivr.pipeline.report.compared_table import aligned, unbroken
 from ivr.pipeline.report.evaluated_run import PageError
 
 QUICK = (
@@ -40,10 +41,11 @@ def test_the_table_has_every_row_and_marks_the_best_by_more_than_colour(
     comparison: Path, page: Element
 ) -> None:
     lines = json.loads((comparison / "compare.json").read_text())["lines"]
-    table = page.one(id="summary").all("table")[0]
+    table = page.one(id="methods").all("table")[0]
+    assert table.one("caption").text.startswith("Voice finds images (V→I), percent:")
     rows = table.one("tbody").all("tr")
     assert [row.one("th").text for row in rows][:2] == ["divh", "lsh"]
-    marked = [cell for cell in table.all("td") if "best:" in cell.text]
+    marked = [cell for cell in table.all("td") if "best mean" in cell.text]
     assert marked
     assert all("★" in cell.text and cell.one("b") for cell in marked)
     key = "voice_to_image.mAP"
@@ -52,7 +54,94 @@ def test_the_table_has_every_row_and_marks_the_best_by_more_than_colour(
     )
     row = next(row for row in rows if row.one("th").text == best["method"])
     cell = row.all("td", class_="best-value")[0]
-    assert cell.text.startswith(f"★best:{best['figures'][key]:.0f}"[:8])
+    assert cell.text.startswith(f"{best['figures'][key]:.0f}"[:8])
+
+
+def test_what_all_rows_share_is_in_the_caption_and_takes_no_column(page: Element) -> None:
+    table = page.one(id="methods").all("table")[0]
+    heads = [head.text for head in table.one("thead").all("th")]
+    assert heads[:2] == ["method", "mAP"]
+    assert "8 bits, ranked by codes, seeds per row: 2" in table.one("caption").text
+
+
+def test_the_first_lines_say_which_row_is_best_and_by_how_much(
+    comparison: Path, page: Element
+) -> None:
+    lines = json.loads((comparison / "compare.json").read_text())["lines"]
+    figures = {line["method"]: line["figures"] for line in lines if line["kind"] == "measured"}
+    ways = ("voice_to_image", "image_to_voice")
+    second, best = sorted(figures, key=lambda name: sum(figures[name][f"{w}.mAP"] for w in ways))
+    values = " / ".join(f"{figures[best][f'{way}.mAP']:.1f}" for way in ways)
+    text = page.one(id="summary").text
+    assert f"{best} is best by mean mAP of both directions: {values} %" in text
+    apart = -figures[second]["voice_to_image.difference"]
+    low, high = (-figures[second][f"voice_to_image.difference.{e}"] for e in ("high", "low"))
+    assert f"ahead of {second} by {apart:.1f} [{low:.1f} to {high:.1f}] / " in text
+    within = any(figures[second][f"{way}.difference.high"] >= 0 for way in ways)
+    assert ("is not certain" in text) is within
+    assert "Each row has 2 trainings" in text
+    assert "Only 2 trainings per row" in page.one(id="limits").text
+
+
+def test_epochs_that_are_not_the_default_or_still_rise_are_warned_of(page: Element) -> None:
+    warned = [one.text for one in page.one(id="summary").all("p", class_="warn")]
+    assert "Take care: Not the default number of epochs: divh 1 (default 120)." in warned
+    assert any("the last epoch was the best of divh (2 of 2 runs)" in text for text in warned)
+    assert not any("Still rising" in note.text for note in page.one(id="notes").all("li"))
+
+
+def test_what_was_run_has_a_column_per_row(comparison: Path, page: Element) -> None:
+    table = page.one(id="run").all("table")[0]
+    assert [head.text for head in table.one("thead").all("th")] == ["", "divh", "lsh"]
+    told = {
+        row.one("th").text: [c.text for c in row.all("td")] for row in table.one("tbody").all("tr")
+    }
+    assert told["Epochs"] == ["1 (default 120)", "none: computed in one step, or no history"]
+    changed = told["Options other than the defaults"]
+    assert set(changed[0].split("; ")) == {
+        "network.voice_channels=4", "network.voice_stride=1", "network.voice_kernel=3",
+        "training.epochs=1",
+    }  # fmt: skip
+    assert changed[1] == "none"
+    for line in json.loads((comparison / "compare.json").read_text())["lines"][:2]:
+        for seed, place in line["evaluations"].items():
+            results = json.loads((comparison / place / "results.json").read_text())
+            digest = results["codes"]["model_sha256"]
+            assert digest in told[f"sha256 of the model, seed {seed}"]
+
+
+def test_all_queries_are_counted_by_the_method_that_is_ahead(
+    comparison: Path, page: Element
+) -> None:
+    lines = json.loads((comparison / "compare.json").read_text())["lines"]
+    places = {line["method"]: line["evaluations"] for line in lines if line["evaluations"]}
+    table = page.one(id="pairs").all("table")[0]
+    first = table.one("thead").all("th")[1].text.removesuffix(" ahead")
+    second = next(name for name in places if name != first)
+    one, other = (read_queries(comparison / places[n]["0"] / "queries.h5") for n in (first, second))
+    for row, way in zip(
+        table.one("tbody").all("tr"), ("voice_to_image", "image_to_voice"), strict=True
+    ):
+        theirs = dict(zip(other[way].names, other[way].average_precision, strict=True))
+        gaps = [
+            value - theirs[name]
+            for name, value in zip(one[way].names, one[way].average_precision, strict=True)
+        ]
+        ahead, behind = sum(gap > 1e-9 for gap in gaps), sum(gap < -1e-9 for gap in gaps)
+        assert [cell.text for cell in row.all("td")] == [
+            str(ahead), str(len(gaps) - ahead - behind), str(behind)
+        ]  # fmt: skip
+
+
+def test_points_and_signs_of_numbers_align() -> None:
+    digit, point = "\u2007", "\u2008"
+    assert aligned(["92.50 ± 0.42", "88.2 ± 2.7", "6.04", "62 ± 18", "", "-4.0 [-5, -3]"]) == [
+        "92.50 ± 0.42", f"88.2{digit} ± 2.7", f"{digit}6.04", f"62{point}{digit}{digit} ± 18", "",
+        "-4.0 [-5, -3]",
+    ]  # fmt: skip
+    assert unbroken("UC, 64 bits, 2 seeds, n = 420") == (
+        "UC, 64\u00a0bits, 2\u00a0seeds, n\u00a0=\u00a0420"
+    )
 
 
 def test_the_same_query_is_answered_by_both_methods(comparison: Path, page: Element) -> None:

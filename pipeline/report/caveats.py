@@ -91,6 +91,13 @@ def _ordered(some: Iterable[Caveat]) -> list[Caveat]:
     return sorted(some, key=lambda one: order.index(one.severity))
 
 
+def has_synthetic_voices(found: EvaluatedRun) -> bool:
+    """Return whether voices of the queries have speakers named as those of a synthesiser."""
+    asked = {*found.selection.queries["voice_to_image"].names}
+    voices = (voice for voice in items_of(found.codes.voices) if voice.name in asked)
+    return any(_SYNTHESISER.search(voice.speaker) for voice in voices)
+
+
 def items_of(coded: CodedItems) -> list[Item]:
     """Return ``coded`` as items of a manifest; groups are not known."""
     groups = coded.images
@@ -222,8 +229,8 @@ def _of_the_set(images: Sequence[Item], voices: Sequence[Item]) -> list[Caveat]:
     return [*told, Caveat("unknown", "Near duplicates", near)]
 
 
-def _of_the_run(found: EvaluatedRun) -> list[Caveat]:
-    told = []
+def few_queries(found: EvaluatedRun) -> Caveat:
+    """Return how many queries a run has, with the interval of its mAP over them."""
     numbers = [found.results[direction]["queries"] for direction in DIRECTIONS]
     fewest = min(numbers)
     spans = [
@@ -241,7 +248,11 @@ def _of_the_run(found: EvaluatedRun) -> list[Caveat]:
     if spans:
         text += f"; the 95 % interval of mAP over queries is {' and '.join(spans)}"
     few = "Few queries" if fewest < FEW_QUERIES else "Number of queries"
-    told.append(Caveat("limit", few, f"{text}. It covers other queries of the same kind."))
+    return Caveat("limit", few, f"{text}. It covers other queries of the same kind.")
+
+
+def _of_the_run(found: EvaluatedRun) -> list[Caveat]:
+    told = [few_queries(found)]
     seed = found.config["seed"]
     told.append(
         Caveat(

@@ -13,7 +13,7 @@ from ivr.pipeline.pictures.captions import Subject
 from ivr.pipeline.pictures.picture_files import Picture
 from ivr.pipeline.runs.run_folder import CURVES, RESULTS, read_json
 
-from .comparison_page import Compared, evaluation_folder
+from .compared import Compared, evaluation_folder
 
 Evaluated = tuple[Mapping[str, Any], Mapping[str, Curves]]
 

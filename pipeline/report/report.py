@@ -13,8 +13,9 @@ from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.words import counted
 
+from .compared import first_run, read_comparison
 from .comparison_curves import comparison_pictures
-from .comparison_page import comparison_page, comparison_pairs, first_run, read_comparison
+from .comparison_page import comparison_page, comparison_pairs
 from .evaluated_run import PageError, read_evaluated_run
 from .page_media import PageMedia, embedded_media, linked_media, read_page_media
 from .page_pictures import PagePicture, embedded_pictures, linked_pictures

@@ -51,6 +51,11 @@
   const nameOf = (field) => field.dataset.filter || "order";
   let shown = STEP;
 
+  // Paper has no filters: it says which ones chose the queries.
+  const printed = document.createElement("p");
+  printed.className = "printed note";
+  list.before(printed);
+
   const matching = () =>
     cards.filter((card) => filters.every(({ dataset, value }) => !value || card.dataset[dataset.filter] === value));
   const sorted = (found) => {
@@ -60,7 +65,15 @@
   };
   const show = () => {
     const found = sorted(matching());
-    for (const card of cards) card.hidden = true;
+    for (const card of cards) {
+      card.hidden = true;
+      card.toggleAttribute("data-unmatched", !found.includes(card));
+    }
+    const chosen = filters
+      .filter(({ value }) => value)
+      .map((filter) => `${filter.parentElement.firstChild.textContent.trim()}: ${filter.selectedOptions[0].textContent}`);
+    printed.hidden = !chosen.length;
+    printed.textContent = `Chosen by ${chosen.join("; ")}: ${found.length} of ${cards.length} queries.`;
     found.forEach((card, place) => {
       card.hidden = place >= shown;
       list.append(card);
