@@ -170,13 +170,37 @@ def test_the_page_fits_a_phone_and_everything_has_a_name(page: Any) -> None:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_print_shows_every_query(page: Any) -> None:
-    choose(page, "[data-filter=direction]", "voice_to_image")
+def test_print_shows_every_query_that_the_filters_chose_and_says_so(page: Any) -> None:
     every = page.find_elements("css selector", "article")
-    assert len(shown(page)) < len(every)
+    choose(page, "[data-filter=direction]", "voice_to_image")
+    chosen = [one for one in every if one.get_attribute("data-direction") == "voice_to_image"]
+    assert len(chosen) < len(every)
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
-        assert all(one.is_displayed() for one in every)
+        assert [one for one in every if one.is_displayed()] == chosen
         assert not page.find_element("id", "choose").is_displayed()
+        told = page.find_element("css selector", ".printed").text
+        assert told == (
+            f"Chosen by Direction: voice finds images: {len(chosen)} of {len(every)} queries."
+        )
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        choose(page, "[data-filter=direction]", "")
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert all(one.is_displayed() for one in every)
+        assert not page.find_element("css selector", ".printed").is_displayed()
     finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_print_fits_the_paper_with_ten_images_per_row(page: Any) -> None:
+    size = {"width": 718, "height": 1050, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 718
+        hits = page.find_element("css selector", ".hits:has(.of-image)")
+        columns = hits.value_of_css_property("grid-template-columns").split()
+        assert len(columns) == 10
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -17,13 +17,13 @@ from ivr.pipeline.datasets.findings import (
 from ivr.pipeline.datasets.manifest import Item
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.extraction.earlier_stamps import NO_STAMP
-from ivr.pipeline.pictures.captions import ARROWS
 from ivr.pipeline.runs.codes_file import SPLITS_OF_RUN, CodedItems
 from ivr.pipeline.runs.run_items import SIDES
 from ivr.pipeline.runs.training_data import voices_to_train_on
 from ivr.pipeline.runtime.words import counted
 
 from .evaluated_run import EvaluatedRun
+from .query_cards import DIRECTION_WORDS
 
 FEW_QUERIES = 100
 """Fewer queries than this are called few."""
@@ -234,8 +234,8 @@ def few_queries(found: EvaluatedRun) -> Caveat:
     numbers = [found.results[direction]["queries"] for direction in DIRECTIONS]
     fewest = min(numbers)
     spans = [
-        f"{low:.1f} to {high:.1f} ({ARROWS[direction]})"
-        for direction in DIRECTIONS
+        f"{low:.1f} to {high:.1f} ({DIRECTION_WORDS[direction]})"
+        for direction in reversed(DIRECTIONS)
         if (interval := interval_of_map(found, direction))
         for low, high in [interval]
     ]

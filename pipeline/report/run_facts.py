@@ -13,7 +13,6 @@ from ivr.pipeline.datasets.splits import draw_splits
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.evaluation.picture_subject import data_name
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
-from ivr.pipeline.pictures.captions import ARROWS
 from ivr.pipeline.runs.run_folder import RESULTS
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.progress import clock
@@ -21,6 +20,7 @@ from ivr.pipeline.runtime.words import counted
 
 from .caveats import items_of
 from .evaluated_run import EvaluatedRun
+from .query_cards import DIRECTION_WORDS
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,9 @@ def _split(found: EvaluatedRun) -> str:
 
 def _queries(results: Mapping[str, Any]) -> str:
     return "; ".join(
-        f"{arrow}: {counted(results[direction]['queries'], 'query')} on "
+        f"{DIRECTION_WORDS[direction]}: {counted(results[direction]['queries'], 'query')} on "
         f"{results[direction]['gallery']}"
-        for direction, arrow in ARROWS.items()
-        if direction in DIRECTIONS
+        for direction in reversed(DIRECTIONS)
     )
 
 
