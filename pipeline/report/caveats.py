@@ -242,7 +242,7 @@ def few_queries(found: EvaluatedRun) -> Caveat:
     text = f"{counted(fewest, 'query')} per direction"
     if len({*numbers}) > 1:
         text = "; ".join(
-            f"{counted(number, 'query')} ({ARROWS[direction]})"
+            f"{counted(number, 'query')} ({DIRECTION_WORDS[direction]})"
             for direction, number in zip(DIRECTIONS, numbers, strict=True)
         )
     if spans:
