@@ -232,3 +232,40 @@ def test_the_watching_goes_on_after_any_error(
     finally:
         resident.close()
     assert caplog.text.count("KeyError: 'a fault'; the last version stays") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"count": "abc"}, "count: "),
+        ({"format": "xml"}, "format: "),
+        ({"within": "-1"}, "within: "),
+        ({"conut": "3"}, "no field 'conut'; there are bbox, count, find, format"),
+    ],
+)
+def test_a_field_that_cannot_be_meant_is_refused_in_one_line(
+    service: tuple[TestClient, ResidentArchive], fields: dict[str, str], says: str
+) -> None:
+    answer = service[0].post("/search", files={"voice": recording()}, data=fields)
+    assert answer.status_code == 422
+    assert list(answer.json()) == ["error"]
+    assert answer.json()["error"].startswith(says)
+    assert "\n" not in answer.json()["error"]
+
+
+def test_a_wrong_method_and_a_wrong_address_are_told_in_one_line(
+    service: tuple[TestClient, ResidentArchive],
+) -> None:
+    for answer, status in ((service[0].get("/search"), 405), (service[0].get("/nothing"), 404)):
+        assert answer.status_code == status
+        assert list(answer.json()) == ["error"]
+
+
+def test_the_fields_of_the_form_are_those_of_the_search(
+    service: tuple[TestClient, ResidentArchive],
+) -> None:
+    from ivr.pipeline.serving.application import FIELDS
+
+    schemas = service[0].get("/openapi.json").json()["components"]["schemas"]
+    (form,) = (one for name, one in schemas.items() if name.startswith("Body_search"))
+    assert set(form["properties"]) == FIELDS

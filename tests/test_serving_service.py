@@ -141,8 +141,8 @@ def test_hits_as_geojson(client: TestClient) -> None:
 
 def test_a_request_bears_one_query(client: TestClient) -> None:
     both = {"voice": recording(), "image": b"x"}
-    for given in (both, {"voyce": b"x"}):
-        answer = client.post("/search", files=given)
+    for given in ({"files": both}, {"data": {"count": "3"}}):
+        answer = client.post("/search", **given)  # type: ignore[arg-type]
         assert answer.status_code == 422
         assert answer.json() == {"error": "send a voice or an image, exactly one of them"}
 

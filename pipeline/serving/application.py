@@ -7,8 +7,10 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
-from fastapi import FastAPI, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi import Depends, FastAPI, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 from ivr.errors import IvrError
 from ivr.features.raster_process import RasterReaderError
@@ -42,6 +44,10 @@ _OF_THE_MACHINE: dict[type[IvrError], str] = {
 """Errors that no client causes, and what clients are told; the operator is told the reason."""
 
 
+FIELDS = frozenset({"voice", "image", "count", "find", "where", "bbox", "within", "format"})
+"""Fields of the form of a search."""
+
+
 def application(resident: ResidentArchive) -> FastAPI:
     """Return the service of an archive, without what guards it.
 
@@ -65,6 +71,7 @@ def application(resident: ResidentArchive) -> FastAPI:
         return _in_one_line(resident, error)
 
     app.add_exception_handler(IvrError, expected)
+    _tell_errors_in_one_line(app)
     app.state.metrics = metrics
     return app
 
@@ -108,8 +115,32 @@ def _add_page(app: FastAPI) -> None:
         return Response(status_code=204)
 
 
+def _tell_errors_in_one_line(app: FastAPI) -> None:
+    @app.exception_handler(AnyHTTPException)
+    async def refused(_: Request, error: AnyHTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        name = next((str(part) for part in reversed(first["loc"]) if isinstance(part, str)), "body")
+        return JSONResponse({"error": f"{name}: {first['msg']}"}, 422)
+
+
+async def _known_fields(request: Request) -> None:
+    """Refuse a form with a field that no search has, such as a misspelt one."""
+    unknown = sorted(set(await request.form()) - FIELDS)
+    if unknown:
+        known = ", ".join(sorted(FIELDS))
+        raise HTTPException(422, f"no field {unknown[0][:40]!r}; there are {known}")
+
+
 def _add_search(app: FastAPI, resident: ResidentArchive, metrics: ServiceMetrics) -> None:
-    @app.post("/search", summary="Find the items nearest to a recording or an image.")
+    @app.post(
+        "/search",
+        summary="Find the items nearest to a recording or an image.",
+        dependencies=[Depends(_known_fields)],
+    )
     def search(
         voice: Annotated[UploadFile | None, File(description="A recording.")] = None,
         image: Annotated[UploadFile | None, File(description="An image.")] = None,
@@ -142,10 +173,6 @@ def _add_search(app: FastAPI, resident: ResidentArchive, metrics: ServiceMetrics
         if form == "geojson":
             return JSONResponse(geojson_of(answer.result), media_type="application/geo+json")
         return JSONResponse(answer_json(answer))
-
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code)
 
 
 def _add_items(app: FastAPI, resident: ResidentArchive) -> None:
