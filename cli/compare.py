@@ -134,9 +134,7 @@ def compare(
     from ivr.pipeline.comparison.table_formats import as_text
     from ivr.pipeline.runtime.progress import say, warn
 
-    given = any(text.startswith("training.epochs=") for text in options.get("set", ()))
-    if given and on_command_line("set") and not on_command_line("epochs"):
-        options.pop("epochs", None)  # it comes from a file
+    _let_the_command_line_win(options)
     with settings():
         config = chosen_config(None, options)
     if only_plan:
@@ -154,3 +152,13 @@ def compare(
         raise SystemExit(CALL_AGAIN)
     if result.failures:
         raise SystemExit(SKIPPED)
+
+
+def _let_the_command_line_win(options: dict[str, Any]) -> None:
+    """Drop the epochs of a file if the command line gives others in the other way."""
+    epochs = "training.epochs="
+    given = [text for text in options.get("set", ()) if text.startswith(epochs)]
+    if given and on_command_line("set") and not on_command_line("epochs"):
+        options.pop("epochs", None)
+    elif given and on_command_line("epochs") and not on_command_line("set"):
+        options["set"] = tuple(text for text in options["set"] if not text.startswith(epochs))

@@ -665,6 +665,7 @@ def test_what_a_killed_call_left_half_written_is_removed(tmp_path: Path) -> None
         ".lock",
         "digests.json",
         "manifest.csv",
+        "roots.json",
         "voices.h5",
     ]
 
