@@ -110,9 +110,9 @@ def _voices(found: Compared, run: EvaluatedRun) -> list[str]:
 def _caption(group: str, shared: str) -> str:
     if group == "differences":
         return (
-            "Difference of mAP from the best row, points, with the 95 % interval over queries, p, "
-            "and the seeds in which the row is ahead. Only where the interval excludes 0 is a "
-            "difference certain for other queries of the same kind"
+            "Difference of mAP from the reference row, which the notes name, in points, with the "
+            "95 % interval over queries, p, and the seeds in which the row is ahead. Only where "
+            "the interval excludes 0 is a difference certain for other queries of the same kind"
         )
     words = DIRECTION_WORDS.get(group)
     what = f"{words[0].upper()}{words[1:]} ({ARROWS[group]}), percent" if words else "Further"
