@@ -43,9 +43,13 @@ OUTSIDE = re.compile(
 )
 
 
+def on_startup(**_: Any) -> None:
+    """Link the packages before mkdocstrings looks for the folder of the links."""
+    _link_packages()
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Return ``config`` with the generated pages in its navigation."""
-    _link_packages()
     _extend(config.nav, COMMANDS, [command_file(name) for name in ("index", *commands())])
     _extend(config.nav, API, [f"{API}/{name}.md" for name in ("index", *public_names())])
     return config

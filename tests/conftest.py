@@ -227,6 +227,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> "World":
     return made_world(tmp_path_factory.mktemp("world"))
 
 
+@pytest.fixture
+def nets_of_the_tiny_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoders of :func:`world` for one test: ``tiny_nets`` would stay for all later ones."""
+    from tiny_world import matconvnet_blueprint, tiny_blueprint
+
+    monkeypatch.setitem(encoders.ENCODERS, "tiny", tiny_blueprint)
+    monkeypatch.setitem(encoders.ENCODERS, "cnn_f", matconvnet_blueprint)
+
+
 @pytest.fixture(scope="session")
 def packed(world: "World", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of the tiny world as a packed model; tests read it only (or copy it)."""

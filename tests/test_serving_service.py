@@ -23,7 +23,7 @@ import tifffile
 from PIL import Image
 from served import LIMITS, served
 from starlette.testclient import TestClient
-from tiny_world import World, tiny_nets
+from tiny_world import World
 
 import ivr
 from ivr.features.image_bands import PixelConfig
@@ -379,8 +379,8 @@ def test_a_port_that_is_taken_is_one_line(tiles: Path) -> None:
             serve(tiles, port=port)
 
 
+@pytest.mark.usefixtures("nets_of_the_tiny_world")
 def test_a_run_is_not_served(world: World, tmp_path: Path) -> None:
-    tiny_nets()
     ivr.archive_create(tmp_path / "tiles", world.run)
     with pytest.raises(ServeError, match="is not a packed model; make one with ivr pack"):
         ResidentArchive(tmp_path / "tiles", ServeConfig())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from tiny_world import World, tiny_nets
+from tiny_world import World
 
 from ivr.cli import main
 from ivr.features.store import open_table, text_column, write_table
@@ -77,10 +77,10 @@ def test_check_and_prepare_escape_labels_speakers_and_captions(tmp_path: Path) -
     assert_plain("extract", tmp_path / "all.csv", "--out", tmp_path / "out", "--dry-run")
 
 
+@pytest.mark.usefixtures("nets_of_the_tiny_world")
 def test_search_escapes_names_labels_and_captions_of_codes(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny_nets()
     table = open_table(world.run / "codes.h5", KIND)
     columns = {name: table.read(name) for name in table.columns}
     for name in ("labels", "captions"):
@@ -144,11 +144,11 @@ def test_errors_escape_what_the_user_gave(tmp_path: Path) -> None:
     assert_plain("evaluate", tmp_path, "--protocol", HOSTILE)
 
 
+@pytest.mark.usefixtures("nets_of_the_tiny_world")
 def test_names_of_tensors_are_escaped(world: World, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    tiny_nets()
     write_manifest(tmp_path / "m.csv", Manifest((replace(ManifestRow("a.png", "", "x")),)))
     save_file({HOSTILE: torch.zeros(1)}, tmp_path / "w.safetensors")
     said = assert_plain(

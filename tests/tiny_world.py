@@ -68,7 +68,10 @@ def matconvnet_blueprint() -> Blueprint:
 
 
 def tiny_nets() -> None:
-    """Have nets whose files of weights are as short as they are read; draw nothing."""
+    """Have nets whose files of weights are as short as they are read; draw nothing.
+
+    For processes of their own: nothing is put back.
+    """
     encoders.ENCODERS["tiny"] = tiny_blueprint
     encoders.ENCODERS["cnn_f"] = matconvnet_blueprint
     report.report_pictures = lambda _: []

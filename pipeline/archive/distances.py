@@ -1,12 +1,15 @@
 """How clearly the first hit of a search stands out from the other codes of the archive."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivr.hashing.ranking import hamming_distance
 from ivr.pipeline.packing.calibration import standing_out
-from ivr.pipeline.packing.search import EncodedQuery
+
+if TYPE_CHECKING:  # it imports h5py
+    from ivr.pipeline.packing.search import EncodedQuery
 
 SAMPLE = 1 << 14
 """Largest number of codes that a query is compared with for its confidence."""
@@ -75,7 +78,7 @@ def confidence(code: np.ndarray, sample: np.ndarray, first: int) -> Confidence:
     return Confidence(float(standing_out(first, median)), first, median)
 
 
-def against_known(found: Confidence | None, query: EncodedQuery) -> Confidence | None:
+def against_known(found: Confidence | None, query: "EncodedQuery") -> Confidence | None:
     """Return ``found`` measured against the known items of the model of ``query``.
 
     Args:
