@@ -3,6 +3,7 @@ import signal
 
 import pytest
 
+from ivr.pipeline.extraction.parallel_readers import LostReadersError
 from ivr.pipeline.runtime.stop import SIGNALS, Stop
 
 
@@ -22,3 +23,18 @@ def test_a_signal_stops_in_good_order_though_nothing_can_be_said(number: signal.
         os.close(kept)
         signal.signal(number, before)
     assert stop.signalled
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LostReadersError])
+def test_an_interruption_ends_a_block_only_where_it_is_time_to_stop(
+    error: type[BaseException],
+) -> None:
+    due, not_due = Stop(1e-9), Stop(0)
+    with due.ending(LostReadersError):
+        raise error
+    assert due.acted_on
+    with pytest.raises(error), not_due.ending(LostReadersError):
+        raise error
+    assert not not_due.acted_on
+    with pytest.raises(ZeroDivisionError), due.ending(LostReadersError):
+        raise ZeroDivisionError

@@ -232,26 +232,17 @@ def _encoded(
     """
     what = "images" if work.items.modality == "image" else "voices"
     any_code = False
-    try:
-        with (
-            closing(coded_files(work.items, maker, config)) as made,
-            closing(progress(made, len(work.items.names), what)) as coded,
-        ):
-            for place, one in enumerate(coded):
-                any_code = any_code or isinstance(one, CodedFile)
-                yield place, one
-                if stop and (any_code or stop.signalled):
-                    stop.acted_on = True
-                    return
-    except KeyboardInterrupt:
-        if not stop:
-            raise
-        stop.acted_on = True
-    except LostReadersError:
-        # A terminal and a batch system signal the readers as well as this process.
-        if not stop:
-            raise
-        stop.acted_on = True
+    with (
+        stop.ending(LostReadersError),
+        closing(coded_files(work.items, maker, config)) as made,
+        closing(progress(made, len(work.items.names), what)) as coded,
+    ):
+        for place, one in enumerate(coded):
+            any_code = any_code or isinstance(one, CodedFile)
+            yield place, one
+            if stop and (any_code or stop.signalled):
+                stop.acted_on = True
+                return
 
 
 def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile]]) -> None:

@@ -95,28 +95,19 @@ def _made(
     short the limit is and however many damaged files come first.
     """
     total, any_row = sum(map(len, batches)), False
-    try:
-        with (
-            closing(modality.vectorise(batches)) as made,
-            closing(progress(made, total, modality.what)) as rows,
-        ):
-            for batch in batches:
-                some = list(islice(rows, len(batch)))
-                any_row = any_row or any(isinstance(row, FeatureRow) for row in some)
-                yield some
-                if stop and (any_row or stop.signalled):
-                    stop.acted_on = True
-                    return
-            next(rows, None)  # lets the progress end, with its last line
-    except KeyboardInterrupt:
-        if not stop:
-            raise
-        stop.acted_on = True
-    except LostReadersError:
-        # A terminal and a batch system signal the readers as well as this process.
-        if not stop:
-            raise
-        stop.acted_on = True
+    with (
+        stop.ending(LostReadersError),
+        closing(modality.vectorise(batches)) as made,
+        closing(progress(made, total, modality.what)) as rows,
+    ):
+        for batch in batches:
+            some = list(islice(rows, len(batch)))
+            any_row = any_row or any(isinstance(row, FeatureRow) for row in some)
+            yield some
+            if stop and (any_row or stop.signalled):
+                stop.acted_on = True
+                return
+        next(rows, None)  # lets the progress end, with its last line
 
 
 def _write_shard(modality: Modality, rows: Sequence[FeatureRow], config: ExtractConfig) -> None:

@@ -33,6 +33,21 @@ class Stop:
         return self._signalled.is_set()
 
     @contextmanager
+    def ending(self, *lost: type[Exception]) -> Iterator[None]:
+        """End the block in good order on Ctrl-C or an error of ``lost``, if it is time to stop.
+
+        A terminal and a batch system signal the helper processes as well as this one: that these
+        are lost is then no fault. Without a reason to stop, the error is raised.
+        """
+        ends: tuple[type[BaseException], ...] = (KeyboardInterrupt, *lost)
+        try:
+            yield
+        except ends:
+            if not self:
+                raise
+            self.acted_on = True
+
+    @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Take SIGINT, SIGTERM and SIGHUP as a wish to stop; a second one acts as usual.
 
