@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ivr.errors import IvrError
+from ivr.errors import IvrError, first_line
 from ivr.names import UnknownNameError
 from ivr.pipeline.runtime.visible_text import visible, visible_lines
 
@@ -63,7 +63,7 @@ def one_line() -> Iterator[None]:
         raise _memory_full() from error
     except ImportError as error:
         raise click.ClickException(
-            f"a library cannot be loaded ({_first_line(error)}); install ivr anew, or "
+            f"a library cannot be loaded ({first_line(error)}); install ivr anew, or "
             "see which library it needs"
         ) from error
     except RuntimeError as error:
@@ -87,7 +87,7 @@ def one_line() -> Iterator[None]:
             raise  # whoever read the output has left: click ends in silence
         if error.errno == errno.ENOMEM:
             raise _memory_full() from error
-        what = error.strerror or _first_line(error)
+        what = error.strerror or first_line(error)
         if error.filename is not None:
             raise click.ClickException(visible(f"{error.filename}: {what}")) from error
         shared = "" if os.access(SHARED_MEMORY, os.W_OK) else f"; {SHARED_MEMORY} is not writable"
@@ -99,10 +99,6 @@ def _memory_full() -> click.ClickException:
         "the memory does not suffice; give a smaller --batch-size or fewer --jobs where there are "
         "such options, or take a larger machine: nothing that was finished is lost"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager

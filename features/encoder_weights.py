@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ivr.errors import first_line
+
 from .blueprint import Blueprint
 from .encoders import SEED
 from .image_config import ImageConfig
@@ -135,7 +137,7 @@ def _imagenet_file(source: WeightsSource) -> Path:
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise WeightsError(
             f"the ImageNet weights of {source.encoder} could not be downloaded "
-            f"({_first_line(error)}): put {source.url} at {path}, or take --weights FILE or "
+            f"({first_line(error)}): put {source.url} at {path}, or take --weights FILE or "
             "--weights random"
         ) from error
     return path
@@ -179,7 +181,7 @@ def _read(path: Path, blueprint: Blueprint) -> dict[str, Tensor]:
             "save the state_dict alone, or .safetensors"
         ) from error
     except UNREADABLE as error:
-        raise WeightsError(f"{path}: not a weights file ({_first_line(error)})") from error
+        raise WeightsError(f"{path}: not a weights file ({first_line(error)})") from error
     return _state_dict(contents, path)
 
 
@@ -280,7 +282,3 @@ def _state_sha256(net: nn.Module) -> str:
         digest.update(f"{name} {_kind(tensor)}\n".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

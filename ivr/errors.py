@@ -73,3 +73,11 @@ class IvrError(ValueError):
     Any other exception is a bug, an error of the operating system (``OSError``), or exhausted
     memory.
     """
+
+
+def first_line(error: BaseException, longest: int | None = None) -> str:
+    """Return the first line of a message, at most ``longest`` characters; else the kind of error.
+
+    For messages of libraries, which may have many lines or none.
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:longest]

@@ -29,6 +29,8 @@ VOICE_END, IMAGE_END, ENCODER = "voice.onnx", "image.onnx", "encoder.onnx"
 WEIGHTS = ".data"
 """End of the name of the file that holds the weights of a large network."""
 CARD, REQUIREMENTS = "README.md", "requirements.txt"
+LONGEST_REASON = 200
+"""Characters of the message of a library within ours."""
 FORMAT = 1
 """Version of the format; a later one is refused."""
 

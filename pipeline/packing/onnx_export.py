@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ivr.errors import first_line
 from ivr.features.atomic_files import flush
 from ivr.features.image import Encoder
 from ivr.hashing.method import Method
 
-from .library_errors import first_line
-from .model_folder import WEIGHTS, PackError
+from .model_folder import LONGEST_REASON, WEIGHTS, PackError
 
 EXTRA = "pip install 'image-voice-hashing[pack]'"
 EXAMPLES = 4
@@ -117,8 +117,9 @@ def _export(network: nn.Module, example: dict[str, Tensor], path: Path, *, outsi
                 verbose=False,
             )
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        reason = first_line(error, LONGEST_REASON)
         raise PackError(
-            f"{path.name}: this network cannot be exported to ONNX ({first_line(error)}); a "
+            f"{path.name}: this network cannot be exported to ONNX ({reason}); a "
             "method or an encoder may not choose by the values of its input"
         ) from error
     _forget_sources(program.model)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from ivr.errors import first_line
 from ivr.features.atomic_files import flush
 
-from .library_errors import first_line
-from .model_folder import WEIGHTS, PackError
+from .model_folder import LONGEST_REASON, WEIGHTS, PackError
 
 
 def quantised(path: Path, *, outside: bool) -> bool:
@@ -41,7 +41,9 @@ def quantised(path: Path, *, outside: bool) -> bool:
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise PackError(f"{path.name}: cannot be stored as int8 ({first_line(error)})") from error
+        raise PackError(
+            f"{path.name}: cannot be stored as int8 ({first_line(error, LONGEST_REASON)})"
+        ) from error
     path.with_name(f"{path.name}{WEIGHTS}").unlink(missing_ok=True)
     if outside:
         model = onnx.load(str(made))

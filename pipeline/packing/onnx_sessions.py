@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ivr.errors import first_line
 from ivr.pipeline.runtime.device import DeviceError
 from ivr.pipeline.runtime.progress import warn
 
-from .library_errors import first_line
-from .model_folder import PackError
+from .model_folder import LONGEST_REASON, PackError
 
 EXTRA = "pip install 'image-voice-hashing[serve]'"
 
@@ -52,7 +52,9 @@ class Network:
         try:
             found: np.ndarray = self._session.run(None, inputs)[0]
         except _errors(onnxruntime) as error:
-            raise PackError(f"{self._path}: onnxruntime fails ({first_line(error)})") from error
+            raise PackError(
+                f"{self._path}: onnxruntime fails ({first_line(error, LONGEST_REASON)})"
+            ) from error
         return found
 
 
@@ -103,7 +105,9 @@ def load_network(path: Path, provider: Provider, threads: int | None) -> Network
             str(path), options, providers=[(provider.name, provider.options)]
         )
     except _errors(onnxruntime) as error:
-        raise PackError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from error
+        raise PackError(
+            f"{path}: onnxruntime cannot load it ({first_line(error, LONGEST_REASON)})"
+        ) from error
     if provider.name not in session.get_providers():
         if provider.required:
             raise DeviceError(
