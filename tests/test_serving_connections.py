@@ -83,7 +83,13 @@ def seconds_until_closed(connection: socket.socket, dripped: bytes = b"") -> flo
         (HEAD + b"\r\n" + HEAD, 1000 * b"y"),
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5000\r\n\r\n", 1000 * b"y"),
     ],
-    ids=["silent", "half a head", "a head byte by byte", "a second head", "a body nobody reads"],
+    ids=[
+        "silent",
+        "half a head",
+        "a head byte by byte",
+        "a second head",
+        "a body that is not read",
+    ],
 )
 def test_a_connection_without_a_request_is_closed(
     address: tuple[str, int], first: bytes, dripped: bytes

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivr.pipeline.evaluation.curves import read_curves
-from ivr.pipeline.evaluation.picture_subject import data_name
+from ivr.pipeline.evaluation.picture_subject import subject_of_methods
 from ivr.pipeline.evaluation.protocol import DIRECTIONS
-from ivr.pipeline.evaluation.protocol_words import protocol_in_words
 from ivr.pipeline.pictures.captions import ARROWS, Subject, caption, put_title
 from ivr.pipeline.pictures.captions import title as title_of
 from ivr.pipeline.pictures.guides import outside_legend
@@ -38,19 +37,10 @@ def write_comparison_picture(folder: Path, picture: Picture) -> list[Path]:
 def comparison_subject(rows: Sequence[ComparisonRow]) -> Subject:
     """Return what the pictures of ``rows``, of which at least one is evaluated, are about."""
     found = [evaluation.results for row in rows for evaluation in row.evaluations.values()]
-    first = found[0]
     bits = {row.row.bits for row in rows}
     seeds = {seed for row in rows for seed in row.evaluations}
-    return Subject(
-        data=data_name(first),
-        methods=tuple(dict.fromkeys(row_name(row, rows) for row in rows)),
-        bits=bits.pop() if len(bits) == 1 else None,
-        seeds=tuple(sorted(seeds)),
-        queries={name: first[name]["n"] for name in DIRECTIONS},
-        gallery={name: first[name]["gallery"] for name in DIRECTIONS},
-        protocol=protocol_in_words(first["protocol"]),
-        chance={name: first["chance"][name]["mAP"] for name in DIRECTIONS},
-    )
+    names = dict.fromkeys(row_name(row, rows) for row in rows)
+    return subject_of_methods(found[0], tuple(names), bits, seeds)
 
 
 def precision_curves(rows: Sequence[ComparisonRow], direction: str) -> list[RetrievedCurve]:

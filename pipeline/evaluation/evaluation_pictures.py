@@ -1,6 +1,6 @@
 """The pictures of an evaluation, from results.json and its curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -68,8 +68,10 @@ def evaluation_pictures(
     """
     subject = subject_of(results)
     found = [
-        _precision(subject, retrieved_curves(results, curves, "precision")),
-        _recall(subject, retrieved_curves(results, curves, "recall")),
+        *(
+            _retrieved(subject, retrieved_curves(results, curves, name), name, draw_into)
+            for name, draw_into in (("precision", draw_precision), ("recall", draw_recall))
+        ),
         _precision_recall(subject, precision_recall_curves(results, curves)),
     ]
     by_class = class_precisions(results)
@@ -136,32 +138,20 @@ def _of_classes(values: Mapping[str, float], classes: Sequence[str], missing: fl
     return np.array([values.get(name, missing) for name in classes], float)
 
 
-def _precision(subject: Subject, curves: list[RetrievedCurve]) -> Picture:
-    kind = "Precision over retrieved items"
+def _retrieved(
+    subject: Subject, curves: list[RetrievedCurve], name: str, draw_into: Callable[..., Any]
+) -> Picture:
+    """Return the picture of ``precision`` or ``recall`` over retrieved items, as ``name`` says."""
+    kind = f"{name.capitalize()} over retrieved items"
 
     def draw(theme: Theme) -> "Figure":
-        return titled_axes(title_of(kind, subject), partial(draw_precision, curves=curves), theme)
+        return titled_axes(title_of(kind, subject), partial(draw_into, curves=curves), theme)
 
     return Picture(
-        "precision",
+        name,
         title_of(kind, subject),
-        caption(kind, subject, "Precision in percent, mean over the queries", *GUIDES),
-        retrieved_rows(curves, "precision"),
-        draw,
-    )
-
-
-def _recall(subject: Subject, curves: list[RetrievedCurve]) -> Picture:
-    kind = "Recall over retrieved items"
-
-    def draw(theme: Theme) -> "Figure":
-        return titled_axes(title_of(kind, subject), partial(draw_recall, curves=curves), theme)
-
-    return Picture(
-        "recall",
-        title_of(kind, subject),
-        caption(kind, subject, "Recall in percent, mean over the queries", *GUIDES),
-        retrieved_rows(curves, "recall"),
+        caption(kind, subject, f"{name.capitalize()} in percent, mean over the queries", *GUIDES),
+        retrieved_rows(curves, name),
         draw,
     )
 

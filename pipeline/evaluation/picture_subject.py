@@ -1,6 +1,6 @@
 """What the pictures of an evaluation are about, in words, from results.json."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,35 @@ def method_name(results: Mapping[str, Any]) -> str:
 def subject_of(results: Mapping[str, Any]) -> Subject:
     """Return the subject of the pictures of ``results``."""
     protocol, run = results["protocol"], results.get("run", {})
-    bits = None
+    bits = set()
     if protocol["distance"] in (None, "hamming"):
-        bits = protocol.get("bits") or results["health"]["bits"]
+        bits = {protocol.get("bits") or results["health"]["bits"]}
+    return subject_of_methods(
+        results, (method_name(results),), bits, (run["seed"],) if "seed" in run else ()
+    )
+
+
+def subject_of_methods(
+    results: Mapping[str, Any],
+    methods: Sequence[str],
+    bits: Collection[int],
+    seeds: Collection[int],
+) -> Subject:
+    """Return the subject of a picture of several evaluations on the same data.
+
+    Args:
+        results: those of one of them.
+        methods: names of the methods.
+        bits: their lengths; only one length is told.
+        seeds: seeds of the trainings.
+    """
     return Subject(
         data=data_name(results),
-        methods=(method_name(results),),
-        bits=bits,
-        seeds=(run["seed"],) if "seed" in run else (),
+        methods=tuple(methods),
+        bits=next(iter(bits)) if len(bits) == 1 else None,
+        seeds=tuple(sorted(seeds)),
         queries={name: results[name]["n"] for name in DIRECTIONS},
         gallery={name: results[name]["gallery"] for name in DIRECTIONS},
-        protocol=protocol_in_words(protocol),
+        protocol=protocol_in_words(results["protocol"]),
         chance={name: results["chance"][name]["mAP"] for name in DIRECTIONS},
     )

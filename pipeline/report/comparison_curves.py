@@ -7,8 +7,7 @@ from ivr.pipeline.comparison.comparison_pictures import methods_picture
 from ivr.pipeline.comparison.mean_curves import mean_precision_curve
 from ivr.pipeline.evaluation.curves import Curves, read_curves
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
-from ivr.pipeline.evaluation.picture_subject import data_name
-from ivr.pipeline.evaluation.protocol_words import protocol_in_words
+from ivr.pipeline.evaluation.picture_subject import subject_of_methods
 from ivr.pipeline.pictures.captions import Subject
 from ivr.pipeline.pictures.picture_files import Picture
 from ivr.pipeline.runs.run_folder import CURVES, RESULTS, read_json
@@ -43,13 +42,4 @@ def _subject(found: Compared, evaluations: Mapping[str, list[Evaluated]]) -> Sub
     results = [one for some in evaluations.values() for one, _ in some]
     first, bits = results[0], {one["run"]["bits"] for one in results}
     seeds = {int(seed) for line in found.names.values() for seed in line["evaluations"]}
-    return Subject(
-        data=data_name(first),
-        methods=tuple(evaluations),
-        bits=bits.pop() if len(bits) == 1 else None,
-        seeds=tuple(sorted(seeds)),
-        queries={name: first[name]["n"] for name in DIRECTIONS},
-        gallery={name: first[name]["gallery"] for name in DIRECTIONS},
-        protocol=protocol_in_words(first["protocol"]),
-        chance={name: first["chance"][name]["mAP"] for name in DIRECTIONS},
-    )
+    return subject_of_methods(first, tuple(evaluations), bits, seeds)
