@@ -5,7 +5,7 @@ columns that say where files lie. A service takes neither from its clients.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from .lance_library import ArchiveError
 from .where import whole
@@ -40,23 +40,8 @@ def require_plain(condition: str, columns: Collection[str]) -> str:
     Raises:
         ArchiveError: a function, another column, or a sign that no such condition has.
     """
-    known = {name.lower() for name in columns}
-    before = ""
-    for token in _TOKEN.finditer(whole(condition)):
-        kind, text = token.lastgroup, token.group()
-        if kind == "space":
-            continue
-        word = text.strip("`").lower() if kind == "name" else text
-        typed = word in _TYPES and text[0] != "`" and _text_follows(condition, token.end())
-        if kind == "other":
-            raise ArchiveError(f"the condition holds {text!r}, which is not taken here")
-        if kind == "name":
-            _require_known(text, word, known, typed=typed)
-        elif kind == "text" and before == "column":
-            raise ArchiveError(f"the condition has a text after a name: {text}")
-        elif text == "(" and before not in _BEFORE_BRACKET | _COMPARES:
-            raise ArchiveError("the condition calls a function, which is not taken here")
-        before = _remembered(kind, word, typed=typed, quoted=text[0] == "`")
+    for _ in _tokens(condition, columns):
+        pass
     return condition
 
 
@@ -72,28 +57,45 @@ def with_quoted_names(condition: str, columns: Collection[str]) -> str:
     """
     spelled = {name.lower(): name for name in columns}
     found, end = [], 0
-    for token in _TOKEN.finditer(require_plain(condition, columns)):
-        text, word = token.group(), token.group().strip("`").lower()
-        typed = word in _TYPES and text[0] != "`" and _text_follows(condition, token.end())
-        if token.lastgroup == "name" and not typed and (text[0] == "`" or word not in _WORDS):
-            text = '"' + spelled[word].replace('"', '""') + '"'
+    for token, is_column in _tokens(condition, columns):
+        text = token.group()
+        if is_column:
+            text = '"' + spelled[text.strip("`").lower()].replace('"', '""') + '"'
         found.append(condition[end : token.start()] + text)
         end = token.end()
-    return "".join(found)
+    return "".join(found) + condition[end:]
 
 
-def _require_known(text: str, word: str, known: Collection[str], *, typed: bool) -> None:
-    keyword = word in _WORDS and text[0] != "`"
-    if not (keyword or typed or word in known):
-        names = ", ".join(sorted(known))
-        raise ArchiveError(f"the condition asks for {text}, which is no column; there are {names}")
+def _tokens(condition: str, columns: Collection[str]) -> Iterator[tuple[re.Match[str], bool]]:
+    """Yield the tokens of a plain condition but spaces, and whether each is a column.
 
-
-def _remembered(kind: str | None, word: str, *, typed: bool, quoted: bool) -> str:
-    """Return what the next token may depend on."""
-    if kind == "name":
-        return word if not quoted and (word in _WORDS or typed) else "column"
-    return word if kind == "sign" else "value"
+    Raises:
+        ArchiveError: see :func:`require_plain`.
+    """
+    known = {name.lower() for name in columns}
+    before = ""
+    for token in _TOKEN.finditer(whole(condition)):
+        kind, text = token.lastgroup, token.group()
+        if kind == "space":
+            continue
+        word, quoted = (
+            (text.strip("`").lower(), text[0] == "`") if kind == "name" else (text, False)
+        )
+        typed = word in _TYPES and not quoted and _text_follows(condition, token.end())
+        is_column = kind == "name" and not typed and (quoted or word not in _WORDS)
+        if kind == "other":
+            raise ArchiveError(f"the condition holds {text!r}, which is not taken here")
+        if is_column and word not in known:
+            names = ", ".join(sorted(known))
+            raise ArchiveError(
+                f"the condition asks for {text}, which is no column; there are {names}"
+            )
+        if kind == "text" and before == "column":
+            raise ArchiveError(f"the condition has a text after a name: {text}")
+        if text == "(" and before not in _BEFORE_BRACKET | _COMPARES:
+            raise ArchiveError("the condition calls a function, which is not taken here")
+        yield token, is_column
+        before = "column" if is_column else word if kind in ("name", "sign") else "value"
 
 
 def _text_follows(condition: str, place: int) -> bool:
