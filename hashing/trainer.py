@@ -246,7 +246,7 @@ def validation_scores(model: Method, pairs: Pairs) -> tuple[float, float]:
 def validation_chance(pairs: Pairs) -> dict[str, float]:
     """Return the mAP in [0, 1] of a random order of ``pairs`` by direction, by class."""
     images = torch.bincount(pairs.labels.cpu()).numpy()
-    voices = np.bincount(pairs.labels.cpu()[pairs.voice_image.cpu()].numpy(), minlength=len(images))
+    voices = np.bincount(pairs.labels_of_voices().cpu().numpy(), minlength=len(images))
     return {
         "image_to_voice": _chance(images, voices),
         "voice_to_image": _chance(voices, images),
