@@ -17,7 +17,7 @@ from ivr.features.media import MediaError
 from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
 from ivr.pipeline.packing import pack as stage
-from ivr.pipeline.packing.check_inputs import check_inputs, made_up_pixels
+from ivr.pipeline.packing.check_inputs import check_inputs, made_up_pictures
 from ivr.pipeline.packing.code_check import NOISE, compared
 from ivr.pipeline.packing.code_maker import open_model
 from ivr.pipeline.packing.model_folder import PackError
@@ -111,9 +111,9 @@ def test_the_encoder_is_compared_on_a_thousand_pictures_for_a_limited_time(
 
 
 def test_made_up_pictures_are_the_same_everywhere_and_differ() -> None:
-    pictures = made_up_pixels(5, 16)
+    pictures = np.stack([*made_up_pictures(5, 16)])
 
-    np.testing.assert_array_equal(pictures, made_up_pixels(5, 16))
+    np.testing.assert_array_equal(pictures, np.stack([*made_up_pictures(5, 16)]))
     assert len({picture.tobytes() for picture in pictures}) == 5
 
 
@@ -292,8 +292,8 @@ def test_int8_says_what_it_costs_and_is_another_model(
     )
     assert open_model(out).identity != open_model(run, device="cpu").identity
     assert ivr.verify(out).whole
-    codes = open_model(out).codes_of_pixels(made_up_pixels(40, 8))
-    plain = open_model(run, device="cpu").codes_of_pixels(made_up_pixels(40, 8))
+    codes = open_model(out).codes_of_pixels(np.stack([*made_up_pictures(40, 8)]))
+    plain = open_model(run, device="cpu").codes_of_pixels(np.stack([*made_up_pictures(40, 8)]))
     assert np.unpackbits(codes ^ plain).mean() < 0.1
 
 

@@ -85,7 +85,7 @@ def picture_blocks(
     """
     size, data = queries.image_size(), features_of_run(config)
     if image_root is None or data is None:
-        return MADE_UP, in_blocks(_made_up_pictures(count, size), block)
+        return MADE_UP, in_blocks(made_up_pictures(count, size), block)
     names = _spread([item.name for item in data.image_items()], count)
     pictures = pictures_of(names, Path(image_root), size, queries.pixel_config())
     return OF_IMAGES, in_blocks(pictures, block)
@@ -112,12 +112,8 @@ def in_blocks(pictures: Iterator[np.ndarray], block: int) -> Iterator[np.ndarray
         yield np.stack(several)
 
 
-def made_up_pixels(count: int, size: int) -> np.ndarray:
-    """Return uint8 [count, 3, size, size]: soft spots and noise, always the same."""
-    return np.stack(list(_made_up_pictures(count, size)))
-
-
-def _made_up_pictures(count: int, size: int) -> Iterator[np.ndarray]:
+def made_up_pictures(count: int, size: int) -> Iterator[np.ndarray]:
+    """Yield ``count`` pictures, uint8 [3, size, size]: soft spots and noise, always the same."""
     rng = np.random.default_rng(SEED)
     for number in range(count):
         spots = rng.integers(0, 256, (3, 2 + number % 14, 2 + number % 14)).astype(np.uint8)

@@ -8,7 +8,7 @@ the files.
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -131,25 +131,6 @@ def draw_hit(axes: "Axes", hit: Hit, place: int, unit: str, theme: Theme = LIGHT
         spine.set_visible(True)
         spine.set(color=colour, linewidth=2.4, linestyle="-" if hit.relevant else (0, (2.5, 1.5)))
     return axes
-
-
-def hit_rows(
-    query: VoiceItem | ImageItem, hits: Sequence[Hit], unit: str = "bits"
-) -> list[dict[str, Any]]:
-    """Return one row per hit, nearest first."""
-    return [
-        {
-            "query": query.name,
-            "query_class": query.label,
-            "place": place,
-            "found": hit.item.name,
-            "class": hit.item.label,
-            "distance": float(hit.distance),
-            "unit": unit,
-            "relevant": int(hit.relevant),
-        }
-        for place, hit in enumerate(hits, 1)
-    ]
 
 
 def _draw_query(figure: "SubFigure", query: VoiceItem | ImageItem, theme: Theme) -> "list[Axes]":
