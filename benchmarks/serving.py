@@ -9,7 +9,8 @@
 * start: from the call of the command to its first answer;
 * many clients: 64 clients, good and bad requests mixed; statuses that are not the deserved ones,
   the 99 % time beside the median of one client and beside what queueing alone costs (the clients
-  times the processor time of one request over the cores), and memory before and after.
+  times the processor time of one request over the cores), and memory before and after;
+* ``--crowds 5``: the same five times in a row, to see whether memory goes on growing.
 
 The service computes with one thread. Other work on the machine slows requests: the table has the
 load at the time.
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--crowds", type=int, default=1, help="times that the clients ask")
     parser.add_argument("--work", type=Path, default=Path("build/serving"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -186,7 +188,7 @@ def main() -> None:
         parts = ", ".join(f"{name} {1000 * value:.1f}" for name, value in stages.items())
         print(f"one client: median {middle:.1f} ms, 99 % {late:.1f} ms (medians: {parts})")
         print(f"memory: {said_memory(service, options.rows)}")
-        if options.requests:
+        for _ in range(options.crowds if options.requests else 0):
             crowd(service, address, voice, options, middle)
             print(f"memory after it: {said_memory(service, options.rows)}")
     finally:
