@@ -135,6 +135,8 @@ def remove(
 ) -> None:
     """Remove items by NAMES, by a list of names or by a condition; files are not touched.
 
+    Names that the archive does not have are printed; the exit status is then 3.
+
     \b
     Example:
       ivr archive remove tiles harbour/17.tif
@@ -143,7 +145,10 @@ def remove(
     """
     import ivr
 
-    show(repr(ivr.archive_remove(place, names, listed=listed, where=where, modality=modality)))
+    result = ivr.archive_remove(place, names, listed=listed, where=where, modality=modality)
+    show(repr(result))
+    if result.missing:
+        raise SystemExit(SKIPPED)
 
 
 @archive.command(cls=Command)
@@ -266,7 +271,7 @@ def verify(
 ) -> None:
     """Check that each item has one row, and that a sample of codes is what the model makes.
 
-    Exit status 1 if something is wrong.
+    Exit status 3 if something is wrong.
 
     \b
     Example:
@@ -280,4 +285,4 @@ def verify(
     )
     show(json.dumps(result.to_dict()) if as_json else repr(result))
     if not result.whole:
-        raise SystemExit(1)
+        raise SystemExit(SKIPPED)

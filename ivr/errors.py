@@ -12,6 +12,7 @@ class IvrError(ValueError):
 
         IvrError
             ArchiveError         ivr.pipeline.archive.lance_library
+                ConditionError   ivr.pipeline.archive.where
                 LostVersionError ivr.pipeline.archive.lance_library
             BusyError            ivr.pipeline.runtime.lock
             ChangeError          ivr.features.waveform_augmentation
@@ -30,7 +31,6 @@ class IvrError(ValueError):
             HealthError          ivr.hashing.health
             InTheWayError        ivr.features.atomic_files
             JobArrayError        ivr.pipeline.extraction.job_array
-            LocateError          ivr.pipeline.archive.locate
             ManifestError        ivr.pipeline.datasets.manifest_row
                 LayoutError      ivr.pipeline.datasets.layouts
                 PairingError     ivr.pipeline.datasets.pairing
@@ -40,6 +40,8 @@ class IvrError(ValueError):
             MethodError          ivr.hashing.methods
             MetricsError         ivr.hashing.buckets
             OptionError          ivr.config
+                ConditionError   ivr.pipeline.archive.where
+                LocateError      ivr.pipeline.archive.locate
             OverloadedError      ivr.pipeline.serving.service_errors
             PackError            ivr.pipeline.packing.model_folder
             PageError            ivr.pipeline.report.evaluated_run

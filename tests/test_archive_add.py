@@ -23,7 +23,8 @@ from ivr.pipeline.archive.archive import open_archive
 from ivr.pipeline.archive.known_items import remove_repeated
 from ivr.pipeline.archive.lance_library import ArchiveError
 from ivr.pipeline.extraction.file_stamps import stamp_of
-from ivr.pipeline.runtime.progress import reporting
+from ivr.pipeline.runtime.progress import console, reporting
+from ivr.pipeline.runtime.visible_text import visible
 
 SECOND = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)
 
@@ -324,14 +325,35 @@ def test_what_a_killed_widening_leaves_is_brought_in_order_by_compact(place: Pat
         assert [row["n"] for row in rows_of(place, "n")] == [1]
 
 
-@pytest.mark.parametrize("name", [b"bad\xff.png", b"two\nlines.png"])
-def test_a_name_that_no_manifest_may_have_is_one_line(
-    place: Path, tiles: Path, name: bytes
+@pytest.mark.parametrize("name", [b"bad\xff.png", b"two\nlines.png", b"\x1b[2J.png", b" a.png"])
+def test_a_file_whose_name_no_manifest_may_have_is_named_and_skipped(
+    place: Path, tiles: Path, name: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    draw(tiles / "a" / "1.png", 1)
-    (tiles / "a" / "1.png").rename(tiles / "a" / os.fsdecode(name))
-    with pytest.raises(ArchiveError, match="is not a path with forward slashes, in UTF-8"):
-        ivr.archive_add(place, tiles)
+    odd = os.fsdecode(name)
+    draw(tiles / "odd.png", 1)
+    (tiles / "odd.png").rename(tiles / odd)
+    with console():
+        result = ivr.archive_add(place, tiles, prefix="may/")
+    assert (result.added, result.skipped, result.finished) == (5, (f"may/{odd}",), True)
+    error = capfd.readouterr().err
+    assert f"skipped {visible(f'may/{odd}')}: its name " in error
+    assert "\x1b" not in error
+    with pytest.raises(ArchiveError, match=r"its name .*stopped by --strict"):
+        ivr.archive_add(place, tiles, strict=True)
+
+
+def test_tasks_of_a_job_array_name_each_odd_file_once(place: Path, tiles: Path) -> None:
+    for number in range(3):
+        draw(tiles / f" {number}.png", 1)
+    skipped = [ivr.archive_add(place, tiles, shard=f"{task}/2").skipped for task in (1, 2)]
+    assert sorted(name for names in skipped for name in names) == [" 0.png", " 1.png", " 2.png"]
+
+
+def test_a_folder_of_odd_names_only_is_an_error(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    draw(tmp_path / "odd" / " a.png", 1)
+    with pytest.raises(ArchiveError, match=r"none of 1 file could be read, e\.g\.  a.png: its"):
+        ivr.archive_add(place, tmp_path / "odd")
 
 
 def test_a_later_manifest_adds_columns_and_a_conflict_of_types_is_one_line(

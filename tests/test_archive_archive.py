@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from archive_rows import SETTINGS, empty_archive, item_rows
 
+from ivr.config import OptionError
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.create import make_table
 from ivr.pipeline.archive.lance_library import ArchiveError, place_of
@@ -160,7 +161,7 @@ def test_a_condition_does_not_reach_beyond_its_brackets(archive: Archive, where:
 def test_an_empty_name_removes_nothing(archive: Archive, tmp_path: Path) -> None:
     archive.write(item_rows(["a", "b"], [[0, 0], [0, 1]]))
     (tmp_path / "names.txt").write_text("a\n\n")
-    with pytest.raises(ArchiveError, match="a name to remove is empty"):
+    with pytest.raises(OptionError, match="a name to remove is empty"):
         archive_remove(archive.place, [""])
     assert open_archive(archive.place).count() == 2
     assert archive_remove(archive.place, listed=tmp_path / "names.txt").removed == 1
@@ -243,8 +244,8 @@ def test_two_writers_at_once_lose_nothing(archive: Archive, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (lambda archive: archive.count("bogus = 1"), "No field named bogus"),
-        (lambda archive: archive.count("label ="), "sql parser error"),
+        (lambda archive: archive.count("bogus = 1"), "there is no column 'bogus'"),
+        (lambda archive: archive.count("label ="), "Expected: an expression, found: its end"),
         (lambda archive: archive.count("name = N'a'"), "LanceDB failed"),
         (lambda archive: archive.codes("picture"), "modality must be image or voice"),
         (
@@ -257,7 +258,7 @@ def test_two_writers_at_once_lose_nothing(archive: Archive, tmp_path: Path) -> N
         ),
         (lambda archive: archive.write(item_rows(["a", "a"], [[0, 0]] * 2)), "stands in 2"),
         (lambda archive: make_table(archive.place, SETTINGS), "holds an archive already"),
-        (lambda archive: open_archive(f"{archive.place}/x"), "no archive; make one with"),
+        (lambda archive: open_archive(f"{archive.place}/x"), "no such folder.*; make one with"),
     ],
 )
 def test_a_wrong_use_is_one_line(archive: Archive, use: object, words: str) -> None:

@@ -20,6 +20,7 @@ from tiny_world import World
 
 import ivr
 from ivr.cli import main
+from ivr.config import OptionError
 from ivr.features.atomic_files import InTheWayError
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.create import make_table
@@ -465,7 +466,7 @@ def test_the_codes_of_a_run_are_exported_with_its_items(world: World, tmp_path: 
     assert table["name"].to_pylist() == [name for items in both for name in items.names]
     assert table["label"].to_pylist() == [label for items in both for label in items.labels]
     assert b"".join(table["code"].to_pylist()) == b"".join(i.codes.tobytes() for i in both)
-    with pytest.raises(ArchiveError, match="--where and --bbox belong to an archive"):
+    with pytest.raises(OptionError, match="--where and --bbox belong to an archive"):
         ivr.export(world.run, tmp_path / "other.parquet", "parquet", where="label = 'pond'")
 
 

@@ -13,6 +13,7 @@ from rasterio.transform import from_origin
 from scene_reader import read_here
 
 import ivr
+from ivr.config import OptionError
 from ivr.features.image_bands import PixelConfig
 from ivr.features.media import MediaError
 from ivr.features.raster_scene import SceneFile
@@ -156,7 +157,7 @@ def test_a_damaged_scene_is_one_line(place: Path, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"a.tif: damaged: it has no page"):
         ivr.archive_add(place, tmp_path / "a.tif")
     path = scene(tmp_path / "a.tif", stripes())
-    with pytest.raises(ArchiveError, match="leave out --scheduler-address"):
+    with pytest.raises(OptionError, match="leave out --scheduler-address"):
         ivr.archive_add(place, path, scheduler_address="tcp://nowhere:1")
 
 
@@ -324,7 +325,7 @@ def test_what_a_scene_cannot_obey_is_one_line(
     place: Path, tmp_path: Path, options: dict[str, Any], words: str
 ) -> None:
     path = scene(tmp_path / "a.tif", stripes())
-    with pytest.raises(ArchiveError, match=words):
+    with pytest.raises(OptionError, match=words):
         ivr.archive_add(place, path, **options)
 
 

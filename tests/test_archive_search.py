@@ -17,6 +17,7 @@ from fake_code_maker import FakeCodeMaker, use
 from PIL import Image
 
 import ivr
+from ivr.config import OptionError
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.distances import confidence
 from ivr.pipeline.archive.lance_library import ArchiveError
@@ -210,24 +211,24 @@ def test_the_command_prints_lines_json_and_geojson(archive: Archive, image: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "words", "status"),
     [
-        (("--where", "bogus = 1"), "No field named bogus"),
-        (("--bbox", "1,2,3"), "four numbers WEST,SOUTH,EAST,NORTH"),
-        (("--index",), "has no index; make one with ivr archive index"),
-        (("--codes", "codes.h5"), "codes belongs to a run, which this is not"),
-        (("--model", "elsewhere", "--where", "label ="), "sql parser error"),
+        (("--where", "bogus = 1"), "'bogus = 1' cannot be used: there is no column 'bogus'", 2),
+        (("--bbox", "1,2,3"), "four numbers WEST,SOUTH,EAST,NORTH", 2),
+        (("--index",), "has no index; make one with ivr archive index", 1),
+        (("--codes", "codes.h5"), "codes belongs to a run, which this is not", 2),
+        (("--where", "label ="), "'label =' cannot be used: Expected: an expression", 2),
     ],
 )
 def test_what_an_archive_cannot_answer_is_one_line(
-    archive: Archive, image: Path, options: tuple[str, ...], words: str
+    archive: Archive, image: Path, options: tuple[str, ...], words: str, status: int
 ) -> None:
-    assert_one_line(called("search", archive.place, "--image", image, *options), words)
+    assert_one_line(called("search", archive.place, "--image", image, *options), words, status)
 
 
 def test_options_of_archives_are_refused_for_runs(tmp_path: Path, image: Path) -> None:
     result = called("search", tmp_path, "--image", image, "--where", "label = 'x'")
-    assert_one_line(result, "where belongs to an archive, which this is not")
+    assert_one_line(result, "where belongs to an archive, which this is not", 2)
 
 
 def test_the_confidence_of_a_rare_modality_is_that_of_its_codes(
@@ -314,5 +315,5 @@ def test_an_archive_without_items_says_so(tmp_path: Path, archive: Archive, imag
 
 
 def test_a_table_without_a_database_is_refused(archive: Archive, image: Path) -> None:
-    with pytest.raises(ArchiveError, match="--table is of a database; name the database with --en"):
+    with pytest.raises(OptionError, match="--table is of a database; name the database with --en"):
         asked(archive, image, table="tiles")

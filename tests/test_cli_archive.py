@@ -67,7 +67,11 @@ def test_the_operators_day_that_the_docs_show(place: Path) -> None:
 def test_adding_again_after_a_removal_brings_the_items_back(place: Path) -> None:
     succeeded(ivr("archive", "create", "tiles", "--model", "run"))
     succeeded(ivr("archive", "add", "tiles", "tuesday"))
-    succeeded(ivr("archive", "remove", "tiles", "pond_0.png", "pond_1.png", "no.png"))
+    removed = ivr("archive", "remove", "tiles", "pond_0.png", "pond_1.png", "no.png")
+    assert removed.exit_code == 3
+    first, last = removed.stdout.splitlines()
+    assert first == "not in the archive: no.png"
+    assert last.endswith("2 rows removed, 1 name not there")
     assert (
         "2 rows added, 0 replaced, 10 unchanged" in ivr("archive", "add", "tiles", "tuesday").stdout
     )
@@ -109,7 +113,7 @@ def test_verify_names_what_is_wrong_with_files_codes_and_rows(
     (folder / "2.png").unlink()
     held.append(item_rows(["3.png"], [[3, 0]]))
     result = ivr("archive", "verify", archive, "--files")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     text = result.stdout
     assert "0.png: 16 bits of its code are not its model's" in text
     assert "1.png: has another content than when it was added" in text
@@ -122,9 +126,13 @@ def test_verify_names_what_is_wrong_with_files_codes_and_rows(
     ("words", "message", "status"),
     [
         (("ad", "x", "y"), "did you mean add", 2),
-        (("info", "nowhere"), "no archive; make one with ivr archive create", 1),
-        (("remove", "made"), "remove takes names (or a list of them) or a condition", 1),
-        (("remove", "made", "--where", "bogus = 1"), "No field named bogus", 1),
+        (("info", "nowhere"), "no archive (no such folder); make one with ivr archive create", 1),
+        (("remove", "made"), "remove takes names (or a list of them) or a condition", 2),
+        (
+            ("remove", "made", "--where", "bogus = 1"),
+            "'bogus = 1' cannot be used: there is",
+            2,
+        ),
         (("remove", "made", "--list", "nowhere"), "not a list of names in UTF-8 (no such file)", 1),
         (("index", "made"), "an index is of use from 1000 rows on", 1),
         (("verify", "made"), "its model is not here", 1),

@@ -142,7 +142,7 @@ def test_too_few_or_too_many_fields_are_refused_with_their_line(tmp_path: Path, 
 
 def test_the_line_is_counted_over_captions_of_two_lines_and_blank_lines(tmp_path: Path) -> None:
     text = 'image,voice,label,caption\na.tif,v.wav,x,"one\ntwo"\n\n/abs.tif,w.wav,x,\n'
-    refused(tmp_path, text, "line 5: /abs.tif")
+    refused(tmp_path, text, "line 5: '/abs.tif'")
 
 
 def test_a_row_needs_an_image_or_a_voice(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_labels_that_are_numbers_or_categories_are_text(tmp_path: Path) -> None:
     [
         ({"label": [1.5, 2.5]}, "column label holds double, not text; write it as text"),
         ({"caption": pa.array([b"\xff", b""])}, "column caption is not text in UTF-8"),
-        ({"image": ["a.tif", "../b.tif"]}, "row 2: ../b.tif must be a path below the root"),
+        ({"image": ["a.tif", "../b.tif"]}, "row 2: '../b.tif' must be a path below the root"),
         ({"image": ["a.tif", ""]}, "row 2: neither an image nor a voice"),
         ({"label": ["pond", "Pond"]}, "several spellings of one name: label 'Pond'"),
         ({"": ["", "lost"]}, "row 2: column 4 holds a value and has no name"),

@@ -398,10 +398,19 @@ def test_a_linked_folder_is_not_searched(tmp_path: Path) -> None:
     assert set(by_image(read_layout("folders", Sources(images)))) == {"pond/a.jpg", "lake/c.jpg"}
 
 
-def test_a_file_name_that_clears_the_screen_is_shown_harmless(tmp_path: Path) -> None:
+def test_a_file_name_that_clears_the_screen_is_passed_over_and_shown_harmless(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     images = touch(tmp_path, ["pond/\x1b[2Ja.jpg"])
-    with pytest.raises(ManifestError, match=r"'pond/\\x1b\[2Ja.jpg' is not a path"):
+    with pytest.raises(ManifestError, match=r"holds no image .* that can be named"):
         read_layout("folders", Sources(images))
+    caplog.clear()
+    touch(images, ["pond/b.jpg", "lake/c.jpg"])
+    assert set(by_image(read_layout("folders", Sources(images)))) == {"pond/b.jpg", "lake/c.jpg"}
+    assert caplog.messages == [
+        "passed over pond/\\u001b[2Ja.jpg: its name is not a path with forward slashes, in UTF-8, "
+        "without control characters"
+    ]
 
 
 def test_a_name_of_the_json_that_clears_the_screen_is_shown_harmless(tmp_path: Path) -> None:

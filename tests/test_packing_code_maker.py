@@ -18,7 +18,7 @@ from ivr.features.media import MediaError
 from ivr.pipeline.packing.code_maker import CodeMaker, open_model
 from ivr.pipeline.packing.model_folder import PackError, model_identity
 from ivr.pipeline.runs.codes_file import read_codes
-from ivr.pipeline.runs.run_folder import RunError, read_config
+from ivr.pipeline.runs.run_folder import read_config
 from ivr.pipeline.runtime.device import DeviceError
 from ivr.pipeline.runtime.digests import record_digests
 
@@ -217,7 +217,7 @@ def test_a_model_for_another_reader_of_images_says_so(
 
 
 def test_a_folder_that_is_neither_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(PackError, match="neither a packed model nor a run"):
         open_model(tmp_path)
 
 

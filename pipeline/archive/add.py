@@ -7,13 +7,14 @@ and the next call adds the rest.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import xxhash
 
+from ivr.config import OptionError
 from ivr.pipeline.extraction.file_stamps import FileStamps
 from ivr.pipeline.extraction.parallel_readers import LostReadersError
 from ivr.pipeline.extraction.worker_tasks import SkippedFile
@@ -21,6 +22,7 @@ from ivr.pipeline.packing.code_maker import CodeMaker
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.progress import progress, say, warn
 from ivr.pipeline.runtime.stop import Stop
+from ivr.pipeline.runtime.visible_text import visible
 from ivr.pipeline.runtime.words import counted
 
 from .add_config import AddConfig
@@ -44,6 +46,7 @@ class _Work:
     known: Mapping[str, KnownItem]
     unchanged: int
     files: FileStamps
+    refused: dict[str, str]
     added: int = 0
     replaced: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
@@ -86,7 +89,7 @@ def archive_add(
         Numbers of rows, and the files that were skipped.
 
     Raises:
-        OptionError: no such option.
+        OptionError: no such option, or one that does not belong to ``source``.
         ArchiveError: the archive cannot be used, the model is another one, a name stands in the
             archive for a file of another folder, no file could be read, or one is damaged with
             ``strict``.
@@ -95,10 +98,10 @@ def archive_add(
     config = with_options(config or AddConfig(), options)
     held = open_archive(archive)
     if config.trust_mtime and not is_local(held.place):
-        raise ArchiveError(f"{held.place}: --trust-mtime is for archives in a folder")
+        raise OptionError(f"{held.place}: --trust-mtime is for archives in a folder")
     if is_scene(Path(source)):
         if voice_root is not None:
-            raise ArchiveError(f"{source}: a scene has no voices; leave out --voice-root")
+            raise OptionError(f"{source}: a scene has no voices; leave out --voice-root")
         return add_scene(held, Path(source), config, model, root or image_root)
     both = Path(root).absolute() if root is not None else None
     roots = Roots(
@@ -147,11 +150,25 @@ def _share(items: SourceItems, config: AddConfig) -> SourceItems:
     """Return the items of this task of a job array, all without one."""
     if config.shard is None:
         return items
-    return items.part(config.shard.select(range(len(items.names))))
+    refused = dict(config.shard.select(tuple(items.refused.items())))
+    return replace(items.part(config.shard.select(range(len(items.names)))), refused=refused)
+
+
+def _name_refused(refused: Mapping[str, str], config: AddConfig) -> None:
+    """Name the files that cannot be added under their names.
+
+    Raises:
+        ArchiveError: there is one, with ``strict``.
+    """
+    for name, reason in refused.items():
+        if config.strict:
+            raise ArchiveError(f"{name}: {reason} (stopped by --strict)")
+        warn(f"skipped {visible(name)}: {reason}")
 
 
 def _work(archive: Archive, items: SourceItems, config: AddConfig, stop: Stop) -> _Work:
     """Return the items of ``items`` that are new or changed."""
+    _name_refused(items.refused, config)
     known = known_items(archive, items.modality, items.names)
     files = FileStamps(items.root, _remembered(archive, items) if config.trust_mtime else None)
     of_known = [file for file, name in zip(items.files, items.names, strict=True) if name in known]
@@ -171,7 +188,9 @@ def _work(archive: Archive, items: SourceItems, config: AddConfig, stop: Stop) -
             moved.append(place)
     if moved and config.moved:
         _note_root(archive, items.part(moved))
-    return _Work(items.part(wanted), known, len(items.names) - len(wanted), files)
+    return _Work(
+        items.part(wanted), known, len(items.names) - len(wanted), files, dict(items.refused)
+    )
 
 
 def _note_root(archive: Archive, items: SourceItems) -> None:
@@ -260,14 +279,16 @@ def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile
 
 
 def _result(archive: Archive, work: Sequence[_Work], config: AddConfig) -> AddResult:
-    skipped = tuple(name for one in work for name in one.skipped)
+    skipped = {name: why for one in work for name, why in (one.refused | one.skipped).items()}
     added, replaced, unchanged, left = (
         sum(getattr(one, name) for one in work)
         for name in ("added", "replaced", "unchanged", "left")
     )
     if skipped and not (added or replaced or unchanged or left or config.shard):
-        first = next(iter(work[0].skipped.items() if work[0].skipped else work[1].skipped.items()))
+        first = next(iter(skipped.items()))
         raise ArchiveError(
             f"none of {counted(len(skipped), 'file')} could be read, e.g. {first[0]}: {first[1]}"
         )
-    return AddResult(archive.place, archive.version, added, replaced, unchanged, skipped, left)
+    return AddResult(
+        archive.place, archive.version, added, replaced, unchanged, tuple(skipped), left
+    )

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ivr.config import OptionError
 from ivr.features.image_kinds import image_kind
 from ivr.features.media import MediaError
 from ivr.features.raster_place import RasterPlace
 from ivr.features.regular_files import UnreadableFileError, opened_regular
 from ivr.features.scene_windows import Scene, WindowGrid, WindowPlace, open_scene
+from ivr.pipeline.datasets.manifest_row import name_fault
 from ivr.pipeline.extraction.file_stamps import stamp_of_blocks
 from ivr.pipeline.runtime.progress import say
 from ivr.pipeline.runtime.stop import Stop
@@ -32,7 +34,7 @@ from .item_rows import place_columns
 from .known_items import KnownItem, known_items, remove_repeated, with_earlier_columns
 from .lance_library import ArchiveError
 from .scene_codes import WindowBatch, coded_windows
-from .sources import require_name
+from .sources import require_prefix
 
 _WINDOW = ("window_x", "window_y", "window_width", "window_height")
 
@@ -88,13 +90,15 @@ def add_scene(
         root: folder that the name of the scene is relative to, its own folder if None.
 
     Raises:
+        OptionError: an option does not belong to a scene.
         ArchiveError: the archive or its model cannot be used, or the scene is not below ``root``.
         MediaError: the scene cannot be read.
     """
     _refuse_options_of_files(config)
     base, file = _below_root(path, root)
-    require_name(config.prefix, "prefix")
-    require_name(file, str(base))
+    require_prefix(config.prefix)
+    if fault := name_fault(file):
+        raise ArchiveError(f"{base}: {file!r} {fault}")
     maker = open_code_maker(archive, model, config.device)
     if not maker.encodes_images:
         raise ArchiveError(f"{path}: the model of the archive was packed without its image encoder")
@@ -144,14 +148,12 @@ def add_scene(
 def _refuse_options_of_files(config: AddConfig) -> None:
     """Refuse what a scene, which one process of this machine reads, cannot obey."""
     if config.scheduler_address:
-        raise ArchiveError("a scene is read on this machine; leave out --scheduler-address")
+        raise OptionError("a scene is read on this machine; leave out --scheduler-address")
     of_files = ("jobs", "batch_size", "trust_mtime", "accept_spellings")
     given = [name for name in of_files if getattr(config, name) != getattr(AddConfig, name)]
     if given:
         option = given[0].replace("_", "-")
-        raise ArchiveError(
-            f"--{option} belongs to a manifest or a folder; leave it out for a scene"
-        )
+        raise OptionError(f"--{option} belongs to a manifest or a folder; leave it out for a scene")
 
 
 def _below_root(path: Path, root: str | Path | None) -> tuple[Path, str]:

@@ -28,9 +28,10 @@ from .lance_library import (
     quoted,
     retried,
 )
+from .refused_condition import asked, times_of
 from .settings import ArchiveSettings, from_metadata
 from .table_columns import fit_columns, of_schema, require_unique
-from .where import Bounds, joined, whole, with_times
+from .where import Bounds, joined, with_times
 
 BATCH_ROWS = 1 << 16
 INDEX = "code_idx"
@@ -106,7 +107,7 @@ class Archive:
         Raises:
             ArchiveError: a condition that cannot be used.
         """
-        with lance_errors(self.place):
+        with asked(self.table, self.place, where):
             return int(self.table.count_rows(self._condition(where, bbox)))
 
     def codes(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
@@ -210,10 +211,11 @@ class Archive:
         if count < 1:
             raise ArchiveError(f"count must be 1 or more, got {count}")
         condition = self._condition(where, bbox)
-        if index:
-            nearest = self._by_index(code, modality, count, condition)
-        else:
-            nearest = self._by_all_codes(code, modality, count, condition)
+        with asked(self.table, self.place, where):
+            if index:
+                nearest = self._by_index(code, modality, count, condition)
+            else:
+                nearest = self._by_all_codes(code, modality, count, condition)
         if within is not None:
             near = nearest.distances <= within
             nearest = Nearest(nearest.row_ids[near], nearest.distances[near], nearest.confidence)
@@ -262,7 +264,7 @@ class Archive:
         Raises:
             ArchiveError: a column or a condition that cannot be used.
         """
-        with lance_errors(self.place):
+        with asked(self.table, self.place, where):
             query = self.table.search().select(list(columns or self.schema.names))
             if with_row_id:
                 query = query.with_row_id(True)
@@ -300,16 +302,16 @@ class Archive:
         """
         self._commit(table, "update")
 
-    def remove(self, condition: str) -> int:
-        """Remove the rows that fulfil ``condition``; return their number.
+    def remove(self, condition: str, where: str | None = None) -> int:
+        """Remove the rows that fulfil ``condition``, and ``where`` too; return their number.
 
         Raises:
-            ArchiveError: a condition that cannot be used, or the archive cannot be written.
+            ConditionError: ``where`` cannot be used.
+            ArchiveError: the archive cannot be written.
         """
         latest = open_items(self.place)
 
-        # In brackets: Lance ignores what follows the end of a condition.
-        chosen = with_times(f"({whole(condition)})", self._times())
+        chosen = with_times(str(joined(condition, where)), times_of(self.schema))
 
         def commit() -> int:
             latest.checkout_latest()
@@ -320,7 +322,7 @@ class Archive:
                 latest.delete(chosen)
             return matching
 
-        with lance_errors(self.place):
+        with asked(self.table, self.place, where):
             removed = retried(commit)
         self.commits += 1 if removed else 0
         self.refresh()
@@ -355,10 +357,7 @@ class Archive:
 
     def _condition(self, where: str | None, bbox: Bounds | None) -> str | None:
         condition = joined(where, bbox.condition() if bbox else None)
-        return with_times(condition, self._times()) if condition else None
-
-    def _times(self) -> set[str]:
-        return {field.name for field in self.schema if pa.types.is_timestamp(field.type)}
+        return with_times(condition, times_of(self.schema)) if condition else None
 
     @property
     def _width(self) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from ivr.config import OptionError
 from ivr.names import unknown
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
@@ -66,7 +67,7 @@ def export(
         **options: single values in place of those of ``config``.
 
     Raises:
-        OptionError, UnknownNameError: no such option or form.
+        OptionError, UnknownNameError: no such option or form, or one that does not belong here.
         ArchiveError: the archive or a condition cannot be used, or ``out`` exists.
         StoreError: no codes that ``ivr encode`` writes.
         PostgresError: see :mod:`ivr.pipeline.archive.postgres`.
@@ -80,7 +81,7 @@ def export(
     if target == "postgres":
         address = str(out)
         if not is_address(address):
-            raise ArchiveError(f"{address}: give the database as postgres://USER@HOST/DATABASE")
+            raise OptionError(f"{address}: give the database as postgres://USER@HOST/DATABASE")
         write_postgres(items, address, config.table, overwrite=config.overwrite)
         return ExportResult(items.place, target, shown(address), items.count, items.bits)
     path = Path(out)

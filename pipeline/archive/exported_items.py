@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivr.config import OptionError
 from ivr.pipeline.runs.codes_file import CodedItems, read_codes
+from ivr.pipeline.runtime.near_paths import instead
 
 from .archive import Archive, open_archive
 from .code_batches import ROW_ID
 from .item_columns import beside, code_type
 from .lance_library import ArchiveError, is_archive
-from .where import joined, parse_bounds
+from .where import parse_bounds
 
 ID = "id"
 TAKEN = (ID, "code_uint64", "geometry", "distance")
@@ -58,21 +60,23 @@ def exported_items(
         bbox: ``WEST,SOUTH,EAST,NORTH`` in degrees; only rows of an archive whose box touches it.
 
     Raises:
-        ArchiveError: a condition that cannot be used, one for a run, or an archive that cannot be
-            read.
+        ConditionError: a condition or a box that cannot be used.
+        OptionError: a condition for a run.
+        ArchiveError: an archive that cannot be read.
         StoreError: no codes that ``ivr encode`` writes.
     """
     if is_archive(place):
         return _of_archive(open_archive(place), where, bbox)
     if where or bbox:
-        raise ArchiveError(f"{place}: --where and --bbox belong to an archive, which this is not")
+        raise OptionError(f"{place}: --where and --bbox belong to an archive, which this is not")
     path = Path(place)
+    if not path.exists():
+        raise ArchiveError(f"{path}: {instead(path)}; name an archive, a run or a codes file")
     return _of_codes(path / "codes.h5" if path.is_dir() else path)
 
 
 def _of_archive(archive: Archive, where: str | None, bbox: str | None) -> ExportedItems:
     bounds = parse_bounds(bbox) if bbox else None
-    condition = joined(where, bounds.condition() if bounds else None)
     superseded = _superseded(archive)
     names = [name for name in archive.schema.names if name not in ("name", "modality", "code")]
     names = ["name", "modality", "code", *names]
@@ -83,7 +87,7 @@ def _of_archive(archive: Archive, where: str | None, bbox: str | None) -> Export
     schema = pa.schema([(ID, pa.int64()), *fields])
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in archive.batches(names, condition, with_row_id=True):
+        for batch in archive.batches(names, where, bounds, with_row_id=True):
             ids = batch.column(ROW_ID).cast(pa.int64())
             columns = [ids, *(batch.column(name) for name in names)]
             made = pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -93,7 +97,7 @@ def _of_archive(archive: Archive, where: str | None, bbox: str | None) -> Export
                 yield made
 
     settings = archive.settings
-    count = archive.count(condition)
+    count = archive.count(where, bounds)
     if len(superseded):
         count = sum(map(len, batches()))
     made_by = {

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from ivr.config import OptionError
 from ivr.errors import IvrError
+from ivr.pipeline.runtime.near_paths import instead
 
 Value = TypeVar("Value")
 TABLE = "items"
@@ -111,7 +113,13 @@ def _import_quickly() -> None:
 
 
 def place_of(place: str | Path) -> str:
-    """Return where an archive is: the address of an object store as given, or an absolute path."""
+    """Return where an archive is: the address of an object store as given, or an absolute path.
+
+    Raises:
+        OptionError: an empty path.
+    """
+    if not str(place):
+        raise OptionError("the path of the archive is empty; name the archive")
     text = _COLLAPSED.sub(r"\1://", str(place).rstrip("/"))
     return text if text.startswith(OBJECT_STORES) else str(Path(text or "/").absolute())
 
@@ -141,7 +149,9 @@ def open_items(place: str) -> Any:
         ArchiveError: there is no archive, or it cannot be read.
     """
     if is_local(place) and not is_archive(place):
-        raise ArchiveError(f"{place}: no archive; make one with ivr archive create")
+        found = instead(Path(place))
+        what = f" ({found})" if found else ""
+        raise ArchiveError(f"{place}: no archive{what}; make one with ivr archive create")
     connection = connect(place)
     try:
         return connection.open_table(TABLE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivr.errors import IvrError
+from ivr.config import OptionError
 from ivr.features.atomic_files import HDF5, HEAT_MAP, PNG, TEXT, FileKind, require_replaceable
 from ivr.features.image_file import READER
 from ivr.features.media import MediaError
@@ -33,7 +33,7 @@ Files = str | Path | Sequence[str | Path] | None
 """One file or several."""
 
 
-class LocateError(IvrError):
+class LocateError(OptionError):
     """A search in a scene that cannot be meant, in one line."""
 
 

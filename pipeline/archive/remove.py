@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ivr.config import OptionError
 from ivr.features.regular_files import UnreadableFileError, read_regular
 from ivr.pipeline.runtime.results import Result
+from ivr.pipeline.runtime.visible_text import visible
 from ivr.pipeline.runtime.words import counted
 
 from .archive import Archive, open_archive
@@ -13,9 +15,10 @@ from .item_columns import MODALITIES
 from .known_items import SEVERAL
 from .lance_library import ArchiveError, one_of
 from .sources import WINDOW
-from .where import whole
 
 MOST_LIST_BYTES = 1 << 30
+SHOWN = 20
+"""Names that are not there and that are printed."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,10 +38,14 @@ class RemoveResult(Result):
     missing: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """Return the outcome in one line."""
+        """Return the outcome in one line, after the first names that are not there."""
+        lines = [f"not in the archive: {visible(name)}" for name in self.missing[:SHOWN]]
+        if len(self.missing) > SHOWN:
+            lines.append(f"and {len(self.missing) - SHOWN} more")
         lacking = f", {counted(len(self.missing), 'name')} not there" if self.missing else ""
         removed = counted(self.removed, "row")
-        return f"{self.archive}: version {self.version}, {removed} removed{lacking}"
+        lines.append(f"{self.archive}: version {self.version}, {removed} removed{lacking}")
+        return "\n".join(lines)
 
 
 def archive_remove(
@@ -61,20 +68,22 @@ def archive_remove(
         modality: ``image`` or ``voice``; both if None.
 
     Raises:
-        ArchiveError: neither names nor a condition, both, or the archive cannot be written.
+        OptionError: neither names nor a condition, both, or an empty name.
+        ConditionError: the condition cannot be used.
+        ArchiveError: the archive cannot be written.
     """
     if (where is None) == (not names and listed is None):
-        raise ArchiveError("remove takes names (or a list of them) or a condition, one of the two")
+        raise OptionError("remove takes names (or a list of them) or a condition, one of the two")
     if modality not in (None, *MODALITIES):
-        raise ArchiveError(f"modality must be image or voice, got {modality!r}")
+        raise OptionError(f"modality must be image or voice, got {modality!r}")
     held = open_archive(archive)
     kind = f"modality = '{modality}'" if modality else "true"
     if where is not None:
-        removed = held.remove(f"{kind} AND ({whole(where)})")
+        removed = held.remove(kind, where)
         return RemoveResult(held.place, held.version, removed, ())
     wanted = list(dict.fromkeys([*names, *_listed(listed)]))
     if "" in wanted:
-        raise ArchiveError("a name to remove is empty; every item has a name")
+        raise OptionError("a name to remove is empty; every item has a name")
     row_ids, found = _rows_of(held, wanted, kind)
     removed = sum(
         held.remove(one_of("_rowid", row_ids[start : start + SEVERAL]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivr.config import OptionError
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.packing.code_maker import CodeMaker, open_model
 from ivr.pipeline.packing.search import (
@@ -21,6 +22,7 @@ from ivr.pipeline.packing.search import (
     require_one_query,
 )
 from ivr.pipeline.packing.search import search as search_codes
+from ivr.pipeline.runtime.near_paths import instead
 from ivr.pipeline.runtime.results import json_value
 from ivr.pipeline.runtime.visible_text import visible
 
@@ -140,8 +142,9 @@ def search(
         device: device that encodes the query: auto, cpu, cuda or cuda:N.
 
     Raises:
-        ArchiveError: the archive, its model or a condition cannot be used, or an option does not
-            belong to it.
+        ArchiveError: the archive or its model cannot be used.
+        ConditionError: a condition or a box cannot be used.
+        OptionError: an option does not belong to ``place``.
         SearchError: there is not exactly one query, no codes, or codes of another model.
         RunError, PackError, StoreError, WeightsError, MediaError: see their modules.
     """
@@ -154,6 +157,8 @@ def search(
     of_archives = {"find": find, "where": where, "bbox": bbox, "within": within,
                    "index": index or None, "model": model}  # fmt: skip
     if not is_archive(place):
+        if found := instead(Path(place)):
+            raise ArchiveError(f"{place}: {found}; name an archive, a run or a packed model")
         _refuse({**of_archives, "table": table}, place, "an archive")
         return search_codes(
             place, voice=voice, image=image, count=count, codes=codes, weights=weights,
@@ -162,7 +167,7 @@ def search(
     require_one_query(voice, image)
     _refuse({"codes": codes, "weights": weights}, place, "a run")
     if table is not None:
-        raise ArchiveError(f"{place}: --table is of a database; name the database with --engine")
+        raise OptionError(f"{place}: --table is of a database; name the database with --engine")
     box = None if bbox is None else parse_bounds(bbox)
     # Here, since a search in the codes of a run needs none of it.
     from .archive import open_archive
@@ -197,7 +202,7 @@ def _search_engine(
     from .postgres_engine import PostgresEngine
 
     if not is_address(address):
-        raise ArchiveError(f"{address}: give the engine as postgres://USER@HOST/DATABASE")
+        raise OptionError(f"{address}: give the engine as postgres://USER@HOST/DATABASE")
     require_one_query(voice, image)
     box = None if bbox is None else parse_bounds(bbox)
     if is_archive(place):
@@ -320,19 +325,19 @@ def modality_of(find: str | None, *, is_voice: bool) -> str:
         is_voice: the query is a voice.
 
     Raises:
-        ArchiveError: another word.
+        OptionError: another word.
     """
     if find is None:
         return FIND["images" if is_voice else "voices"]
     if find not in FIND:
-        raise ArchiveError(f"find must be images or voices, got {find!r}")
+        raise OptionError(f"find must be images or voices, got {find!r}")
     return FIND[find]
 
 
 def _refuse(options: Mapping[str, object], place: str | Path, what: str) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise ArchiveError(f"{place}: {given[0]} belongs to {what}, which this is not")
+        raise OptionError(f"{place}: {given[0]} belongs to {what}, which this is not")
 
 
 def _last_of_each_name(rows: "pa.Table | None", nearest: "Nearest") -> list[int]:
@@ -382,10 +387,10 @@ def geojson_of(found: SearchResult) -> dict[str, Any]:
         found: answer of an archive.
 
     Raises:
-        ArchiveError: the answer of a run, whose items have no place.
+        OptionError: the answer of a run, whose items have no place.
     """
     if not isinstance(found, ArchiveSearchResult):
-        raise ArchiveError("GeoJSON is for archives, whose items have a place; take --json")
+        raise OptionError("GeoJSON is for archives, whose items have a place; take --json")
     from .item_columns import beside
 
     features = []

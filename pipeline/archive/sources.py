@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivr.config import OptionError
 from ivr.pipeline.datasets.canonical_names import canonical_key
-from ivr.pipeline.datasets.manifest import Manifest, ManifestError, read_manifest
+from ivr.pipeline.datasets.manifest import Manifest, read_manifest
 from ivr.pipeline.datasets.manifest_columns import as_text, further_columns
-from ivr.pipeline.datasets.manifest_row import check_name
+from ivr.pipeline.datasets.manifest_row import name_fault
 from ivr.pipeline.datasets.pairing import IMAGE_SUFFIXES
 from ivr.pipeline.datasets.passed_over import files_below
 
@@ -45,6 +46,7 @@ class SourceItems:
         names: name of each item in the archive: its file with a prefix.
         columns: columns of the source that describe the items, of the types of the archive, with
             missing values where they are empty; a folder has none.
+        refused: why a file of a folder cannot be added under its name, by this name.
     """
 
     modality: str
@@ -52,9 +54,10 @@ class SourceItems:
     files: tuple[str, ...]
     names: tuple[str, ...]
     columns: pa.Table
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def part(self, places: Sequence[int]) -> "SourceItems":
-        """Return the items at ``places``."""
+        """Return the items at ``places``, without files that were refused."""
         return SourceItems(
             self.modality,
             self.root,
@@ -91,12 +94,13 @@ def read_source(
 
     Raises:
         ManifestError: a manifest that cannot be used.
-        ArchiveError: no images, a name that an archive cannot have, or a column of another type.
+        OptionError: a prefix that no name can begin with, or roots for a folder.
+        ArchiveError: no images, or a column of another type.
     """
-    require_name(prefix, "prefix")
+    require_prefix(prefix)
     if source.is_dir():
         if roots != Roots():
-            raise ArchiveError(f"{source}: a folder is its own root; give roots with a manifest")
+            raise OptionError(f"{source}: a folder is its own root; give roots with a manifest")
         return (_of_folder(source.absolute(), prefix),)
     manifest = read_manifest(source, accept_spellings=accept_spellings)
     try:
@@ -105,20 +109,15 @@ def read_source(
         raise ArchiveError(f"{source}: {error}") from error
 
 
-def require_name(name: str, place: str) -> None:
-    """Refuse a name, or a prefix, that no item of an archive can have.
-
-    Args:
-        name: a path below a root, or the beginning of one.
-        place: where it stands, for the message.
+def require_prefix(prefix: str) -> None:
+    """Refuse a prefix that no name of an archive can begin with.
 
     Raises:
-        ArchiveError: it is none.
+        OptionError: it is none.
     """
-    try:
-        check_name(name, place)
-    except ManifestError as error:
-        raise ArchiveError(str(error)) from error
+    fault = name_fault(prefix)
+    if fault:
+        raise OptionError(f"prefix: {prefix!r} {fault}")
 
 
 def refuse_windows(source: Path, items: SourceItems) -> None:
@@ -136,18 +135,16 @@ def refuse_windows(source: Path, items: SourceItems) -> None:
 
 
 def _of_folder(folder: Path, prefix: str) -> SourceItems:
-    files = tuple(
-        sorted(
-            name
-            for name in files_below(folder)
-            if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-        )
+    """Return the images of a folder; those whose names no item can have are refused one by one."""
+    named = sorted(
+        name for name in files_below(folder) if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
     )
-    for file in files:
-        require_name(file, str(folder))
-    if not files:
+    if not named:
         raise ArchiveError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-    return SourceItems("image", folder, files, _named(files, prefix), NONE)
+    faults = {name: name_fault(name) for name in named}
+    files = tuple(name for name, fault in faults.items() if not fault)
+    refused = {prefix + name: f"its name {fault}" for name, fault in faults.items() if fault}
+    return SourceItems("image", folder, files, _named(files, prefix), NONE, refused)
 
 
 def _of_manifest(

@@ -19,6 +19,10 @@ _PIECE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--|/\*|[()'"`;]"""
 """Quoted literals and names as one piece each, brackets, and signs that end a condition early."""
 
 
+class ConditionError(ArchiveError, OptionError):
+    """A condition or a box that cannot be used, in one line with what the caller gave."""
+
+
 @config
 class Bounds:
     """A box in degrees (WGS 84); it crosses the 180th meridian if west is above east.
@@ -59,18 +63,18 @@ def parse_bounds(text: str) -> Bounds:
     """Return the box that ``WEST,SOUTH,EAST,NORTH`` means.
 
     Raises:
-        ArchiveError: other than four numbers, or numbers that are no such box.
+        ConditionError: other than four numbers, or numbers that are no such box.
     """
     try:
         west, south, east, north = map(float, text.split(","))
     except ValueError as error:
-        raise ArchiveError(
+        raise ConditionError(
             f"the box must be four numbers WEST,SOUTH,EAST,NORTH, in degrees, got {text!r}"
         ) from error
     try:
         return Bounds(west=west, south=south, east=east, north=north)
     except OptionError as error:
-        raise ArchiveError(f"the box {text!r}: {error}") from error
+        raise ConditionError(f"the box {text!r}: {error}") from error
 
 
 def whole(condition: str) -> str:
@@ -80,18 +84,18 @@ def whole(condition: str) -> str:
     condition, and Lance ignores what stands after the end of a statement.
 
     Raises:
-        ArchiveError: brackets or quotes that do not match, a comment, or a semicolon.
+        ConditionError: brackets or quotes that do not match, a comment, or a semicolon.
     """
     depth = 0
     for found in _PIECE.finditer(condition):
         piece = found.group()
         if piece in ("--", "/*", ";"):
-            raise ArchiveError(f"the condition {condition!r} holds {piece}, which is not taken")
+            raise ConditionError(f"the condition {condition!r} holds {piece}, which is not taken")
         depth += {"(": 1, ")": -1}.get(piece, 0)
         if depth < 0 or piece in ("'", '"', "`"):
-            raise ArchiveError(f"the condition {condition!r} has one {piece} too many")
+            raise ConditionError(f"the condition {condition!r} has one {piece} too many")
     if depth:
-        raise ArchiveError(f"the condition {condition!r} lacks a bracket: )")
+        raise ConditionError(f"the condition {condition!r} lacks a bracket: )")
     return condition
 
 
@@ -99,7 +103,7 @@ def joined(*conditions: str | None) -> str | None:
     """Return the condition that all given ``conditions`` hold, None if none is given.
 
     Raises:
-        ArchiveError: see :func:`whole`.
+        ConditionError: see :func:`whole`.
     """
     given = [whole(one) for one in conditions if one]
     return " AND ".join(f"({one})" for one in given) if given else None

@@ -102,18 +102,20 @@ def check_name(name: str, place: str) -> None:
     Raises:
         ManifestError: an absolute path, ``..``, a backslash, a control character and the like.
     """
+    fault = name_fault(name)
+    if fault:
+        raise ManifestError(f"{place}: {name!r} {fault}")
+
+
+def name_fault(name: str) -> str:
+    """Return what is wrong with a name that is not a path below a root, ``""`` if it is one."""
     if _NOT_IN_A_NAME.search(name):
-        raise ManifestError(
-            f"{place}: {name!r} is not a path with forward slashes, in UTF-8, "
-            "without control characters"
-        )
+        return "is not a path with forward slashes, in UTF-8, without control characters"
     if name != name.strip():
-        raise ManifestError(f"{place}: {name!r} begins or ends with a space; rename the file")
+        return "begins or ends with a space; rename the file"
     if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
-        raise ManifestError(
-            f"{place}: {name} must be a path below the root, without '..'; "
-            "give the folder with --root"
-        )
+        return "must be a path below the root, without '..'; give the folder with --root"
+    return ""
 
 
 def plain_name(name: str) -> str:

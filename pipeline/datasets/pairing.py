@@ -6,9 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ivr.pipeline.runtime.progress import warn
+from ivr.pipeline.runtime.visible_text import visible
+
 from .manifest import Manifest, ManifestError, ManifestRow, resolve
 from .manifest_columns import read_columns
-from .manifest_row import check_name
+from .manifest_row import name_fault
 from .passed_over import files_below
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k", ".jpg", ".jpeg", ".png")
@@ -229,14 +232,18 @@ def _names(root: Path, suffixes: Sequence[str], what: str) -> tuple[str, ...]:
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder of {what}s")
     seen = [name for name in files_below(root) if PurePosixPath(name).suffix.lower() in suffixes]
-    if not seen:
-        raise ManifestError(f"{root}: holds no {what} ({', '.join(suffixes)})")
+    faults = {name: name_fault(name) for name in seen}
+    for name, fault in faults.items():
+        if fault:
+            warn(f"passed over {visible(name)}: its name {fault}")
+    named = [name for name in seen if not faults[name]]
+    if not named:
+        raise ManifestError(f"{root}: holds no {what} ({', '.join(suffixes)}) that can be named")
     # Linked folders are not searched, so only a file itself can lead out of the root.
-    for name in seen:
-        check_name(name, str(root))
+    for name in named:
         if (root / name).is_symlink():
             resolve(root, name)
-    return tuple(sorted(seen, key=_natural))
+    return tuple(sorted(named, key=_natural))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -14,9 +14,10 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.distance_names import Distance
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
+from ivr.pipeline.runtime.near_paths import instead
 
 from .calibration import Calibration
-from .model_folder import is_packed
+from .model_folder import PackError, is_packed
 
 
 class CodeMaker(Protocol):
@@ -140,8 +141,9 @@ def open_model(
             that has moved.
 
     Raises:
-        PackError: not a whole packed model, no onnxruntime, or weights for a packed model.
-        RunError: neither a packed model nor a finished run. Of a run that was fitted on arrays, the
+        PackError: neither a packed model nor a run, a packed model that is not whole, no
+            onnxruntime, or weights for a packed model.
+        RunError: a run that is not finished. Of a run that was fitted on arrays, the
             methods that take the content of files raise it.
         DeviceError: no such device.
     """
@@ -150,6 +152,14 @@ def open_model(
         from .packed_model import PackedModel
 
         return PackedModel(folder, device=device, threads=threads, weights=weights)
+    from ivr.pipeline.runs.run_folder import CONFIG
+
+    if not (folder / CONFIG).is_file():
+        what = instead(folder) or "neither a packed model nor a run"
+        raise PackError(
+            f"{folder}: {what}; ivr pack RUN --out MODEL writes a packed model, and ivr train-hash "
+            "FEATURES --out RUN a run"
+        )
     from .run_model import RunModel
 
     return RunModel(folder, device=device, threads=threads, weights=weights)
