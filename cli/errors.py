@@ -78,18 +78,23 @@ def one_line() -> Iterator[None]:
             "it, or take --device cpu: nothing that was finished is lost"
         ) from error
     except OSError as error:
+        # Of two files the second one is written, e.g. when one is copied to the other.
+        name = error.filename if error.filename2 is None else error.filename2
         if error.errno in NO_ROOM:
             raise click.ClickException(
-                f"{error.filename or 'disk'}: {NO_ROOM[error.errno]}; nothing that was finished "
-                "is lost: free some room and call again"
+                visible(
+                    f"{name or 'disk'}: {NO_ROOM[error.errno]}; nothing that was finished is lost: "
+                    "free some room and call again"
+                )
             ) from error
         if error.errno == errno.EPIPE:
             raise  # whoever read the output has left: click ends in silence
         if error.errno == errno.ENOMEM:
             raise _memory_full() from error
         what = error.strerror or first_line(error)
-        if error.filename is not None:
-            raise click.ClickException(visible(f"{error.filename}: {what}")) from error
+        if name is not None:
+            advice = "; name a place that can be written" if error.errno == errno.EROFS else ""
+            raise click.ClickException(visible(f"{name}: {what}{advice}")) from error
         shared = "" if os.access(SHARED_MEMORY, os.W_OK) else f"; {SHARED_MEMORY} is not writable"
         raise click.ClickException(f"the system refuses a call ({what}){shared}") from error
 

@@ -32,6 +32,10 @@ class InTheWayError(IvrError):
     """Something that is not replaced lies where a file is to be written."""
 
 
+class UnwritableError(IvrError):
+    """A place where nothing can be written, in one line."""
+
+
 @dataclass(frozen=True)
 class FileKind:
     """What a file of the project is, as its first bytes tell.
@@ -85,9 +89,10 @@ def replaced(path: Path, kind: FileKind) -> Iterator[BinaryIO]:
         InTheWayError: ``path`` is something else than a regular file of that kind.
     """
     require_replaceable(path, kind)
-    partial, handle = _new_partial(path.parent)
+    with naming(path):
+        partial, handle = _new_partial(path.parent)
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with naming(path), os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -110,6 +115,42 @@ def replaced_text(path: Path, kind: FileKind = TEXT) -> Iterator[TextIO]:
             yield text
         finally:
             text.detach()  # flushes; the file is closed by replaced()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name ``path`` in errors of the system that name no file, or the one that is written aside."""
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None or is_partial(Path(os.fsdecode(error.filename)).name)
+        if error.errno is None or not unnamed:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder in which no file can be made, before the work whose results go there.
+
+    A file is made in it, or in the nearest folder above it that exists, and removed.
+
+    Raises:
+        UnwritableError: none can be made.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    try:
+        partial, handle = _new_partial(there)
+    except NotADirectoryError as error:
+        raise UnwritableError(
+            f"{folder}: nothing can be written there, {there} is a file; name another place"
+        ) from error
+    except OSError as error:
+        raise UnwritableError(
+            f"{folder}: nothing can be written there ({error.strerror}); name another place, or "
+            "change this one"
+        ) from error
+    os.close(handle)
+    partial.unlink(missing_ok=True)
 
 
 def require_replaceable(path: Path, kind: FileKind) -> None:

@@ -68,6 +68,7 @@ class IvrError(ValueError):
             UnknownNameError     ivr.names
             UnreadableFileError  ivr.features.regular_files
                 ChangedFileError ivr.features.regular_files
+            UnwritableError      ivr.features.atomic_files
             VerifyError          ivr.pipeline.runs.verify
             WeightsError         ivr.features.weights_file
             WeightsSizeError     ivr.features.weights_size

@@ -15,6 +15,7 @@ import pyarrow as pa
 import xxhash
 
 from ivr.config import OptionError
+from ivr.features.atomic_files import require_writable
 from ivr.pipeline.extraction.file_stamps import FileStamps
 from ivr.pipeline.extraction.parallel_readers import LostReadersError
 from ivr.pipeline.extraction.worker_tasks import SkippedFile
@@ -93,12 +94,15 @@ def archive_add(
         ArchiveError: the archive cannot be used, the model is another one, a name stands in the
             archive for a file of another folder, no file could be read, or one is damaged with
             ``strict``.
+        UnwritableError: the archive is on a disk that is only read.
         ManifestError, ReadersError: see their modules.
     """
     config = with_options(config or AddConfig(), options)
     held = open_archive(archive)
     if config.trust_mtime and not is_local(held.place):
         raise OptionError(f"{held.place}: --trust-mtime is for archives in a folder")
+    if is_local(held.place):
+        require_writable(Path(held.place))
     if is_scene(Path(source)):
         if voice_root is not None:
             raise OptionError(f"{source}: a scene has no voices; leave out --voice-root")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from ivr.features.atomic_files import require_writable
 from ivr.pipeline.packing.code_maker import open_model
 from ivr.pipeline.packing.model_folder import is_packed
 from ivr.pipeline.runtime.results import Result
@@ -55,19 +56,19 @@ def archive_create(archive: str | Path, model: str | Path) -> CreateResult:
         model: a packed model or a run.
 
     Raises:
-        ArchiveError: there is an archive already, something else lies in the folder, or it cannot
-            be written.
+        ArchiveError: there is an archive already, or something else lies in the folder.
+        UnwritableError: nothing can be written there.
         PackError, RunError: see :func:`ivr.pipeline.packing.code_maker.open_model`.
     """
     place, source = place_of(archive), Path(model)
+    if is_local(place):
+        _require_free(Path(place))
     maker = open_model(source)
     copied = is_local(place) and is_packed(source)
     kept = "" if copied else str(source.absolute())
     settings = ArchiveSettings(
         FORMAT, maker.bits, maker.identity, maker.method, maker.classes, kept, uuid4().hex
     )
-    if is_local(place):
-        _require_free(Path(place))
     if copied:
         # Before the table: a folder with a table is an archive, and has its model.
         _copy_files(source, Path(place) / COPY)
@@ -120,6 +121,7 @@ def _require_free(folder: Path) -> None:
     )
     if others:
         raise ArchiveError(f"{folder}: holds {others[0]}; name a new folder")
+    require_writable(folder)
 
 
 def _exists(place: str) -> ArchiveError:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ivr.config import OptionError
+from ivr.features.atomic_files import require_writable
 from ivr.names import unknown
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
@@ -72,6 +73,7 @@ def export(
         StoreError: no codes that ``ivr encode`` writes.
         PostgresError: see :mod:`ivr.pipeline.archive.postgres`.
         InTheWayError: another kind of file lies at ``out``.
+        UnwritableError: nothing can be written there.
         BusyError: another process writes to the folder ``out``.
     """
     config = with_options(config or ExportConfig(), options)
@@ -106,3 +108,4 @@ def _require_free(path: Path, config: ExportConfig, *, folder: bool) -> None:
     there = holds_files(path) if folder and path.is_dir() else path.exists()
     if there and not config.overwrite:
         raise ArchiveError(f"{path}: exists; give another --out, or replace it with --overwrite")
+    require_writable(path if folder else path.parent)

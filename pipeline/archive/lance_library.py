@@ -3,6 +3,7 @@
 Only this module imports ``lancedb``.
 """
 
+import errno
 import os
 import random
 import re
@@ -35,6 +36,8 @@ _STABLE_ROW_IDS = {"new_table_enable_stable_row_ids": "true"}
 _IN_THE_LIBRARY = re.compile(r",?\s*(/\S*\.rs:\d+(:\d+)?|Backtrace\b.*)", re.DOTALL)
 _PANIC = "RustPanic"  # a class that each library in Rust has of its own
 _COLLAPSED = re.compile(r"^(s3|gs|az):/(?!/)")  # an address that was made a Path
+_OF_THE_SYSTEM = re.compile(r"\(os error (\d+)\)")
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _NO_TABLE = re.compile(r"Table '\w+' was not found")
 _NO_FILE = re.compile(r"\bnot found\b.*\.(lance|manifest|idx|txn)\b", re.IGNORECASE | re.DOTALL)
 
@@ -203,12 +206,20 @@ def index_configs(lists: int, sample_rate: int) -> tuple[Any, Any]:
 
 @contextmanager
 def lance_errors(place: str) -> Iterator[None]:
-    """Turn errors of the library inside the block into :class:`ArchiveError`."""
+    """Turn errors of the library inside the block into :class:`ArchiveError`.
+
+    What the system says of a place that cannot be written stays an ``OSError``, which names it.
+    """
     try:
         yield
     except IvrError:
         raise
     except (ValueError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _NOT_WRITTEN:
+            raise
+        number = _OF_THE_SYSTEM.search(str(error))
+        if number and int(number[1]) in _NOT_WRITTEN:
+            raise OSError(int(number[1]), os.strerror(int(number[1])), place) from error
         kind = LostVersionError if _NO_FILE.search(str(error)) else ArchiveError
         raise kind(f"{place}: {one_line(error)}") from error
     except Exception as error:

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from ivr.config import OptionError
-from ivr.features.atomic_files import HDF5, HEAT_MAP, PNG, TEXT, FileKind, require_replaceable
+from ivr.features.atomic_files import (
+    HDF5,
+    HEAT_MAP,
+    PNG,
+    TEXT,
+    FileKind,
+    require_replaceable,
+    require_writable,
+)
 from ivr.features.image_file import READER
 from ivr.features.media import MediaError
 from ivr.features.raster_process import raster_readers
@@ -122,6 +130,7 @@ KINDS: Mapping[str, FileKind] = {"out": HEAT_MAP, "overlay": PNG, "places": TEXT
 def _require_places(files: Mapping[str, Path], inputs: Sequence[Path]) -> None:
     """Refuse places that cannot be written to, before the long work."""
     for name, path in files.items():
+        require_writable(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         require_replaceable(path, KINDS[name])
     taken = [os.path.realpath(path) for path in (*files.values(), *inputs)]

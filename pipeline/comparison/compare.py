@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 
+from ivr.features.atomic_files import require_writable
 from ivr.pipeline.evaluation.picture_subject import data_name
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.extraction.feature_dataset import open_features
@@ -99,10 +100,11 @@ def compare(
         options: fields of :class:`CompareConfig`, which override ``config``.
 
     Raises:
-        StoreError, ManifestError, DeviceError: see their modules.
+        StoreError, ManifestError, DeviceError, UnwritableError: see their modules.
         ValueError: a choice that is not possible (most of them an OptionError).
     """
     chosen = chosen_config(config, options)
+    require_writable(Path(out))
     grid = _grid(Path(features), chosen)
     done, refused = run_grid(
         Path(features), Path(out), grid, jobs=chosen.jobs, threads=chosen.threads

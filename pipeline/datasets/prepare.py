@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ivr.features.atomic_files import require_writable
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.words import counted
@@ -101,7 +102,7 @@ def prepare(
     chosen = PrepareConfig(**options) if config is None else with_options(config, options)
     path = Path(out)
     if not chosen.dry_run:
-        _require_writable(path, chosen.force)
+        _require_free(path, chosen.force)
     manifest = of_one_spelling(read_layout(layout, chosen).columns, accept=chosen.accept_spellings)
     if chosen.split != "none":
         manifest = _with_splits(manifest, splits_of_cut(chosen.split, chosen.seed))
@@ -130,11 +131,12 @@ def summarize(manifest: Manifest, path: Path | None = None) -> PrepareResult:
     )
 
 
-def _require_writable(path: Path, force: bool) -> None:
+def _require_free(path: Path, force: bool) -> None:
     if path.exists() and not force:
         raise ManifestError(f"{path} exists; name another file, or overwrite it with --force")
     if not path.parent.is_dir():
         raise ManifestError(f"{path.parent}: no such folder; create it first")
+    require_writable(path.parent)
 
 
 def _with_splits(manifest: Manifest, config: SplitConfig) -> Manifest:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ivr.features.atomic_files import replaced_text
+from ivr.features.atomic_files import replaced_text, require_writable
 from ivr.features.encoders import require_encoder
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.device import choose_device
@@ -34,9 +34,11 @@ def doctor(
         options: fields of :class:`DoctorConfig` by name, over ``config``.
 
     Raises:
-        OptionError, EncoderError, DeviceError: see their modules.
+        OptionError, EncoderError, DeviceError, UnwritableError: see their modules.
     """
     chosen = with_options(config or DoctorConfig(), options)
+    if out is not None:
+        require_writable(Path(out))
     for encoder in chosen.encoders:
         require_encoder(encoder)
     device = choose_device(chosen.device)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ivr.features.atomic_files import file_digest
+from ivr.features.atomic_files import file_digest, require_writable
 from ivr.hashing.distances import Measure, measure_of
 from ivr.names import unknown
 from ivr.pipeline.pictures.picture_files import FORMATS, Format
@@ -69,6 +69,7 @@ def evaluate(
 
     Raises:
         BusyError: another process writes into the folder.
+        UnwritableError: nothing can be written to ``out``.
         RunError: the run has no codes yet, or codes of features that were extracted anew since.
         StoreError: not a codes file.
         OptionError: the protocol has no such option, or refuses its value.
@@ -82,6 +83,7 @@ def evaluate(
     file = None if codes is None else Path(codes)
     if out is not None:
         _require_no_other_run(Path(out), run)
+        require_writable(Path(out))
     elsewhere = out is not None and not Path(out).resolve().is_relative_to(run.resolve())
     if elsewhere:
         found, folder = _evaluated(run, chosen, file), Path(out or run)

@@ -10,6 +10,7 @@ from joblib import cpu_count
 from numpy.typing import NDArray
 
 from ivr.errors import IvrError
+from ivr.features.atomic_files import require_writable
 from ivr.pipeline.datasets.manifest import Item, classes
 from ivr.pipeline.datasets.splits import complete_splits
 from ivr.pipeline.extraction.feature_dataset import STREAMS, FeatureDataset, open_features
@@ -87,9 +88,12 @@ def probe(
 
     Raises:
         StoreError, ManifestError, OptionError: see their modules.
+        UnwritableError: nothing can be written to ``out``.
         ProbeError: fewer than two classes or groups to tell apart.
     """
     chosen = with_options(config or ProbeConfig(), options)
+    if out is not None:
+        require_writable(Path(out))
     data = open_features(Path(features))
     splits = complete_splits(data.manifest, chosen.split.seeded(chosen.seed))
     images = _training_side(data.image_items(), splits)

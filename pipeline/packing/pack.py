@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ivr.features.atomic_files import file_digest, replaced_text
+from ivr.features.atomic_files import file_digest, replaced_text, require_writable
 from ivr.features.encoder_batches import USUAL
 from ivr.features.image import Encoder
 from ivr.hashing.method import Method
@@ -113,6 +113,7 @@ def pack(
     chosen = with_options(config or PackConfig(), options)
     run, out = Path(run), Path(out)
     _require_place(run, out, overwrite=overwrite)
+    require_writable(out)
     source = _source(run, chosen, weights)
     with only_writer(out):
         finish(out, ASIDE, _remove_own)

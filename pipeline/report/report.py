@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ivr.features.atomic_files import FileKind, replaced_text, require_replaceable
+from ivr.features.atomic_files import (
+    FileKind,
+    replaced_text,
+    require_replaceable,
+    require_writable,
+)
 from ivr.pipeline.comparison.table_file import table_files
 from ivr.pipeline.pictures.picture_files import Picture
 from ivr.pipeline.runs.begun_runs import CONFIG, begun
@@ -106,11 +111,13 @@ def report(
     Raises:
         PageError: not evaluated, results of other codes, or a page that cannot be made so small.
         RunError, CompareError, StoreError: files of the run are missing or damaged.
-        InTheWayError: something else than a report lies at ``out``.
+        InTheWayError, UnwritableError: something else than a report lies at ``out``, or it cannot
+            be written.
         OptionError: no such option.
     """
     place, path = Path(place), Path(out)
     chosen = with_options(config or ReportConfig(), options)
+    require_writable(path.parent)
     require_replaceable(path, PAGE)
     draft = _draft(place, chosen)
     files = read_page_media(

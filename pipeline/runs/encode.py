@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ivr.features.atomic_files import file_digest
+from ivr.features.atomic_files import file_digest, require_writable
 from ivr.features.store import require_place, text_column, write_table
 from ivr.features.waveform_augmentation import parse_change
 from ivr.hashing.codes import packed_signs
@@ -125,7 +125,7 @@ def encode_run(
         RunError: no model, features made with other settings than those of the run, or without
             voices so changed; changed voices in the place of the run's own codes; or ``out`` is the
             place of the codes of another run.
-        InTheWayError: ``out`` is something else than codes.
+        InTheWayError, UnwritableError: ``out`` is something else than codes, or cannot be written.
         ChangeError, StoreError, ManifestError: see their modules.
     """
     config = read_config(run)
@@ -136,6 +136,7 @@ def encode_run(
             "encode with --features and where to write with --out"
         )
     require_no_other_codes(out, run)
+    require_writable(run if out is None else out.parent)
     data = open_features(features or folder)
     require_same_settings(config, data)
     own, others = began_with(run, config, data)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ivr.errors import IvrError
-from ivr.features.atomic_files import sweep_partials
+from ivr.features.atomic_files import naming, sweep_partials
 
 from .orphans import sweep_shared_memory
 
@@ -171,7 +171,8 @@ def _taken(path: Path, handle: int, *, by_kernel: bool) -> Owner:
     empty = os.fstat(handle).st_size == 0
     if not empty and (before is None or (unseen and before.held)) and not _stale(path, handle):
         raise _busy(path, before)
-    _write(handle, mine)
+    with naming(path):
+        _write(handle, mine)
     if unseen:
         # Another process may have read the same: the last to write holds the folder.
         time.sleep(SETTLE_SECONDS)
