@@ -44,7 +44,7 @@ def export(source: str, target: Target, out: str, as_json: bool, options: dict[s
     Example:
       ivr export tiles --to parquet --out tiles.parquet
       ivr export run --to faiss --out index --ivf
-      ivr export tiles --to postgres --out postgres://me@localhost/tiles --where "label = 'pond'"
+      ivr export tiles --to postgres --out postgres://me@localhost/tiles --where "label = 'harbour'"
     """
     import ivr
 

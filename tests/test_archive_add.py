@@ -480,7 +480,57 @@ def test_a_changed_file_keeps_what_its_new_source_does_not_say(place: Path, tile
     draw(tiles / "a" / "1.png", 98)
     ivr.archive_add(place, manifest)
     (row, *_) = rows_of(place, "code", "label", "clouds", "time")
-    assert row == {"code": [98, 0], "label": None, "clouds": 0.75, "time": SECOND}
+    # A column without any value says nothing; an empty cell of another column does.
+    assert row == {"code": [98, 0], "label": "pond", "clouds": 0.75, "time": SECOND}
+    manifest.write_text("image,voice,label,clouds\na/1.png,,,0.75\na/2.png,,pond,\n")
+    draw(tiles / "a" / "1.png", 97)
+    ivr.archive_add(place, manifest)
+    (row, *_) = rows_of(place, "code", "label", "clouds", "time")
+    assert row == {"code": [97, 0], "label": None, "clouds": 0.75, "time": SECOND}
+
+
+def test_what_a_manifest_says_anew_of_unchanged_files_is_written_without_encoding(
+    place: Path, tiles: Path, maker: FakeCodeMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speak(tiles / "1.wav")
+    manifest = tiles / "manifest.csv"
+    head = "image,voice,label,caption,clouds\n"
+    manifest.write_text(f"{head}a/1.png,1.wav,pond,a pond,0.5\na/2.png,,river,,0.25\n")
+    assert ivr.archive_add(place, manifest).added == 3
+    (first, *_), version = rows_of(place), open_archive(place).version
+
+    def encoded(*_: object) -> None:
+        raise AssertionError("something was encoded")
+
+    monkeypatch.setattr(maker, "codes_of_pixels", encoded)
+    manifest.write_text(f"{head}a/1.png,1.wav,lake,a lake,\na/2.png,,river,,0.25\n")
+    result = ivr.archive_add(place, manifest)
+    assert (result.added, result.replaced, result.updated, result.unchanged) == (0, 0, 2, 1)
+    assert "0 rows added, 0 replaced, 2 updated, 1 unchanged" in repr(result)
+    assert result.version == version + 2  # one of the images, one of the voices
+    (again, other) = rows_of(place)
+    assert again == first | {"label": "lake", "clouds": None}
+    assert (other["label"], other["clouds"]) == ("river", 0.25)
+    (voice,) = rows_of(place, "caption", "label", modality="voice")
+    assert voice == {"caption": "a lake", "label": "lake"}
+    again = ivr.archive_add(place, manifest)
+    assert (again.updated, again.unchanged, again.version) == (0, 3, result.version)
+
+
+def test_a_manifest_without_labels_and_captions_keeps_those_of_the_archive(
+    place: Path, tiles: Path
+) -> None:
+    speak(tiles / "1.wav")
+    manifest = tiles / "manifest.csv"
+    manifest.write_text("image,voice,label,caption\na/1.png,1.wav,pond,a pond\n")
+    ivr.archive_add(place, manifest)
+    manifest.write_text("image,voice,label,height\na/1.png,1.wav,,3\n")
+    assert ivr.archive_add(place, manifest).updated == 2
+    assert ivr.archive_update(place, manifest).updated == 0
+    assert rows_of(place, "label", "height") == [{"label": "pond", "height": 3}]
+    assert rows_of(place, "caption", "height", modality="voice") == [
+        {"caption": "a pond", "height": 3}
+    ]
 
 
 class Killed(BaseException):

@@ -192,6 +192,8 @@ def test_geojson_has_the_boxes_and_two_polygons_across_the_180th_meridian(
     assert [part[0][0] for part in crossing["coordinates"]] == [[179.0, -1.0], [-180.0, -1.0]]
     assert nowhere is None
     assert found["features"][0]["properties"]["rank"] == 1
+    assert found["version"] == archive.version
+    assert (found["confidence"]["first"], found["warnings"]) == (0, [])
 
 
 def test_the_command_prints_lines_json_and_geojson(archive: Archive, image: Path) -> None:

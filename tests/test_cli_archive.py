@@ -54,7 +54,7 @@ def test_the_operators_day_that_the_docs_show(place: Path) -> None:
     assert "12 rows added, 0 replaced, 0 unchanged" in line("archive add")
     assert len(said["3"].stdout.splitlines()) == 4
     answer = json.loads(said["--json"].stdout)
-    assert {hit["label"] for hit in answer["hits"]} == {"pond"}
+    assert {hit["label"] for hit in answer["hits"]} == {"forest"}
     assert all(hit["columns"]["clouds"] < 0.5 for hit in answer["hits"])
     first = said["images"].stdout.splitlines()[0]
     assert re.match(r" +1 +0 bits +(tuesday/)?\w+_\d\.png", first)

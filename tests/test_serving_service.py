@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 import tifffile
@@ -28,9 +29,11 @@ from tiny_world import World
 import ivr
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
+from ivr.pipeline.archive.archive import open_archive
 from ivr.pipeline.archive.search import ArchiveSearchResult
 from ivr.pipeline.packing.calibration import Calibration, as_stored
 from ivr.pipeline.runtime.digests import record_digests
+from ivr.pipeline.serving.application import exact
 from ivr.pipeline.serving.galleries import Asked
 from ivr.pipeline.serving.guards import Guards
 from ivr.pipeline.serving.resident import ResidentArchive
@@ -136,7 +139,38 @@ def test_an_answer_does_not_say_where_files_lie(client: TestClient, world: World
 def test_hits_as_geojson(client: TestClient) -> None:
     answer = client.post("/search", files={"voice": recording()}, data={"format": "geojson"})
     assert answer.headers["content-type"] == "application/geo+json"
-    assert answer.json()["type"] == "FeatureCollection"
+    places = answer.json()
+    assert places["type"] == "FeatureCollection"
+    plain = client.post("/search", files={"voice": recording()}).json()
+    for name in ("version", "confidence", "warnings"):
+        assert places[name] == plain[name]
+
+
+def test_whole_numbers_that_a_browser_would_round_are_text() -> None:
+    most = 2**53 - 1
+    columns = {"small": most, "stamp": most + 1, "below": -most - 1, "many": [2**63], "yes": True}
+    assert exact({"columns": columns, "share": 0.5, "none": None}) == {
+        "columns": {
+            "small": most, "stamp": "9007199254740992", "below": "-9007199254740992",
+            "many": ["9223372036854775808"], "yes": True,
+        },
+        "share": 0.5, "none": None,
+    }  # fmt: skip
+
+
+def test_a_large_number_of_a_column_loses_no_digit(tiles: Path, tmp_path: Path) -> None:
+    held = open_archive(shutil.copytree(tiles, tmp_path / "tiles"))
+    name = held.rows(held.codes("image")[1][:1], ["name"])["name"].combine_chunks()
+    number = 2**62 + 1
+    held.update(pa.table({"modality": ["image"], "name": name, "number": [number]}))
+    with served(tmp_path / "tiles", ServeConfig(readers=1, refresh=0)) as client:
+        for form in ("json", "geojson"):
+            data = {"format": form, "count": 50}
+            answer = client.post("/search", files={"voice": recording()}, data=data)
+            assert f'"number":"{number}"' in answer.text
+    (tmp_path / "voice.wav").write_bytes(recording())
+    found = ivr.search(tmp_path / "tiles", voice=tmp_path / "voice.wav", count=50)
+    assert f'"number": {number}' in json.dumps(found.to_json())
 
 
 def test_a_request_bears_one_query(client: TestClient) -> None:

@@ -31,6 +31,7 @@ from .add_result import AddResult
 from .add_scene import add_scene, is_scene
 from .archive import Archive, open_archive
 from .archive_model import open_code_maker
+from .changed_columns import update_columns
 from .coded_files import CodedFile, coded_files
 from .item_rows import item_rows
 from .known_items import KnownItem, known_items, remove_repeated, with_earlier_columns
@@ -46,6 +47,7 @@ class _Work:
     items: SourceItems
     known: Mapping[str, KnownItem]
     unchanged: int
+    updated: int
     files: FileStamps
     refused: dict[str, str]
     added: int = 0
@@ -72,8 +74,8 @@ def archive_add(
 
     An item is known by its modality and its name: its path below the root, with the prefix of the
     config before it. It is encoded if the archive does not have it, or has it from a file of
-    another content. What a manifest says of items that the archive has already is brought up to
-    date by :func:`ivr.archive_update`, which encodes nothing.
+    another content. If a manifest says something else now of an item whose file is the same, its
+    columns are brought up to date, and nothing is encoded.
 
     Args:
         archive: an archive.
@@ -177,7 +179,7 @@ def _work(archive: Archive, items: SourceItems, config: AddConfig, stop: Stop) -
     files = FileStamps(items.root, _remembered(archive, items) if config.trust_mtime else None)
     of_known = [file for file, name in zip(items.files, items.names, strict=True) if name in known]
     now = files.now(of_known, lambda: stop.signalled)
-    wanted, moved = [], []
+    wanted, moved, same = [], [], []
     for place, (file, name) in enumerate(zip(items.files, items.names, strict=True)):
         item = known.get(name)
         # A file that is gone keeps its row; ivr archive verify --files names it.
@@ -188,13 +190,16 @@ def _work(archive: Archive, items: SourceItems, config: AddConfig, stop: Stop) -
                     f"{name} is in {archive.place} from {item.root}, with another content; give "
                     "--prefix to keep both, or --moved if these files replace those"
                 )
-        elif now[file] == item.stamp and item.root != str(items.root):
+            continue
+        same.append(place)
+        if now[file] == item.stamp and item.root != str(items.root):
             moved.append(place)
     if moved and config.moved:
         _note_root(archive, items.part(moved))
-    return _Work(
-        items.part(wanted), known, len(items.names) - len(wanted), files, dict(items.refused)
-    )
+    rest = items.part(same)
+    updated = update_columns(archive, rest, [known[name].row_id for name in rest.names])
+    refused = dict(items.refused)
+    return _Work(items.part(wanted), known, len(same) - updated, updated, files, refused)
 
 
 def _note_root(archive: Archive, items: SourceItems) -> None:
@@ -284,15 +289,17 @@ def _write(archive: Archive, work: _Work, pending: Sequence[tuple[int, CodedFile
 
 def _result(archive: Archive, work: Sequence[_Work], config: AddConfig) -> AddResult:
     skipped = {name: why for one in work for name, why in (one.refused | one.skipped).items()}
-    added, replaced, unchanged, left = (
+    added, replaced, unchanged, updated, left = (
         sum(getattr(one, name) for one in work)
-        for name in ("added", "replaced", "unchanged", "left")
+        for name in ("added", "replaced", "unchanged", "updated", "left")
     )
-    if skipped and not (added or replaced or unchanged or left or config.shard):
+    some = added or replaced or unchanged or updated or left
+    if skipped and not some and not config.shard:
         first = next(iter(skipped.items()))
         raise ArchiveError(
             f"none of {counted(len(skipped), 'file')} could be read, e.g. {first[0]}: {first[1]}"
         )
     return AddResult(
-        archive.place, archive.version, added, replaced, unchanged, tuple(skipped), left
-    )
+        archive.place, archive.version, added, replaced, unchanged, tuple(skipped), left,
+        updated=updated,
+    )  # fmt: skip

@@ -15,11 +15,12 @@ class AddResult(Result):
         version: its version afterwards.
         added: number of new rows.
         replaced: number of rows whose files have another content now.
-        unchanged: number of items that the archive had already.
+        unchanged: number of items that the archive had already, and that say the same.
         skipped: names of files that could not be used.
         left: number of items that were not looked at, since the call was stopped.
         empty: number of windows of a scene that hold no data.
         removed: number of rows of an earlier content of a scene that were removed.
+        updated: number of rows of unchanged files of which the manifest says something else now.
     """
 
     archive: str
@@ -31,6 +32,7 @@ class AddResult(Result):
     left: int
     empty: int = 0
     removed: int = 0
+    updated: int = 0
 
     def __repr__(self) -> str:
         """Return the outcome in one line."""
@@ -38,8 +40,10 @@ class AddResult(Result):
             f"{self.archive}: version {self.version}",
             f"{counted(self.added, 'row')} added",
             f"{self.replaced} replaced",
-            f"{self.unchanged} unchanged",
         ]
+        if self.updated:
+            parts.append(f"{self.updated} updated")
+        parts.append(f"{self.unchanged} unchanged")
         if self.skipped:
             parts.append(f"{counted(len(self.skipped), 'file')} skipped")
         if self.empty:

@@ -381,7 +381,7 @@ def geojson_of(found: SearchResult) -> dict[str, Any]:
 
     The geometry is the box of the row in degrees, null where it is not known; a box across the
     180th meridian is two polygons. Columns that are named as a property of every hit get an
-    underscore.
+    underscore. Version of the archive, confidence and warnings are members of the collection.
 
     Args:
         found: answer of an archive.
@@ -407,7 +407,13 @@ def geojson_of(found: SearchResult) -> dict[str, Any]:
         features.append(
             {"type": "Feature", "geometry": _geometry(hit.columns), "properties": properties}
         )
-    return {"type": "FeatureCollection", "features": features}
+    return {
+        "type": "FeatureCollection",
+        "version": found.version,
+        "confidence": json_value(found.confidence),
+        "warnings": json_value(found.warnings),
+        "features": features,
+    }
 
 
 def _geometry(columns: Mapping[str, Any]) -> dict[str, Any] | None:

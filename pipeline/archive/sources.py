@@ -32,7 +32,9 @@ WINDOW = re.compile(r"#\d+,\d+,\d+,\d+$")
 """End of the name of a window of a scene."""
 _DEGREES = {"west": 180.0, "south": 90.0, "east": 180.0, "north": 90.0}
 """Columns of the box in degrees, with the largest value of each."""
-_TEXTS = ("label", "caption", "speaker")
+_OF_IMAGES = ("label", "split", "group")
+_OF_VOICES = (*_OF_IMAGES, "caption", "speaker", "image")
+"""Columns that every manifest may have."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +167,9 @@ def _of_manifest(
 
 
 def _known(rows: pa.Table, modality: str) -> dict[str, pa.ChunkedArray]:
-    """Return the columns that every manifest may have; speaker and caption are of a voice."""
-    is_voice = modality == "voice"
+    """Return the columns that every manifest may have; one without any value says nothing."""
     columns = {}
-    for name in _TEXTS:
-        missing = pa.chunked_array([pa.nulls(len(rows), pa.string())])
-        columns[name] = _or_null(rows[name]) if is_voice or name == "label" else missing
-    for name in ("image", "split", "group") if is_voice else ("split", "group"):
+    for name in _OF_VOICES if modality == "voice" else _OF_IMAGES:
         values = _or_null(rows[name])
         if values.null_count < len(rows):
             columns[name] = values

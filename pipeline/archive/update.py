@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
 from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.words import counted
 
-from .archive import Archive, open_archive
+from .archive import open_archive
+from .changed_columns import update_columns
 from .known_items import known_items
-from .sources import Roots, SourceItems, read_source
-
-BLOCK = 1 << 16
+from .sources import Roots, read_source
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,27 +69,7 @@ def archive_update(
         known = known_items(held, items.modality, items.names)
         there = [place for place, name in enumerate(items.names) if name in known]
         missing += len(items.names) - len(there)
-        for start in range(0, len(there), BLOCK):
-            part = items.part(there[start : start + BLOCK])
-            changed = _changed(held, part, [known[name].row_id for name in part.names])
-            unchanged += len(part.names) - len(changed)
-            held.update(changed)
-            updated += len(changed)
+        part = items.part(there)
+        changed = update_columns(held, part, [known[name].row_id for name in part.names])
+        updated, unchanged = updated + changed, unchanged + len(there) - changed
     return UpdateResult(held.place, held.version, updated, unchanged, missing)
-
-
-def _changed(archive: Archive, items: SourceItems, row_ids: list[int]) -> pa.Table:
-    """Return modality, name and columns of those of ``items`` whose rows differ from them."""
-    names = items.columns.column_names
-    held: pa.Table = archive.rows(row_ids, [name for name in names if name in archive.schema.names])
-    differs = np.zeros(len(items.names), bool)
-    for name in names:
-        new = items.columns[name].to_pylist()
-        old = held[name].to_pylist() if name in held.column_names else [None] * len(new)
-        differs |= np.array([one != other for one, other in zip(new, old, strict=True)], bool)
-    key = {
-        "modality": pa.array([items.modality] * len(items.names), pa.string()),
-        "name": pa.array(items.names, pa.string()),
-    }
-    whole = pa.table({**key, **{name: items.columns[name] for name in names}})
-    return whole.filter(pa.array(differs))

@@ -34,6 +34,8 @@ THREADS = 12
 """Number of requests that are worked on at a time; the others wait in the order of arrival."""
 BAD_REQUEST = 422
 """Status of an expected error of which the client can repair the cause."""
+MOST_EXACT = (1 << 53) - 1
+"""Whole numbers beyond this one are text in the answers of the service."""
 COME_BACK = 10
 """Seconds after which a client may ask again, where the cause lies with the service."""
 _OF_THE_MACHINE: dict[type[IvrError], str] = {
@@ -171,8 +173,9 @@ def _add_search(app: FastAPI, resident: ResidentArchive, metrics: ServiceMetrics
             answer = resident.by_image(image.file.read(), asked)
         metrics.time(answer)
         if form == "geojson":
-            return JSONResponse(geojson_of(answer.result), media_type="application/geo+json")
-        return JSONResponse(answer_json(answer))
+            places = exact(geojson_of(answer.result))
+            return JSONResponse(places, media_type="application/geo+json")
+        return JSONResponse(exact(answer_json(answer)))
 
 
 def _add_items(app: FastAPI, resident: ResidentArchive) -> None:
@@ -228,6 +231,19 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "seconds": {stage: round(value, 6) for stage, value in answer.seconds.items()},
         "hits": [_hit_json(rank, hit) for rank, hit in enumerate(found.hits, 1)],
     }
+
+
+def exact(value: Any) -> Any:
+    """Return JSON values with whole numbers that browsers would round as text.
+
+    JavaScript reads each number as a float, which holds whole numbers up to :data:`MOST_EXACT`.
+    """
+    if isinstance(value, dict):
+        return {name: exact(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [exact(one) for one in value]
+    rounded = isinstance(value, int) and abs(value) > MOST_EXACT
+    return str(value) if rounded else value
 
 
 def _hit_json(rank: int, hit: ArchiveHit) -> dict[str, Any]:
