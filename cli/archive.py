@@ -98,7 +98,8 @@ def add(
     after their pixels; windows without data are counted and left out.
 
     Each file is read once, encoded and written. A damaged file is named and skipped (exit status
-    3). Columns of a manifest that changed are written without encoding. What was written is kept whatever happens: the same call again adds the rest.
+    3). Columns of a manifest that changed are written without encoding. What was written is kept
+    whatever happens: the same call again adds the rest.
 
     \b
     Example:
