@@ -154,27 +154,41 @@ def remove(
 
 @archive.command(cls=Command)
 @click.argument("place", metavar="ARCHIVE")
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=FILE, required=False)
 @click.option("--prefix", default="", help="Text before each name, as the items were added with.")
 @click.option(
     "--accept-spellings",
     is_flag=True,
     help="Merge several spellings of one label, speaker or group.",
 )
-def update(place: str, manifest: Path, prefix: str, accept_spellings: bool) -> None:
+@click.option(
+    "--model",
+    type=FOLDER,
+    help="Packed model of the same codes to copy into the archive, in place of its own.",
+)
+def update(
+    place: str, manifest: Path | None, prefix: str, accept_spellings: bool, model: Path | None
+) -> None:
     """Bring label, caption and further columns of items up to date; nothing is encoded.
 
-    Items of MANIFEST that the archive does not have are counted, not added.
+    Items of MANIFEST that the archive does not have are counted, not added. --model replaces the
+    model of the archive by one of the same run, for example with a calibrated confidence.
 
     \b
     Example:
       ivr archive update tiles manifest.csv
+      ivr archive update tiles --model model
     """
+    if manifest is None and model is None:
+        raise click.UsageError("say what is new: give MANIFEST or --model")
     import ivr
 
-    show(
-        repr(ivr.archive_update(place, manifest, prefix=prefix, accept_spellings=accept_spellings))
-    )
+    if model is not None:
+        show(repr(ivr.archive_replace_model(place, model)))
+    if manifest is not None:
+        spellings = accept_spellings
+        found = ivr.archive_update(place, manifest, prefix=prefix, accept_spellings=spellings)
+        show(repr(found))
 
 
 @archive.command(cls=Command)

@@ -35,7 +35,7 @@ from .paths import FOLDER
     "--image-root",
     type=FOLDER,
     help="Folder that image names are relative to; the encoder is compared on its images, and "
-    "--int8 measures the loss of the encoder on them.",
+    "--int8 measures the loss of the encoder on them  [default: where they were extracted from].",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the packed model in the folder.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done without doing it.")
@@ -59,7 +59,7 @@ def pack(
     Example:
       ivr pack run --out model
       ivr pack run --out model --licence Apache-2.0 --data-licence CC-BY-4.0
-      ivr pack run --out small --int8 --image-root images
+      ivr pack run --out small --int8 --image-root images    # if the images have moved
       ivr search model --codes run/codes.h5 --voice question.wav
     """
     import ivr

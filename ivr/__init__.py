@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ivr.pipeline.archive.locate import locate
     from ivr.pipeline.archive.locate_config import LocateConfig
     from ivr.pipeline.archive.remove import archive_remove
+    from ivr.pipeline.archive.replace_model import archive_replace_model
     from ivr.pipeline.archive.search import search
     from ivr.pipeline.archive.update import archive_update
     from ivr.pipeline.archive.verify import archive_verify
@@ -102,6 +103,7 @@ __all__ = [
     "archive_index",
     "archive_info",
     "archive_remove",
+    "archive_replace_model",
     "archive_update",
     "archive_verify",
     "check",
@@ -160,6 +162,7 @@ _PLACES = {
     "archive_index": "ivr.pipeline.archive.index:archive_index",
     "archive_info": "ivr.pipeline.archive.info:archive_info",
     "archive_remove": "ivr.pipeline.archive.remove:archive_remove",
+    "archive_replace_model": "ivr.pipeline.archive.replace_model:archive_replace_model",
     "archive_update": "ivr.pipeline.archive.update:archive_update",
     "archive_verify": "ivr.pipeline.archive.verify:archive_verify",
     "check": "ivr.pipeline.datasets.audit:check",

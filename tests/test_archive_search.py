@@ -15,6 +15,7 @@ from conftest import assert_one_line
 from conftest import ivr as called
 from fake_code_maker import FakeCodeMaker, use
 from PIL import Image
+from tiny_world import World
 
 import ivr
 from ivr.config import OptionError
@@ -160,7 +161,9 @@ def test_archive_info_says_which_threshold_counts(packed: Path, tmp_path: Path) 
         ivr.archive_create(tmp_path / name, model)
         return called("archive", "info", tmp_path / name).stdout.splitlines()[-1]
 
-    assert told("plain").startswith("confidence: not calibrated; below the constant 0.5 a query")
+    plain = told("plain")
+    assert plain.startswith("confidence: not calibrated; below the constant 0.5 a query")
+    assert plain.endswith(f"then ivr archive update {tmp_path / 'plain'} --model MODEL")
     description = json.loads((model / "model.json").read_text())
     codes = np.arange(20, dtype=np.uint8)[:, None]
     kept = {
@@ -178,6 +181,48 @@ def test_archive_info_says_which_threshold_counts(packed: Path, tmp_path: Path) 
     assert ivr.archive_info(tmp_path / "calibrated").thresholds is None
     line = called("archive", "info", tmp_path / "calibrated").stdout.splitlines()[-1]
     assert line.startswith("confidence: unknown, the model is not here or is damaged")
+
+
+def test_a_model_that_was_packed_again_takes_the_place_of_that_of_an_archive(
+    packed: Path, tmp_path: Path, world: World
+) -> None:
+    ivr.archive_create(tmp_path / "tiles", packed)
+    asking = ("search", tmp_path / "tiles", "--voice", world.media / "pond_0.wav")
+    note = f"the confidence is not calibrated, 0.5 is the limit; ivr archive info {tmp_path}/tiles"
+    assert called(*asking).stderr.count(note) == 1
+    model = Path(shutil.copytree(packed, tmp_path / "model"))
+    description = json.loads((model / "model.json").read_text())
+    codes = np.arange(20, dtype=np.uint8)[:, None]
+    kept = {"voice": as_stored(Calibration(codes, 0.25, 0.05, 40), "by hand")}
+    (model / "model.json").write_text(json.dumps({**description, "confidence": kept}))
+    record_digests(model, ["model.json"])
+    result = called("archive", "update", tmp_path / "tiles", "--model", model)
+    assert result.stdout.endswith("model replaced; confidence: calibrated; below 0.25 (voice) a "
+                                  "query is probably about nothing known\n")  # fmt: skip
+    assert ivr.archive_info(tmp_path / "tiles").thresholds == {"voice": 0.25}
+    assert "not calibrated" not in called(*asking).stderr
+    copied = {path.name for path in (tmp_path / "tiles" / "model").iterdir()} - {".lock"}
+    assert copied == {path.name for path in model.iterdir() if path.name[0] != "."}
+
+
+def test_a_model_of_other_codes_or_a_run_takes_no_place(
+    packed: Path, tmp_path: Path, world: World
+) -> None:
+    ivr.archive_create(tmp_path / "tiles", packed)
+    before = (tmp_path / "tiles" / "model" / "model.json").read_bytes()
+    model = Path(shutil.copytree(packed, tmp_path / "model"))
+    description = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**description, "identity": "0" * 64}))
+    record_digests(model, ["model.json"])
+    for other, words in (
+        (model, "makes other codes"),
+        (world.run, "a run; pack it with ivr pack"),
+        (tmp_path / "tiles" / "model", "is the model of the archive already"),
+    ):
+        result = called("archive", "update", tmp_path / "tiles", "--model", other)
+        assert_one_line(result, words)
+    assert_one_line(called("archive", "update", tmp_path / "tiles"), "give MANIFEST or --model", 2)
+    assert (tmp_path / "tiles" / "model" / "model.json").read_bytes() == before
 
 
 def test_geojson_has_the_boxes_and_two_polygons_across_the_180th_meridian(

@@ -16,6 +16,8 @@ from ivr.features import encoders
 from ivr.features.media import MediaError
 from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
+from ivr.pipeline.extraction.kept_manifest import MediaRoots
+from ivr.pipeline.packing import check_inputs as inputs
 from ivr.pipeline.packing import pack as stage
 from ivr.pipeline.packing.check_inputs import check_inputs, made_up_pictures
 from ivr.pipeline.packing.code_check import NOISE, compared
@@ -74,7 +76,7 @@ def test_codes_are_compared_on_items_of_the_run_or_on_made_up_ones(
     assert [(one["network"], one["inputs"], one["source"]) for one in checks] == [
         ("voice.onnx", 12, "features of the run"),
         ("image.onnx", 12, "features of the run"),
-        ("encoder.onnx and image.onnx", 32, "made up"),
+        ("encoder.onnx and image.onnx", 12, "images of the run"),
     ]
     config = read_config(world.run)
     gone = {**config, "features": {**config["features"], "folder": "/nowhere"}}
@@ -100,9 +102,23 @@ def test_the_encoder_is_compared_on_images_of_the_run(
         ivr.pack(run, out, image_root=run.parent / "other", overwrite=True)
 
 
-def test_the_encoder_is_compared_on_a_thousand_pictures_for_a_limited_time(
-    run: Path, exported: None
+def test_images_are_found_where_they_were_extracted_from(
+    world: World, run: Path, exported: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    found = ivr.pack(run, run.parent / "model")
+    assert (found.checks[-1].inputs, found.checks[-1].source) == (12, "images of the run")
+
+    monkeypatch.setattr(inputs, "media_roots", lambda *_: MediaRoots(run, run))
+    found = ivr.pack(run, run.parent / "model", overwrite=True, pictures=4)
+    assert (found.checks[-1].inputs, found.checks[-1].source) == (4, "made up")
+    with pytest.raises(PackError, match=r"not where they were extracted from; say where they are"):
+        ivr.pack(run, run.parent / "model", overwrite=True, int8=True, pictures=4)
+
+
+def test_the_encoder_is_compared_on_a_thousand_pictures_for_a_limited_time(
+    run: Path, exported: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "media_roots", lambda *_: MediaRoots(run, run))
     out = run.parent / "model"
     assert ivr.pack(run, out).checks[-1].inputs == 1000
     limited = ivr.pack(run, out, overwrite=True, picture_seconds=1e-9)
@@ -273,10 +289,10 @@ def test_int8_says_what_it_costs_and_is_another_model(
     world: World, run: Path, exported: None
 ) -> None:
     out = run.parent / "model"
-    with pytest.raises(PackError, match=r"say where they are with --image-root"):
-        ivr.pack(run, out, int8=True)
+    with pytest.raises(MediaError, match="no such file"):
+        ivr.pack(run, out, int8=True, image_root=run)
 
-    found = ivr.pack(run, out, int8=True, image_root=world.media)
+    found = ivr.pack(run, out, int8=True)  # where the images were extracted from
     recorded = json.loads((out / "model.json").read_text())["int8"]
 
     assert set(recorded["files"]) == {"voice.onnx", "image.onnx", "encoder.onnx"}

@@ -11,6 +11,7 @@ from ivr.pipeline.packing.model_folder import (
 )
 
 from .archive import Archive
+from .distances import NOTHING, UNCLEAR
 from .lance_library import ArchiveError, is_local
 
 COPY = "model"
@@ -49,6 +50,25 @@ def confidence_thresholds(archive: Archive) -> dict[str, float] | None:
     except (ArchiveError, PackError):
         return None
     return {modality: one.threshold for modality, one in found.items()}
+
+
+def threshold_words(thresholds: dict[str, float] | None, archive: str) -> str:
+    """Return what the confidence of answers is measured against, and how to calibrate it.
+
+    Args:
+        thresholds: see :func:`confidence_thresholds`.
+        archive: the archive, for the command that cures it.
+    """
+    if thresholds is None:
+        return "unknown, the model is not here or is damaged; give it with --model when searching"
+    if not thresholds:
+        return (
+            f"not calibrated; below the constant {UNCLEAR:g} a query is {NOTHING}, which fits some "
+            "methods only; to calibrate: ivr pack RUN --out MODEL, of a run with 20 validation "
+            f"images and voices, then ivr archive update {archive} --model MODEL"
+        )
+    values = ", ".join(f"{value:.2f} ({modality})" for modality, value in thresholds.items())
+    return f"calibrated; below {values} a query is {NOTHING}"
 
 
 def open_code_maker(

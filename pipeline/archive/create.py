@@ -1,6 +1,5 @@
 """Stage: an archive without items, for the codes of one model."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -21,6 +20,7 @@ from .lance_library import (
     lance_errors,
     place_of,
 )
+from .replace_model import copy_model
 from .settings import FORMAT, ArchiveSettings
 
 
@@ -71,7 +71,7 @@ def archive_create(archive: str | Path, model: str | Path) -> CreateResult:
     )
     if copied:
         # Before the table: a folder with a table is an archive, and has its model.
-        _copy_files(source, Path(place) / COPY)
+        copy_model(source, Path(place) / COPY)
     make_table(place, settings)
     return CreateResult(
         place, maker.bits, maker.method, Path(place) / COPY if copied else source.absolute()
@@ -98,18 +98,6 @@ def make_table(place: str, settings: ArchiveSettings) -> None:
         if "already exists" in str(error):
             raise _exists(place) from error
         raise
-
-
-def _copy_files(source: Path, copy: Path) -> None:
-    """Copy the files of the folder ``source``, whose hidden files and folders are not the model's.
-
-    The first error ends it: ``shutil.copytree`` puts all of them into one, which says neither that
-    a disk is full nor what to do.
-    """
-    copy.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copyfile(path, copy / path.name)
 
 
 def _require_free(folder: Path) -> None:

@@ -10,8 +10,7 @@ from ivr.pipeline.runtime.results import Result
 from ivr.pipeline.runtime.words import counted
 
 from .archive import Archive, open_archive
-from .archive_model import confidence_thresholds
-from .distances import NOTHING, UNCLEAR
+from .archive_model import confidence_thresholds, threshold_words
 from .item_columns import MODALITIES, OWN, type_name
 from .lance_library import lance_errors
 
@@ -67,7 +66,7 @@ class ArchiveInfo(Result):
             f"{counted(self.fragments, 'fragment')}, {self.bytes / 1e6:.1f} MB",
             f"index: {', '.join(self.index) or 'none'}",
             f"further columns: {further or 'none'}",
-            f"confidence: {_threshold_words(self.thresholds)}",
+            f"confidence: {threshold_words(self.thresholds, self.archive)}",
         ]
         return "\n".join(lines)
 
@@ -114,18 +113,6 @@ def size_of(archive: Archive) -> tuple[int, int]:
     with lance_errors(archive.place):
         stats: Any = archive.table.stats()
         return int(stats["fragment_stats"]["num_fragments"]), int(stats["total_bytes"])
-
-
-def _threshold_words(thresholds: dict[str, float] | None) -> str:
-    if thresholds is None:
-        return "unknown, the model is not here or is damaged; give it with --model when searching"
-    if not thresholds:
-        return (
-            f"not calibrated; below the constant {UNCLEAR:g} a query is {NOTHING}, which fits some "
-            "methods only; ivr pack with a validation split calibrates"
-        )
-    values = ", ".join(f"{value:.2f} ({modality})" for modality, value in thresholds.items())
-    return f"calibrated; below {values} a query is {NOTHING}"
 
 
 def _latest(archive: Archive) -> str | None:

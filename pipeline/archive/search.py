@@ -23,10 +23,11 @@ from ivr.pipeline.packing.search import (
 )
 from ivr.pipeline.packing.search import search as search_codes
 from ivr.pipeline.runtime.near_paths import instead
+from ivr.pipeline.runtime.progress import say
 from ivr.pipeline.runtime.results import json_value
 from ivr.pipeline.runtime.visible_text import visible
 
-from .distances import Confidence, against_known
+from .distances import UNCLEAR, Confidence, against_known
 from .export_config import ExportConfig
 from .geojson import box_geometry
 from .lance_library import ArchiveError, is_archive
@@ -175,6 +176,11 @@ def search(
 
     archive = open_archive(place)
     maker = open_code_maker(archive, model, device)
+    if not maker.calibrations:
+        say(
+            f"note: the confidence is not calibrated, {UNCLEAR:g} is the limit; ivr archive info "
+            f"{place} says how to calibrate it"
+        )
     query = encoded_query(maker, voice=voice, image=image)
     wanted = modality_of(find, is_voice=voice is not None)
     return nearest_items(

@@ -36,7 +36,7 @@ def write_demo_archive(folder: Path, manifest: Path, run: Path) -> bool:
         )
         return False
     say("packing the run, and adding the set to an archive")
-    pack(run, folder / MODEL, overwrite=True, image_root=manifest.parent, pictures=PICTURES)
+    pack(run, folder / MODEL, overwrite=True, pictures=PICTURES)
     shutil.rmtree(folder / TILES, ignore_errors=True)
     archive_create(folder / TILES, folder / MODEL)
     archive_add(folder / TILES, manifest)

@@ -14,6 +14,7 @@ from ivr.features.image_file import read_image
 from ivr.features.image_resize import resized
 from ivr.features.media import MediaError
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
+from ivr.pipeline.extraction.media_roots import media_roots
 from ivr.pipeline.runs.query_vectors import QueryVectors
 
 OF_RUN, OF_IMAGES, MADE_UP = "features of the run", "images of the run", "made up"
@@ -75,8 +76,9 @@ def picture_blocks(
     Args:
         config: content of the ``config.json`` of a run.
         queries: the settings of its images.
-        image_root: folder that image names are relative to; None for made-up pictures, which are
-            also taken if the features of the run, whose manifest names its images, are gone.
+        image_root: folder that image names are relative to; None for the one that the extraction
+            recorded. Without images there, and if the features of the run, whose manifest names
+            them, are gone, pictures are made up.
         count: largest number of pictures.
         block: largest number of pictures of a block.
 
@@ -84,11 +86,31 @@ def picture_blocks(
         MediaError: while blocks are read: an image is not there or cannot be read.
     """
     size, data = queries.image_size(), features_of_run(config)
-    if image_root is None or data is None:
+    names = [] if data is None else [item.name for item in data.image_items()]
+    root = None if data is None else image_folder(data, names, image_root)
+    if root is None:
         return MADE_UP, in_blocks(made_up_pictures(count, size), block)
-    names = _spread([item.name for item in data.image_items()], count)
-    pictures = pictures_of(names, Path(image_root), size, queries.pixel_config())
+    if image_root is None:  # nobody said that all of them are there
+        names = [name for name in names if (root / name).is_file()]
+    pictures = pictures_of(_spread(names, count), root, size, queries.pixel_config())
     return OF_IMAGES, in_blocks(pictures, block)
+
+
+def image_folder(
+    data: FeatureDataset, names: Sequence[str], given: str | Path | None
+) -> Path | None:
+    """Return the folder that the images of features lie below, None if they are not there.
+
+    Args:
+        data: the features.
+        names: names of their images.
+        given: the folder that the user names; None for the one that the extraction recorded, or the
+            nearest around the features that has such images.
+    """
+    if given is not None:
+        return Path(given)
+    root = media_roots(data.folder, names, ()).images
+    return root if any((root / name).is_file() for name in names) else None
 
 
 def pictures_of(

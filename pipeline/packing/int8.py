@@ -18,7 +18,7 @@ from ivr.pipeline.runs.run_folder import CODES
 from ivr.pipeline.runs.stale_codes import require_current_codes
 from ivr.pipeline.runtime.progress import progress
 
-from .check_inputs import features_of_run, in_blocks, pictures_of
+from .check_inputs import features_of_run, image_folder, in_blocks, pictures_of
 from .code_check import in_parts
 from .model_folder import ENCODER, IMAGE_END, VOICE_END, PackError
 from .onnx_quantisation import quantised
@@ -105,7 +105,8 @@ def int8_losses(
         queries: the settings of its images.
         work: folder of the networks.
         changed: names of the networks that are int8.
-        image_root: folder that image names are relative to; needed if the encoder is int8.
+        image_root: folder that image names are relative to, None for the one that the extraction
+            recorded; its images are needed if the encoder is int8.
 
     Raises:
         PackError: the images of the run are not there.
@@ -116,7 +117,8 @@ def int8_losses(
     threads = torch.get_num_threads()
     image_end, voice_end = (load_network(work / n, CPU, threads) for n in (IMAGE_END, VOICE_END))
     if ENCODER in changed:
-        vectors = _vectors(images.names, queries, work, image_root, threads)
+        root = image_folder(data, images.names, image_root)
+        vectors = _vectors(images.names, queries, work, root, threads)
     else:
         vectors = data.image_vectors(images.names)
     streams, frames = data.voice_vectors(voices.names, config["streams"])
@@ -147,17 +149,17 @@ def _vectors(
     names: Sequence[str],
     queries: QueryVectors,
     work: Path,
-    image_root: str | Path | None,
+    root: Path | None,
     threads: int,
 ) -> np.ndarray:
     """Return the vectors [n, dim] of the images ``names`` by the int8 encoder."""
-    if image_root is None:
+    if root is None:
         raise PackError(
-            "--int8 measures the loss of the image encoder on the images of the test split; say "
-            "where they are with --image-root"
+            "--int8 measures the loss of the image encoder on the images of the test split, which "
+            "are not where they were extracted from; say where they are with --image-root"
         )
     encoder = load_network(work / ENCODER, CPU, threads)
-    pictures = pictures_of(names, Path(image_root), queries.image_size(), queries.pixel_config())
+    pictures = pictures_of(names, root, queries.image_size(), queries.pixel_config())
     blocks = progress(
         in_blocks(pictures, BLOCK), -(-len(names) // BLOCK), "blocks of images to encode with int8"
     )

@@ -97,9 +97,9 @@ def pack(
         config: how to pack; the defaults if None.
         weights: weights file of the image encoder, if the features were made with a file that has
             moved.
-        image_root: folder that image names are relative to: the image encoder is compared on these
-            images in place of made-up ones. Needed to measure the loss of an image encoder with
-            8-bit weights.
+        image_root: folder that image names are relative to, by default the one that the extraction
+            recorded: the image encoder is compared on these images, and the loss of 8-bit weights
+            is measured on them. Without any the encoder is compared on made-up ones.
         overwrite: replace the packed model in ``out``, which stays until the new one is complete.
         **options: single fields in place of those of the config, e.g. ``int8=True``.
 

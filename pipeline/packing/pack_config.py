@@ -15,7 +15,7 @@ class PackConfig:
             split is measured and recorded.
         inputs: Number of images and of voices whose codes are compared with those of the run.
         pictures: Largest number of pictures that the image encoder is compared on: images of the
-            run below ``--image-root``, made-up ones without it.
+            run, made-up ones where these are gone.
         picture_seconds: Number of seconds after which no further pictures are compared; the model
             card says how many were.
         licence: Licence of the model, for the model card.
