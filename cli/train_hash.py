@@ -117,7 +117,8 @@ def train_hash(
 
     Writes config.json, splits.json, model.safetensors (the weights of the best epoch on a
     validation split that is cut from the training split), history.jsonl, tensorboard/ and codes.h5.
-    A method in closed form (cca_sign, cca_itq, lsh) is computed in one step.
+    A method in closed form (cca_itq, cca_sign, cmfh, lsh, seph) is computed in one
+    step.
 
     \b
     Example:

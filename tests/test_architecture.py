@@ -56,7 +56,7 @@ ONLY_IN = {
     "onnxruntime": r"pipeline/packing/onnx_(sessions|quantisation)\.py",
     "rasterio": r"features/raster_\w+\.py",
     "simplejpeg": r"features/jpeg_file\.py",
-    "sklearn": r"pipeline/evaluation/linear_probe\.py",
+    "sklearn": r"(pipeline/evaluation/linear_probe|hashing/methods/seph)\.py",
     "torchvision": r"features/torchvision_networks\.py",
     "tqdm": r"pipeline/runtime/progress\.py",
 }
