@@ -26,9 +26,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import h5py
 import numpy as np
 
 from ivr.errors import IvrError
@@ -37,6 +36,12 @@ from .atomic_files import HDF5, InTheWayError, replaced, require_replaceable
 from .digest import THREADS, ColumnDigest, chunks
 from .hdf5_buffer import Hdf5Buffer
 from .regular_files import UnreadableFileError, opened_regular
+
+if TYPE_CHECKING:
+    import h5py
+
+# Each function that opens a file imports h5py itself: it takes 12 MB, which a service whose model
+# and archive are other files does not need.
 
 FLUSH_BYTES = 1 << 25  # least number of bytes between two flushes to the disk
 FORMAT = "2"
@@ -205,6 +210,8 @@ def write_table_blocks(
     Raises:
         InTheWayError: ``path`` is something else than a table of this kind.
     """
+    import h5py
+
     if len(canonical_json(config).encode()) > MAX_CONFIG_BYTES:
         raise StoreError(f"{path}: its config has more than {MAX_CONFIG_BYTES} bytes")
     require_place(path, kind)
@@ -240,6 +247,8 @@ def open_table(path: Path, kind: str) -> Table:
     Raises:
         StoreError: no such file, not HDF5, another kind, or not of the plain shape.
     """
+    import h5py
+
     try:
         with opened_regular(path) as opened:
             identity = _identity(os.fstat(opened.fileno()))
@@ -278,6 +287,8 @@ def require_place(path: Path, kind: str) -> None:
 
 def _kind_in(path: Path) -> str:
     """Return the kind of the table in ``path``, ``""`` where there is none or it is damaged."""
+    import h5py
+
     try:
         with h5py.File(path, "r", locking=False) as file:
             return _attribute(path, file, "kind")
@@ -290,8 +301,12 @@ def canonical_json(config: Mapping[str, Any]) -> str:
     return json.dumps(config, sort_keys=True, ensure_ascii=False)
 
 
-def _allocated(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Column:
+def _allocated(
+    file: "h5py.File", name: str, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> Column:
     """Return the place of the new contiguous dataset ``name``, which libhdf5 does not write."""
+    import h5py
+
     stored = h5py.string_dtype("utf-8", dtype.itemsize) if dtype.kind == "S" else dtype
     choices = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     choices.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -389,7 +404,9 @@ def _config(path: Path, text: str) -> dict[str, Any]:
     return config
 
 
-def _members(path: Path, file: h5py.File) -> list[str]:
+def _members(path: Path, file: "h5py.File") -> list[str]:
+    import h5py
+
     names = list(file)
     if not names:
         raise StoreError(f"{path}: holds no columns")
@@ -399,7 +416,9 @@ def _members(path: Path, file: h5py.File) -> list[str]:
     return names
 
 
-def _plain_column(path: Path, file: h5py.File, name: str) -> Column:
+def _plain_column(path: Path, file: "h5py.File", name: str) -> Column:
+    import h5py
+
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
         raise StoreError(f"{path}: {name} is not a column; refused")
@@ -415,7 +434,7 @@ def _plain_column(path: Path, file: h5py.File, name: str) -> Column:
     return Column(dataset.dtype, dataset.shape, offset or 0)
 
 
-def _attribute(path: Path, file: h5py.File, name: str) -> str:
+def _attribute(path: Path, file: "h5py.File", name: str) -> str:
     """Return a text attribute; only one of fixed length is read.
 
     libhdf5 (2.0) crashes or hangs on a damaged text of variable length.
