@@ -13,6 +13,7 @@ from ivr.pipeline.comparison.declaration import (
     preset_names,
     preset_text,
     read_preset,
+    table_name,
 )
 from ivr.pipeline.evaluation.protocol import PROTOCOLS
 
@@ -81,6 +82,11 @@ def _show_preset(context: click.Context, _: click.Parameter, name: str | None) -
             metavar="NAME,...",
             type=CommaList(),
         ),
+        "name": Shown(
+            help="Name of the files of the table and of its label  [default: that of the preset or "
+            "grid]. A table never replaces one that shows more.",
+            metavar="NAME",
+        ),
         "reference": Shown(
             help="Row that the others are compared with, or best  [default: the first variant; "
             "the best method].",
@@ -122,11 +128,11 @@ def compare(
     \b
     Example:
       ivr compare features --out comparison --jobs 4
-      ivr compare features --out comparison --methods divh,csq,dvan --bits 16,32,64,128
+      ivr compare features --out comparison --methods divh,csq,dvan --bits 16,32,64,128 --name bits
       ivr compare features --out comparison --preset divh-ablation --plan
-      ivr compare features --out comparison --set divh.gamma=0.1 --set training.epochs=30
-      ivr compare features --out comparison --variant base --variant "no-l2: divh.gamma=0"
-      ivr compare features --out comparison --sweep divh.gamma=0.01,0.1,1
+      ivr compare features --out comparison --set divh.gamma=0.1 --epochs 30 --name short
+      ivr compare features --out comparison --variant base --variant "no-l2: divh.gamma=0" --name l2
+      ivr compare features --out comparison --sweep divh.gamma=0.01,0.1,1 --name gamma
     """
     import ivr
     from ivr.pipeline.comparison.compare import chosen_config, plan
@@ -142,7 +148,8 @@ def compare(
         show(json.dumps(planned.rows()) if as_json else planned)
         return
     result = ivr.compare(features, out, config)
-    write_choices(out)
+    table = table_name(config)
+    write_choices(out, "" if table == USUAL_PRESET else table)
     show(json.dumps(json_values(result.table)) if as_json else as_text(result.table))
     say(f"written: {', '.join(map(str, result.files))}")
     for failed in result.failures:

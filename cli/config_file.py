@@ -41,11 +41,12 @@ def config_option() -> click.Option:
     )
 
 
-def write_choices(output: Path) -> None:
+def write_choices(output: Path, part: str = "") -> None:
     """Write the options of the running command beside its ``output``, for ``--config``.
 
-    The file is ``COMMAND.yaml`` in an output folder, and ``NAME.COMMAND.yaml`` beside an output
-    file. Its sha256 is recorded in output folders, and beside a file where others are.
+    The file is ``COMMAND.yaml`` in an output folder, ``PART.COMMAND.yaml`` for one ``part`` of what
+    such a folder holds, and ``NAME.COMMAND.yaml`` beside an output file. Its sha256 is recorded in
+    output folders, and beside a file where others are.
     """
     import yaml
 
@@ -54,7 +55,8 @@ def write_choices(output: Path) -> None:
 
     context = click.get_current_context()
     name = f"{context.info_name}.yaml"
-    path = output / name if output.is_dir() else output.with_suffix(f".{name}")
+    own = f"{part}.{name}" if part else name
+    path = output / own if output.is_dir() else output.with_suffix(f".{name}")
     text = yaml.safe_dump(_choices(context), sort_keys=False, allow_unicode=True)
     recorded = output.is_dir() or (path.parent / DIGESTS).is_file()
     with (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
-VOID = {"meta", "input", "br", "image", "use", "path", "rect", "img", "source", "link", "hr"}
+VOID = {"meta", "input", "br", "wbr", "image", "use", "path", "rect", "img", "source", "link", "hr"}
 
 
 @dataclass

@@ -608,9 +608,9 @@ def test_a_comparison_by_pairs_shows_hits(features: Path, tmp_path: Path) -> Non
 
 def test_metrics_are_chosen_by_name(features: Path, compared: Path, tmp_path: Path) -> None:
     out = shutil.copytree(compared, tmp_path / "out")
-    result = succeeded(again(features, out, "--columns", "mAP_lower,NDCG@5"))
+    result = succeeded(again(features, out, "--columns", "mAP_lower,NDCG@5", "--name", "bounds"))
     assert "mAP_lower I→V" in result.stdout and "NDCG@5 V→I" in result.stdout
-    (line, *_) = lines_of(out / "compare.csv")
+    (line, *_) = lines_of(out / "bounds.csv")
     assert {key.partition(".")[2] for key in line if "voice_to_image" in key} >= {
         "mAP_lower", "NDCG@5"}  # fmt: skip
     assert "voice_to_image.mAP" not in line

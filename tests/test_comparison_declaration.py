@@ -255,7 +255,7 @@ def test_a_sweep_is_a_table_and_a_picture(features: Path, tmp_path: Path) -> Non
     assert "gamma=0.1" in said.stdout
     written = {path.name for path in (tmp_path / "out").glob("weights*")}
     assert written == {
-        "weights.csv", "weights.md", "weights.tex", "weights.json",
+        "weights.csv", "weights.md", "weights.tex", "weights.json", "weights.compare.yaml",
         *(f"weights-sweep.{kind}" for kind in (*FORMATS, "csv")),
     }  # fmt: skip
     with (tmp_path / "out" / "weights-sweep.csv").open(newline="") as file:
@@ -288,10 +288,10 @@ def test_columns_are_chosen_by_name_and_by_direction(features: Path, tmp_path: P
     assert [name.strip() for name in head if name.strip()][-3:] == [
         "R@5 I→V", "R@5 V→I", "mAP I→V"]  # fmt: skip
     assert "difference" not in said
-    more = ("--columns", "mAP,difference")
+    more = ("--columns", "mAP,difference", "--name", "gaps")
     said = succeeded(ivr("compare", features, "--out", tmp_path, *variants, *more)).stdout
     assert "difference I→V" in said
-    kept = json.loads((tmp_path / "compare.json").read_text())["lines"][0]["figures"]
+    kept = json.loads((tmp_path / "gaps.json").read_text())["lines"][0]["figures"]
     assert {name.split(".")[1] for name in kept} <= {"mAP", "difference"}
 
 

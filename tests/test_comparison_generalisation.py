@@ -230,7 +230,7 @@ def test_the_table_says_who_was_left_out_and_is_written_in_every_form(
     arguments = ("compare", spoken, "--out", checked, "--preset", "generalisation", *SHORT)
     text = " ".join(succeeded(ivr(*arguments)).stdout.split())
     assert "ann:1 (seed 0), bob (seed 1); never left out: eve" in text
-    assert "plain: 12 queries on 12 (I→V)" in text
+    assert "plain: 12 queries on 12 in each direction" in text
     assert "| divh | classes never seen |" in (checked / "generalisation.md").read_text()
     assert "classes never seen" in (checked / "generalisation.tex").read_text()
     kept = json.loads((checked / "generalisation.json").read_text())

@@ -14,14 +14,14 @@ import pytest
 from ivr.hashing.bootstrap import paired_bootstrap
 from ivr.hashing.cutoff_metrics import precision_at
 from ivr.hashing.metrics import METRICS, Metric
-from ivr.pipeline.comparison.columns import retrieval_columns
+from ivr.pipeline.comparison.columns import Column, retrieval_columns
 from ivr.pipeline.comparison.compare import chosen_config
 from ivr.pipeline.comparison.compare_config import CompareConfig
 from ivr.pipeline.comparison.comparison_table import comparison_table, metrics_of
 from ivr.pipeline.comparison.differences import gaps_to
 from ivr.pipeline.comparison.evaluated_runs import ComparisonRow, Evaluation
 from ivr.pipeline.comparison.grid import Grid, GridRow
-from ivr.pipeline.comparison.table import Spread, Table
+from ivr.pipeline.comparison.table import Spread, Table, TableRow
 from ivr.pipeline.comparison.table_formats import (
     as_csv,
     as_json,
@@ -30,6 +30,7 @@ from ivr.pipeline.comparison.table_formats import (
     as_text,
     write_table_files,
 )
+from ivr.pipeline.comparison.table_notes import query_counts
 from ivr.pipeline.comparison.variants import Variant
 from ivr.pipeline.datasets.published_results import Kind, published_results
 from ivr.pipeline.evaluation.per_query import QueryMetrics
@@ -177,7 +178,8 @@ def test_the_best_and_the_reference_are_those_of_as_many_bits() -> None:
     assert [row.cells["image_to_voice.mAP"].best for row in rows] == [False, True, True, False]
     assert ["image_to_voice.difference" in row.cells for row in rows] == [True, False, False, True]
     notes = " ".join(table_of(lines).notes)
-    assert "those of mAP from lsh (16 bits), csq (32 bits), in points" in notes
+    best = "the best by the mean of the mAP of both directions"
+    assert f"those of mAP from lsh (16 bits), csq (32 bits), {best}, in points" in notes
     named = table_of(lines, reference="lsh")
     assert "image_to_voice.difference" in named.rows[2].cells
     assert "those of mAP from lsh (16 bits), lsh (32 bits), in points" in " ".join(named.notes)
@@ -311,3 +313,27 @@ def test_a_metric_that_is_added_by_one_entry_has_a_column(monkeypatch: pytest.Mo
     assert [row["image_to_voice.first place"] for row in rows] == ["3", "2", "9"]
     # The least value is the best, as the entry says.
     assert "| **2.00** | **2.00** |" in as_markdown(table)
+
+
+def test_the_legend_says_by_what_a_value_is_the_best() -> None:
+    def legend(*columns: Column) -> str:
+        cells = {column.key: Spread(1.0, 0.1, best=True) for column in columns}
+        rows = (TableRow("measured", {"method": "a"}, cells, "", {0: "a", 1: "b"}),)
+        return " ".join(as_text(Table("title", ("method",), columns, rows)).split())
+
+    up, down = Column("mAP", "image_to_voice"), Column("dead bits", lowest=True)
+    plain = Column("agreement", ranked=False)
+    ends = " of its column among the rows with as many bits"
+    assert f"+ second best: the greatest mean{ends}" in legend(up, plain)
+    assert f"+ second best: the least mean{ends}" in legend(down, plain)
+    assert f"the greatest, or the least where less is better, mean{ends}" in legend(up, down)
+
+
+def test_numbers_of_queries_stand_in_the_order_of_the_columns() -> None:
+    ways = {"voice_to_image": (3, 4), "image_to_voice": (5, 6)}
+    results = {way: {"queries": n, "gallery": of} for way, (n, of) in ways.items()}
+    columns = [Column("mAP", way) for way in ways]
+    assert query_counts(results, columns) == "3 queries on 4 (V→I), 5 queries on 6 (I→V)"
+    assert query_counts(results, columns[1:]) == "5 queries on 6 (I→V)"
+    same = {way: {"queries": 3, "gallery": 4} for way in ways}
+    assert query_counts(same, columns) == "3 queries on 4 in each direction"

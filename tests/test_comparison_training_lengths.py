@@ -26,7 +26,7 @@ def test_runs_that_still_rise_and_other_numbers_of_epochs_are_told(tmp_path: Pat
     assert (found.epochs, found.usual, found.best, found.rising) == (3, 120, (3, 1), 1)
     assert training_notes([found]) == [
         "Not the default number of epochs: divh 3 (default 120).",
-        "Still rising: the last epoch was the best of divh (1 of 2 runs). "
+        "Still rising: the last epoch has the best validation mAP in divh (1 of 2 runs). "
         "More epochs may help: --epochs.",
     ]
 

@@ -3,9 +3,12 @@
 Skipped where Chromium and its driver are not installed (Debian: chromium, chromium-driver).
 """
 
+import base64
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,3 +207,61 @@ def test_print_fits_the_paper_with_ten_images_per_row(page: Any) -> None:
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+LONGEST_OF_UC_MERCED = "mediumresidential"
+
+
+@pytest.mark.parametrize(("width", "medium"), [(1280, "screen"), (800, "screen"),
+                                               (390, "screen"), (718, "print")])  # fmt: skip
+def test_a_long_class_name_stands_on_one_line(page: Any, width: int, medium: str) -> None:
+    page.execute_script(
+        "document.getElementById('queries').className = 'long-labels';"
+        "for (const one of document.querySelectorAll('.hit .label'))"
+        " one.textContent = arguments[0];",
+        LONGEST_OF_UC_MERCED,
+    )
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium})
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        lines = page.execute_script(
+            "return [...document.querySelectorAll('article:not([hidden]) .of-image .label')]"
+            ".map((one) => { const range = document.createRange();"
+            " range.selectNodeContents(one); return range.getClientRects().length; })"
+        )
+        assert lines
+        assert set(lines) == {1}
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="pdftotext (poppler) is not installed")
+def test_on_paper_no_query_is_cut_and_no_page_is_empty(page: Any, tmp_path: Path) -> None:
+    articles = page.find_elements("css selector", "article")
+    queries = len(articles)
+    page.execute_script(
+        "for (let n = 0; n < 4; n++)"
+        " for (const one of arguments[0]) one.after(one.cloneNode(true));",
+        articles,
+    )
+    queries *= 5
+    paper = {"paperWidth": 8.27, "paperHeight": 11.69}
+    made = page.execute_cdp_cmd("Page.printToPDF", paper)
+    (tmp_path / "report.pdf").write_bytes(base64.b64decode(made["data"]))
+    call = ["pdftotext", "-layout", tmp_path / "report.pdf", "-"]
+    text = subprocess.run(call, capture_output=True, check=True, text=True).stdout
+    *pages, end = text.split("\f")
+    assert end == ""
+    assert [one for one in pages if len(one.split()) < 4] == []
+    # A heading of a query ends with "relevant)"; no page begins with hits or ends with a heading.
+    asked = [one.count("relevant)") for one in pages]
+    assert sum(asked) == queries
+    first = next(number for number, count in enumerate(asked) if count)
+    for one in pages[first : first + sum(count > 0 for count in asked)]:
+        head, *_, foot = (line for line in one.splitlines() if line.strip())
+        assert "rank" not in head
+        assert "Its own image" not in head
+        assert "relevant)" not in foot
+    assert "voice, 0.1 s" in text

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,13 @@ from ivr.features.voice_file import Recording, recording_of
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from ivr.pipeline.evaluation.hits import empty_lookups, relevant_items
 from ivr.pipeline.evaluation.per_query import DIRECTIONS, read_queries
+from ivr.pipeline.pictures.style import LIGHT, styled
 from ivr.pipeline.report.caveats import SENTENCES, SYNTHETIC, Caveat, in_short
 from ivr.pipeline.report.evaluated_run import EvaluatedRun, PageError, read_evaluated_run
 from ivr.pipeline.report.media_budget import LEVELS, encode_media
 from ivr.pipeline.report.media_files import Voice
+from ivr.pipeline.report.query_cards import QueryCard, have_long_labels
+from ivr.pipeline.report.render import _parts, _sentence
 from ivr.pipeline.report.shown_queries import choose_queries
 
 HOSTILE = '<img src=x onerror="alert(1)">$\\input{x}$ \u202egnp\x1b[31m \x07' + "a" * 300
@@ -474,3 +478,39 @@ def test_the_top_of_the_page_repeats_that_voices_are_synthetic_and_sentences_kno
             Caveat("limit", SYNTHETIC, "c.")]  # fmt: skip
     assert in_short(told) == ["Sentences that repeat: a.", "Synthetic voices: c."]
     assert in_short([Caveat("unknown", SYNTHETIC, "d."), Caveat("fine", SENTENCES, "e.")]) == []
+
+
+def test_a_picture_of_one_panel_takes_half_of_the_page_and_text_has_one_size(
+    run: Path, page: Element
+) -> None:
+    wide = {}
+    for picture in read_evaluated_run(run).pictures():
+        with styled(LIGHT):
+            wide[picture.name] = picture.draw(LIGHT).get_figwidth()
+    for figure in page.one(id="pictures").all("figure"):
+        name = figure.attributes["id"].removeprefix("picture-").rpartition("-")[0]
+        assert ("wide" in figure.attributes["class"].split()) == (wide[name] >= 7)
+        width = int(figure.one("img").attributes["width"])
+        assert width == pytest.approx(92 * wide[name], abs=1)
+    assert wide["confusion"] >= 7
+
+
+def test_names_break_at_their_parts_and_options_of_commands_do_not(page: Element) -> None:
+    assert str(_parts("a/b_c-<d>.wav")) == "a/<wbr>b_<wbr>c-&lt;d&gt;.wav"
+    told = str(_sentence("ivr compare --preset <b>, not a--b"))
+    assert told == 'ivr compare <span class="option">--preset</span> &lt;b&gt;, not a--b'
+    assert page.one(id="queries").all("wbr")
+
+
+def test_long_class_names_are_told_by_their_longest_word(run: Path) -> None:
+    found = ivr.report(run, run.parent / "labels.html", queries=1, hits=2)
+
+    def named(label: str) -> list[QueryCard]:
+        return [
+            replace(card, hits=tuple(replace(hit, medium=replace(hit.medium, label=label))
+                                     for hit in card.hits))
+            for card in found.cards
+        ]  # fmt: skip
+
+    assert not have_long_labels(named("dense forest area"))
+    assert have_long_labels(named("a denseresidential"))

@@ -52,7 +52,7 @@ def test_the_last_epoch_as_the_best_one_suggests_more_epochs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert notes(monkeypatch, caplog, [0.2, 0.4]) == [
-        "note: the last epoch was the best; more epochs may help: --epochs"
+        "note: the last epoch has the best validation mAP; more epochs may help: --epochs"
     ]
 
 

@@ -43,6 +43,7 @@ from .sweep import Sweep
 from .sweep_pictures import sweep_picture
 from .table import Table
 from .table_formats import as_json, as_text, table_rows, write_table_files
+from .table_place import require_place, require_table_name, table_choices
 from .table_title import table_label, table_title
 from .tasks import checked_tasks, unfinished
 
@@ -100,12 +101,14 @@ def compare(
         options: fields of :class:`CompareConfig`, which override ``config``.
 
     Raises:
+        CompareError: the table would replace another one that shows more.
         StoreError, ManifestError, DeviceError, UnwritableError: see their modules.
         ValueError: a choice that is not possible (most of them an OptionError).
     """
     chosen = chosen_config(config, options)
     require_writable(Path(out))
     grid = _grid(Path(features), chosen)
+    _require_place(Path(out), grid, chosen)
     done, refused = run_grid(
         Path(features), Path(out), grid, jobs=chosen.jobs, threads=chosen.threads
     )
@@ -151,6 +154,7 @@ def chosen_config(
     if chosen.preset in RENAMED:
         say(f"the preset {chosen.preset} is now called {RENAMED[chosen.preset]}")
         chosen = replace(chosen, preset=RENAMED[chosen.preset])
+    require_table_name(table_name(chosen))
     grid = grid_of(chosen)
     _columns(declaration_of(chosen), chosen, grid.protocol)
     return chosen
@@ -222,6 +226,7 @@ def write_table(
         notes=(*declared.notes, *checks),
         label=table_label(name, data),
     )
+    _require_place(out, grid, config)  # another process may have written one meanwhile
     files = write_table_files(out, name, table)
     return table, [*files, *_pictures(declared, sweep, out, name, table, shown)]
 
@@ -231,6 +236,13 @@ def _grid(features: Path, config: CompareConfig) -> Grid:
     if _has_checks(declaration_of(config)):
         return grid_of(config, checks_of(open_features(features)))
     return grid_of(config)
+
+
+def _require_place(out: Path, grid: Grid, config: CompareConfig) -> None:
+    declared = declaration_of(config)
+    keys = [column.key for column in _columns(declared, config, grid.protocol)]
+    shows = _has_differences(declared, config)
+    require_place(out, table_name(config), table_choices(grid), keys, differences=shows)
 
 
 def _has_checks(declared: TableDeclaration) -> bool:
@@ -275,4 +287,4 @@ def _outcome_text(outcome: Outcome) -> str:
     if outcome.mean_average_precision is None:
         return f"{outcome.name}: failed"
     image_to_voice, voice_to_image = outcome.mean_average_precision
-    return f"{outcome.name}: mAP {image_to_voice:.2f} / {voice_to_image:.2f}"
+    return f"{outcome.name}: mAP {image_to_voice:.2f} I→V, {voice_to_image:.2f} V→I"

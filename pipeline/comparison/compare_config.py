@@ -40,6 +40,8 @@ class CompareConfig:
             folder of the features, or of the folder above one that is called ``features``.
         columns: Columns of the table, names of metrics, e.g. ``mAP``, ``H@1``, or ``difference``;
             by default those of the preset.
+        name: Name of the files of the table and of its label in LaTeX; by default that of the
+            preset or of the grid. A table does not replace another one that shows more.
         reference: Row that the others are compared with, or ``best``; by default the first one of
             variants or a sweep, and the best one of methods.
         jobs: Number of runs at once; 0 for one per core.
@@ -66,6 +68,7 @@ class CompareConfig:
     epochs: int | None = None
     data: str | None = None
     columns: tuple[str, ...] = ()
+    name: str | None = None
     reference: str | None = None
     jobs: NonNegativeInt = 1
     threads: PositiveInt = 1

@@ -22,6 +22,7 @@ from .table_notes import (
     reconstruction_note,
     settings_notes,
 )
+from .table_place import table_choices
 from .training_lengths import training_length, training_notes
 
 
@@ -88,7 +89,7 @@ def comparison_table(
             replace(row, cells={**row.cells, **gap})
             for row, gap in zip(measured, gaps, strict=True)
         ]
-        notes = (*notes, *gap_notes(names))
+        notes = (*notes, *gap_notes(names, best=reference is None))
     # With checks, each row has a chance of its own.
     chance = _chance_rows(rows, columns) if "check" not in heads else []
     dataset = _dataset(rows)
@@ -103,13 +104,14 @@ def comparison_table(
             *(_published_row(result, columns) for result in known),
         ),
         (
-            *general_notes(grid, rows, unit),
+            *general_notes(grid, rows, unit, columns),
             *settings_notes(rows),
             *_training_notes(rows),
             *missing_seeds_notes(grid, rows),
             *notes,
         ),
         label,
+        table_choices(grid),
     )
 
 

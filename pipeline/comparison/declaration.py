@@ -170,6 +170,8 @@ def declaration_of(chosen: "CompareConfig") -> TableDeclaration:
 
 def table_name(chosen: "CompareConfig") -> str:
     """Return the name of the files of the table that ``chosen`` asks for."""
+    if chosen.name is not None:
+        return chosen.name
     if chosen.grid is not None:
         return chosen.grid.stem
     name = chosen.preset or USUAL_PRESET

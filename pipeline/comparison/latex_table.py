@@ -1,14 +1,11 @@
 """A table in LaTeX, for the package booktabs."""
 
 from .escaped_text import LATEX_COMMANDS, latex
-from .printed_table import blocks, cells, marks, notes, printed_heads, rows_of
+from .printed_table import blocks, cells, marked_by, marks, notes, printed_heads, rows_of
 from .table import Table
 
 MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-LEGEND = (
-    "Bold: best; underlined: second best of the rows with as many bits, by values that are not "
-    "rounded."
-)
+LEGEND = "Bold: best; underlined: second best: "
 
 
 def as_latex(table: Table) -> str:
@@ -36,7 +33,7 @@ def as_latex(table: Table) -> str:
             lines.append(_row([MARKS[mark] % latex(text) for text, mark in found]))
         lines += [r"\bottomrule", r"\end{tabular}\par\medskip", ""]
     lines += [r"\begin{minipage}{\linewidth}\footnotesize\raggedright"]
-    lines += [f"{note}\\par" for note in notes(table, latex, LEGEND)]
+    lines += [f"{note}\\par" for note in notes(table, latex, LEGEND + marked_by(table))]
     lines += [r"\end{minipage}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 

@@ -86,6 +86,18 @@ def marks(table: Table, row: TableRow, columns: Sequence[Column]) -> list[str]:
     return [""] * len(printed_heads(table)) + own
 
 
+def marked_by(table: Table) -> str:
+    """Return by what a value is the best of its column, for the legend of the marks."""
+    lowest = {column.lowest for column in table.columns if column.ranked}
+    order = "least" if lowest == {True} else "greatest"
+    where = ", or the least where less is better," if len(lowest) > 1 else ""
+    value = "mean" if any(len(row.evaluations) > 1 for row in table.rows) else "value"
+    return (
+        f"the {order}{where} {value} of its column among the rows with as many bits, by values "
+        "that are not rounded."
+    )
+
+
 def notes(table: Table, escaped: Form, legend: str) -> list[str]:
     """Return the notes below the table: on the whole, on its marks, and on single rows.
 

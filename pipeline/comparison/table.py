@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ivr.hashing.bootstrap import Difference
 
@@ -122,6 +123,7 @@ class Table:
         rows: measured rows, then chance, then published rows.
         notes: notes on the whole table.
         label: label for references in LaTeX, ``""`` for none.
+        choices: what decides its rows, as JSON values.
     """
 
     title: str
@@ -130,3 +132,4 @@ class Table:
     rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = ()
     label: str = ""
+    choices: Mapping[str, Any] = field(default_factory=dict)

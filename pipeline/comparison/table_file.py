@@ -32,6 +32,7 @@ class TableFile(TypedDict):
     columns: NotRequired[list[str]]
     lines: list[dict[str, Any]]
     notes: list[str]
+    choices: NotRequired[dict[str, Any]]
 
 
 def read_table_file(path: Path) -> tuple[TableFile, list[TableLine]]:
@@ -41,14 +42,27 @@ def read_table_file(path: Path) -> tuple[TableFile, list[TableLine]]:
         CompareError: not a table of this version of ``ivr compare``.
         RunError: the file may not be read, or is damaged.
     """
+    table = read_any_table(path)
     try:
-        table = of_kind(read_json(path), TableFile)
         if "heads" not in table or "columns" not in table:
             raise CompareError(
                 f"{path}: made by an earlier version; call the same ivr compare again, which "
                 "trains nothing and writes the table anew"
             )
         return table, [of_kind(line, TableLine) for line in table["lines"]]
+    except ContentError as error:
+        raise CompareError(f"{path}: not a table of ivr compare ({error})") from error
+
+
+def read_any_table(path: Path) -> TableFile:
+    """Return the table in ``path``, which an earlier version may have written.
+
+    Raises:
+        CompareError: not a table of ``ivr compare``.
+        RunError: the file may not be read, or is damaged.
+    """
+    try:
+        return of_kind(read_json(path), TableFile)
     except ContentError as error:
         raise CompareError(f"{path}: not a table of ivr compare ({error})") from error
 

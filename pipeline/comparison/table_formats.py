@@ -15,13 +15,12 @@ from ivr.pipeline.runtime.visible_text import visible
 
 from .escaped_text import markdown, spreadsheet
 from .latex_table import as_latex
-from .printed_table import blocks, cells, marks, notes, printed_heads, rows_of
+from .printed_table import blocks, cells, marked_by, marks, notes, printed_heads, rows_of
 from .table import Spread, Table, TableRow
 
 WIDTH = 100
 TEXT_MARKS = {"best": "*", "second": "+"}
 MARKDOWN_MARKS = {"best": "**{}**", "second": "*{}*", "": "{}"}
-OF_ROWS = "of the rows with as many bits, by values that are not rounded."
 
 
 def as_text(table: Table) -> str:
@@ -37,7 +36,7 @@ def as_text(table: Table) -> str:
             texts = zip(cells(table, row, columns, visible), own, has_marks, strict=True)
             rows.append([text + TEXT_MARKS.get(mark, " " * has) for text, mark, has in texts])
         parts.append("\n".join(aligned(rows, len(printed_heads(table)))))
-    legend = f"* best, + second best {OF_ROWS}"
+    legend = f"* best, + second best: {marked_by(table)}"
     parts.append("\n".join(map(_wrapped, notes(table, visible, legend))))
     return "\n\n".join(parts)
 
@@ -57,7 +56,7 @@ def as_markdown(table: Table) -> str:
             for row in rows_of(table, columns)
         ]
         parts.append(markdown_table(heads, rows))
-    parts += notes(table, markdown, f"Bold: best; italics: second best {OF_ROWS}")
+    parts += notes(table, markdown, f"Bold: best; italics: second best: {marked_by(table)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -110,6 +109,7 @@ def as_json(table: Table) -> dict[str, Any]:
             for row in table.rows
         ],
         "notes": list(table.notes),
+        "choices": dict(table.choices),
     }
 
 
@@ -121,12 +121,13 @@ def write_table_files(folder: Path, name: str, table: Table) -> list[Path]:
         "tex": as_latex(table),
         "json": json.dumps(as_json(table), indent=2, ensure_ascii=False) + "\n",
     }
-    paths = [folder / f"{name}.{ending}" for ending in formats]
-    with rewriting(folder, [path.name for path in paths]):
-        for path, text in zip(paths, formats.values(), strict=True):
-            with replaced_text(path) as file:
-                file.write(text)
-    return paths
+    paths = {ending: folder / f"{name}.{ending}" for ending in formats}
+    with rewriting(folder, [path.name for path in paths.values()]):
+        # First the file that says whose the others are, should the process be killed between them.
+        for ending in sorted(formats, key=lambda ending: ending != "json"):
+            with replaced_text(paths[ending]) as file:
+                file.write(formats[ending])
+    return list(paths.values())
 
 
 def _wrapped(note: str) -> str:

@@ -1,6 +1,7 @@
 """Notes below a comparison table: protocol, settings, missing seeds, and what differences mean."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ivr.hashing.bootstrap import RESAMPLES
 from ivr.hashing.methods import method_entry
@@ -8,7 +9,7 @@ from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runtime.words import counted
 
-from .columns import ARROWS
+from .columns import ARROWS, Column
 from .evaluated_runs import ComparisonRow
 from .grid import Grid, streams_name
 from .row_heads import row_name, told_once
@@ -20,8 +21,10 @@ def reconstruction_note(row: ComparisonRow) -> str:
     return f"{row.row.variant.method} is a reconstruction, {text}" if text else ""
 
 
-def general_notes(grid: Grid, rows: Sequence[ComparisonRow], unit: str) -> list[str]:
-    """Return unit, protocol, split and numbers of queries."""
+def general_notes(
+    grid: Grid, rows: Sequence[ComparisonRow], unit: str, columns: Sequence[Column]
+) -> list[str]:
+    """Return unit, protocol, split and numbers of queries, in the order of ``columns``."""
     results = next((e.results for row in rows for e in row.evaluations.values()), None)
     streams = {row.row.streams for row in rows}
     voices = {row.row.voices for row in rows}
@@ -34,14 +37,23 @@ def general_notes(grid: Grid, rows: Sequence[ComparisonRow], unit: str) -> list[
         told.append(f"trained on {trained[voices.pop()]}")
     notes = [f"{unit}; {', '.join(told)}; mean ± standard deviation (n - 1) over {_seeds(rows)}."]
     if results:
-        queries = ", ".join(
-            f"{counted(results[d]['queries'], 'query')} on {results[d]['gallery']} ({ARROWS[d]})"
-            for d in DIRECTIONS
-        )
+        queries = query_counts(results, columns)
         weights = results["features"]["images"].get("encoder", "unknown")
         check = rows[0].check.label + ": " if len({row.check for row in rows}) > 1 else ""
         notes.append(f"{check}{queries}; image vectors of {weights}.")
     return notes
+
+
+def query_counts(results: Mapping[str, Any], columns: Sequence[Column]) -> str:
+    """Return the numbers of queries and items of ``results`` in the order of ``columns``."""
+    ways = dict.fromkeys(column.direction for column in columns if column.direction) or DIRECTIONS
+    told = {
+        way: f"{counted(results[way]['queries'], 'query')} on {results[way]['gallery']}"
+        for way in ways
+    }
+    if len(told) > 1 and len(set(told.values())) == 1:
+        return f"{next(iter(told.values()))} in each direction"
+    return ", ".join(f"{text} ({ARROWS[way]})" for way, text in told.items())
 
 
 def _seeds(rows: Sequence[ComparisonRow]) -> str:
@@ -72,14 +84,19 @@ def missing_seeds_notes(grid: Grid, rows: Sequence[ComparisonRow]) -> list[str]:
     return [f"Fewer finished seeds than asked for ({asked}): {'; '.join(names)}."] if names else []
 
 
-def gap_notes(names: Mapping[int, str]) -> list[str]:
-    """Return how to read the differences from the references ``names``, by bits."""
+def gap_notes(names: Mapping[int, str], *, best: bool) -> list[str]:
+    """Return how to read the differences from the references ``names``, by bits.
+
+    Args:
+        names: reference for each number of bits.
+        best: they are the best rows, and not chosen by name.
+    """
     references = ", ".join(f"{name} ({bits} bits)" for bits, name in names.items())
+    why = ", the best by the mean of the mAP of both directions" if best else ""
     return [
-        f"Differences are those of mAP from {references}, in points, with the 95 % interval and "
-        f"the two-sided p of a paired bootstrap of {RESAMPLES} resamples: a query is paired with "
-        "itself in the same seed, and all queries of one image are drawn together. The interval "
-        "covers other queries of the same kind; for other trainings, see the number of seeds in "
-        "which a row is ahead. "
-        "p is not corrected for the number of comparisons."
+        f"Differences are those of mAP from {references}{why}, in points, with the 95 % interval "
+        f"and the two-sided p of a paired bootstrap of {RESAMPLES} resamples: a query is paired "
+        "with itself in the same seed, and all queries of one image are drawn together. The "
+        "interval covers other queries of the same kind; for other trainings, see the number of "
+        "seeds in which a row is ahead. p is not corrected for the number of comparisons."
     ]

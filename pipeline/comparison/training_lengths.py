@@ -81,6 +81,7 @@ def training_notes(lengths: Sequence[TrainingLength]) -> list[str]:
             f"{one.name} ({one.rising} of {counted(len(one.best), 'run')})" for one in rising
         )
         notes.append(
-            f"Still rising: the last epoch was the best of {told}. More epochs may help: --epochs."
+            f"Still rising: the last epoch has the best validation mAP in {told}. More epochs may "
+            "help: --epochs."
         )
     return notes

@@ -47,6 +47,8 @@ class Report:
         results: the content of results.json, metrics in percent.
         curves: by direction.
         queries: average precision of every query, by direction.
+        chance: average precision of every query in a random order, 0 to 1, by direction; NaN for a
+            query that is left out.
         health: health of the codes of the queries; ``results`` has its numbers too.
         history: the epochs of the run; None without a run, or for one without epochs.
     """
@@ -54,6 +56,7 @@ class Report:
     results: dict[str, Any]
     curves: Mapping[str, Curves]
     queries: Mapping[str, QueryMetrics]
+    chance: Mapping[str, np.ndarray]
     health: Health
     history: TrainingHistory | None = None
 
@@ -106,7 +109,8 @@ def report(
         for name, found in scored.directions.items()
     }
     curves = {name: found.curves for name, found in scored.directions.items()}
-    return Report(results, curves, queries, health)
+    chance = {name: found.chance.average_precision for name, found in scored.directions.items()}
+    return Report(results, curves, queries, chance, health)
 
 
 def write_report(folder: Path, found: Report, formats: Sequence[Format] = ("png",)) -> None:

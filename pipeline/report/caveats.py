@@ -75,7 +75,7 @@ def _of_data(found: EvaluatedRun) -> list[Caveat]:
     images, voices = items_of(found.codes.images), items_of(found.codes.voices)
     asked = {name for side in found.selection.queries.values() for name in side.names}
     tested = [voice for voice in voices if voice.name in asked]
-    trained = _trained_voices(found, voices)
+    trained = trained_voices(found, voices)
     return [
         *_trained_by_accident(found, images, voices, asked),
         _sentences(tested, trained),
@@ -106,23 +106,35 @@ def items_of(coded: CodedItems) -> list[Item]:
 
 
 def interval_of_map(found: EvaluatedRun, direction: str) -> tuple[float, float] | None:
-    """Return the 95 % interval of mAP over queries, percent; None for a single image.
+    """Return the 95 % interval of mAP over queries, percent; None for a single image."""
+    metrics = found.queries[direction]
+    rows = np.flatnonzero(~np.isnan(metrics.average_precision))
+    return interval_over_images(
+        metrics.average_precision[rows], [metrics.images[row] for row in rows]
+    )
+
+
+def interval_over_images(
+    average_precision: np.ndarray, images: Sequence[str]
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean over queries, percent; None for a single image.
 
     Queries of one image are drawn together. The interval covers other queries of the same kind, not
     other trainings.
+
+    Args:
+        average_precision: [n], 0 to 1.
+        images: image of each query [n].
     """
-    metrics = found.queries[direction]
-    rows = np.flatnonzero(~np.isnan(metrics.average_precision))
-    images = [metrics.images[row] for row in rows]
     if len(set(images)) < 2:
         return None
     units = np.unique(images, return_inverse=True)[1]
-    values = 100 * metrics.average_precision[rows][:, None]
+    values = 100 * average_precision[:, None]
     (interval,) = paired_bootstrap(values, units, np.random.default_rng(0))
     return interval.low, interval.high
 
 
-def _trained_voices(found: EvaluatedRun, voices: Sequence[Item]) -> list[Item]:
+def trained_voices(found: EvaluatedRun, voices: Sequence[Item]) -> list[Item]:
     """Return the voices that the run may have been trained on; none for codes of other features."""
     if not found.codes.config.get(SPLITS_OF_RUN, True):
         return []

@@ -23,6 +23,7 @@ from .query_cards import (
     anchor,
     cards_of,
     classes_of,
+    have_long_labels,
 )
 from .query_outcomes import class_differences, outcomes
 from .report_config import ReportConfig
@@ -31,6 +32,10 @@ from .shown_queries import ShownQuery
 
 PAIRS = 10
 """Queries per direction that two methods answer most differently."""
+COUNTED = (
+    "Beside each method stands how many of the hits shown are right; where items at equal distance "
+    "could change this number, it is the mean over their orders."
+)
 SECTIONS = (
     ("summary", "In short"),
     ("methods", "Methods"),
@@ -65,7 +70,10 @@ class Pair:
 
 
 def comparison_pairs(found: Compared, config: ReportConfig) -> list[Pair]:
-    """Return the queries that the two methods answer most differently, both ways."""
+    """Return the queries that the two methods answer most differently, both ways.
+
+    The greatest difference of average precision stands first, whatever its direction and sign.
+    """
     if not found.sides:
         return []
     (first, one), (second, other) = found.sides
@@ -80,7 +88,7 @@ def comparison_pairs(found: Compared, config: ReportConfig) -> list[Pair]:
             difference = left.average_precision - right.average_precision
             link = anchor(direction, left.medium.name)
             pairs.append(Pair(link, direction, ((first, left), (second, right)), difference))
-    return pairs
+    return sorted(pairs, key=lambda pair: -abs(pair.difference))
 
 
 def comparison_page(found: Compared, pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -109,6 +117,7 @@ def comparison_page(found: Compared, pairs: Sequence[Pair]) -> dict[str, Any]:
         "arrows": ARROWS,
         "ways": tuple(reversed(DIRECTIONS)),
         "classes": classes_of(pair.card for pair in pairs),
+        "long_labels": have_long_labels(card for pair in pairs for _, card in pair.sides),
         "direction_words": DIRECTION_WORDS,
         "kind_words": KIND_WORDS,
         "run_columns": columns,
@@ -141,5 +150,6 @@ def _pair_words(found: Compared, pairs: Sequence[Pair]) -> str:
         return f"{first} and {second} answer every query equally well."
     return (
         f"{counted(len(pairs), 'query')} on which the average precision of {first} and of {second} "
-        f"differs most, in both directions and both ways; the runs with seed {one.config['seed']}."
+        f"differs most, at most {PAIRS} per direction and as many ahead as behind where there are, "
+        f"the greatest difference first; the runs with seed {one.config['seed']}. {COUNTED}"
     )

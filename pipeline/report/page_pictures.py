@@ -14,8 +14,10 @@ from ivr.pipeline.runtime.progress import progress
 from .render import data_link
 
 TYPES = {"svg": "image/svg+xml", "pdf": "application/pdf", "csv": "text/csv"}
-WIDE = ("confusion", "history", "distances", "methods")
-"""Pictures of two panels, which take the whole width of the page."""
+WIDE = 7.0
+"""Inches from which on a picture takes the whole width of the page."""
+PIXELS = 92
+"""Pixels per inch of a picture on the page, so that text has one size in all pictures."""
 MOST_DATA = 300_000
 """Bytes of a CSV file that a page holds; a larger one is only written beside it."""
 
@@ -45,6 +47,7 @@ class PagePicture:
         light: address of the picture for a light background.
         dark: address of the picture for a dark background.
         wide: it takes the whole width of the page.
+        width: greatest width on the page, pixels.
         links: SVG, PDF and CSV.
     """
 
@@ -54,6 +57,7 @@ class PagePicture:
     light: str
     dark: str
     wide: bool
+    width: int
     links: tuple[SaveLink, ...]
 
 
@@ -88,6 +92,7 @@ def _pictures(pictures: Sequence[Picture], link: Link, most_data: int | None) ->
 def _picture(picture: Picture, link: Link, most_data: int | None) -> PagePicture:
     with styled(LIGHT):
         figure = picture.draw(LIGHT)
+        inches = float(figure.get_figwidth())
         light, pdf = (rendered(figure, kind, picture) for kind in SAVED)
     light = light[light.index(b"<svg") :]  # as svg_text
     dark = svg_text(picture, DARK).encode()
@@ -102,7 +107,8 @@ def _picture(picture: Picture, link: Link, most_data: int | None) -> PagePicture
         picture.caption,
         addresses["svg"],
         link(f"{picture.name}-dark", "svg", dark),
-        picture.name in WIDE,
+        inches >= WIDE,
+        round(PIXELS * inches),
         tuple(
             SaveLink(address, f"{picture.name}.{ending}", _text(ending))
             for ending, address in addresses.items()

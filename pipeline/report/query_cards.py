@@ -26,6 +26,8 @@ KIND_WORDS = {
 }
 FIRST_WORDS = {"right": "right", "wrong": "wrong", "tied": "tied: right and wrong"}
 First = Literal["right", "wrong", "tied"]
+LONG_WORD = 12
+"""Characters of a word of a class name that fit below a small picture."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,12 @@ def media_of(cards: Iterable[QueryCard]) -> list[Medium]:
 def classes_of(cards: Iterable[QueryCard]) -> list[str]:
     """Return the classes of the queries of ``cards`` in alphabetical order, ``""`` left out."""
     return sorted({card.medium.label for card in cards} - {""})
+
+
+def have_long_labels(cards: Iterable[QueryCard]) -> bool:
+    """Return whether a class name among the hits has a word too long for ten hits in a row."""
+    words = (word for card in cards for hit in card.hits for word in hit.medium.label.split())
+    return any(len(word) > LONG_WORD for word in words)
 
 
 def kinds_of(cards: Iterable[QueryCard]) -> list[str]:

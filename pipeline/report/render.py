@@ -6,16 +6,19 @@ can neither add an element nor turn the direction of the page.
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ivr.pipeline.runtime.visible_text import visible
 
+_BREAKS = re.compile(r"([/_-])(?=\w)")
+_OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
 GENERATOR = "ivr report"
 """What a page says of its origin, so that no other file is replaced by one."""
 
@@ -49,7 +52,7 @@ def data_link(data: bytes, media_type: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=FunctionLoader(_text),
         autoescape=True,
         undefined=StrictUndefined,
@@ -57,6 +60,18 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    made.filters |= {"parts": _parts, "sentence": _sentence}
+    return made
+
+
+def _parts(name: str) -> Markup:
+    """Return the name of a file, which a line may break after ``/``, ``_`` and ``-`` first."""
+    return Markup(_BREAKS.sub(r"\1<wbr>", str(escape(visible(name)))))
+
+
+def _sentence(text: str) -> Markup:
+    """Return ``text`` with options of commands that no line breaks."""
+    return Markup(_OPTION.sub(r'<span class="option">\1</span>', str(escape(visible(text)))))
 
 
 def _shown(value: Any) -> Any:

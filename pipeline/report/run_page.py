@@ -10,7 +10,16 @@ from ivr.pipeline.runtime.words import counted
 
 from .caveats import caveats, in_short
 from .evaluated_run import EvaluatedRun
-from .query_cards import DIRECTION_WORDS, FIRST_WORDS, KIND_WORDS, QueryCard, classes_of, kinds_of
+from .query_cards import (
+    DIRECTION_WORDS,
+    FIRST_WORDS,
+    KIND_WORDS,
+    QueryCard,
+    classes_of,
+    have_long_labels,
+    kinds_of,
+)
+from .query_groups import group_tables
 from .report_config import ReportConfig
 from .run_facts import bits_in_words, date_of, digests, facts, options
 from .run_numbers import (
@@ -28,7 +37,7 @@ SECTIONS = (
     ("hits", "Queries and hits"),
     ("numbers", "All metrics"),
     ("pictures", "Curves and codes"),
-    ("classes", "By class"),
+    ("classes", "By class, speaker and sentence"),
     ("run", "What was run"),
 )
 
@@ -57,6 +66,7 @@ def run_page(found: EvaluatedRun, cards: list[QueryCard], config: ReportConfig) 
         "tables": number_tables(found),
         "published": published_rows(found.results),
         "class_rows": class_rows(found),
+        "group_tables": group_tables(found),
         "facts": facts(found),
         "digests": digests(found),
         "options": options(found.config),
@@ -64,6 +74,7 @@ def run_page(found: EvaluatedRun, cards: list[QueryCard], config: ReportConfig) 
         "shown_words": shown_words(found, cards, config),
         "classes": classes_of(cards),
         "kinds": kinds_of(cards),
+        "long_labels": have_long_labels(cards),
         "direction_words": DIRECTION_WORDS,
         "kind_words": KIND_WORDS,
         "first_words": FIRST_WORDS,

@@ -132,7 +132,7 @@ def learn(
                 is_best or _is_told(epoch.number, done + 1, config.epochs or 0),
             )
     if risen and risen == config.epochs:
-        say("note: the last epoch was the best; more epochs may help: --epochs")
+        say("note: the last epoch has the best validation mAP; more epochs may help: --epochs")
     return best
 
 
