@@ -54,7 +54,8 @@ _OWN = "own"
     metavar="FORMATS",
     default="png",
     show_default=True,
-    help="Formats of the pictures, joined by commas: png, svg, pdf; none for their data alone.",
+    help="Formats of the pictures, joined by commas: png, svg, pdf; none for their data alone. "
+    "Pictures in other formats that are there already are drawn again.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
 def evaluate(

@@ -139,8 +139,13 @@ def test_markdown_and_latex_set_the_best_in_bold_and_escape() -> None:
     other = line("greedy_hash", lines[1].evaluations)
     latex = as_latex(table_of([lines[0], other])).splitlines()
     (place,) = (number for number, text in enumerate(latex) if text.startswith("csq &"))
-    assert latex[place] == r"csq & \textbf{62 $\pm$ 18} & \textbf{62 $\pm$ 18} \\"
-    assert latex[place + 1].startswith(r"greedy\_hash & \underline{43.8 $\pm$ 8.8} &")
+    # What a number lacks is as wide as a digit, so that points and signs of ± are aligned.
+    best = r"\textbf{62\phantom{.00} $\pm$ 18}\phantom{.0}"
+    assert latex[place] == rf"csq & {best} & {best} \\"
+    second = r"\underline{43.8\phantom{0} $\pm$ \phantom{0}8.8}"
+    assert latex[place + 1].startswith(rf"greedy\_hash & {second} &")
+    rows = latex[place:]
+    assert rows[2] == r"\addlinespace" and rows[3].startswith("chance & 5.00\\phantom{ ")
 
 
 def test_no_footnote_is_taken_for_the_length_of_a_line_break_by_latex() -> None:
@@ -337,3 +342,11 @@ def test_numbers_of_queries_stand_in_the_order_of_the_columns() -> None:
     assert query_counts(results, columns[1:]) == "5 queries on 6 (I→V)"
     same = {way: {"queries": 3, "gallery": 4} for way in ways}
     assert query_counts(same, columns) == "3 queries on 4 in each direction"
+
+
+def test_latex_has_signs_of_minus_and_an_italic_p() -> None:
+    text = as_latex(table_of(two_lines()))
+    gap, _ = re.findall(r"^dtbh \[1\] & ([^&]*), ahead", text.partition("difference I")[2], re.M)
+    assert re.fullmatch(r"\$-\$18\.75 \[\$-\$[\d.]+, [+\d.$-]+\], \$p\$ (=|\$<\$) [\d.]+", gap)
+    assert "(n $-$ 1) over 2 seeds" in text
+    assert "80/20" in text

@@ -12,16 +12,24 @@ import pytest
 import soundfile
 from PIL import Image
 
+import ivr
 from ivr.pipeline.datasets.manifest import read_manifest
 from ivr.pipeline.demo import speech
 from ivr.pipeline.demo.canvas import Canvas
 from ivr.pipeline.demo.captions import captions, draw_captions
 from ivr.pipeline.demo.demo_config import DemoConfig
-from ivr.pipeline.demo.demo_report import ceiling_in_words
-from ivr.pipeline.demo.demo_set import DemoError, require_own_folder, write_demo_set
+from ivr.pipeline.demo.demo_report import KIND_TOLD, ceiling_in_words, in_words, report_demo
+from ivr.pipeline.demo.demo_set import (
+    DemoError,
+    _new_sound,
+    require_own_folder,
+    write_demo_set,
+)
 from ivr.pipeline.demo.main_job import demo
 from ivr.pipeline.demo.scenes import SCENES, draw_scene
 from ivr.pipeline.demo.speech import SPEAKERS, Speaker, SpeechError, Voice, speak
+from ivr.pipeline.report.query_cards import Hit, Medium, QueryCard
+from ivr.pipeline.report.report import ReportResult
 
 needs_espeak = pytest.mark.skipif(
     find_spec("espeakng_loader") is None, reason='no espeak-ng: pip install -e ".[demo]"'
@@ -368,6 +376,26 @@ def test_a_set_of_another_config_is_refused_in_one_line(demo_set: Path) -> None:
     )
 
 
+@needs_espeak
+def test_no_two_voices_are_copies_and_the_set_has_no_problem(tmp_path: Path) -> None:
+    # With 24 images per class a speaker says one sentence twice at one speed.
+    manifest = write_demo_set(tmp_path, DemoConfig(images_per_class=24, classes=2))
+    found = ivr.check(manifest)
+    assert found.problems() == ()
+    (warning,) = found.warnings()
+    assert "captions on two sides" in str(warning)
+
+
+@needs_espeak
+def test_a_speaker_at_every_speed_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = Voice(np.zeros(4, np.int16), 22050)
+    monkeypatch.setattr("ivr.pipeline.demo.demo_set.speak", lambda *_: sound)
+    heard: set[bytes] = set()
+    assert _new_sound("a river", SPEAKERS[0], heard) is sound
+    with pytest.raises(DemoError, match="has said 'a river' at every speed"):
+        _new_sound("a river", SPEAKERS[0], heard)
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(DemoError, match="holds files that are not a demonstration set"):
@@ -406,3 +434,27 @@ def test_the_ceiling_of_precision_is_told_beside_it(value: float, most: float, w
         "ceiling": {"voice_to_image": {"P@10": most}},
     }
     assert words in ceiling_in_words(results)
+
+
+def test_the_last_lines_say_what_the_three_queries_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = Medium("images/a.jpg", False, "river", "", "")
+    hit = Hit(image, "3 bits", "1", True)
+    query = Medium("voices/a.wav", True, "river", "a river", "anna")
+    cards = tuple(
+        QueryCard(kind, "voice_to_image", kind, query, 50.0, (hit,), 1, 1.0, "", "right", 1, 1,
+                  None, 4, 8)
+        for kind in ("best", "drawn", "worst")
+    )  # fmt: skip
+    written = ReportResult(tmp_path / "report.html", None, 1, 3, 1, 1, (), 0, cards)
+    monkeypatch.setattr("ivr.pipeline.demo.demo_report.report", lambda *_: written)
+    results = {"voice_to_image": {"P@10": 48.0}, "ceiling": {"voice_to_image": {"P@10": 50.0}}}
+    with caplog.at_level("INFO", logger="ivr"):
+        report_demo(tmp_path, tmp_path, results)
+    told = [record.getMessage() for record in caplog.records]
+    start = next(n for n, line in enumerate(told) if "three spoken queries of the report" in line)
+    assert "the classes of the first 5 images" in told[start]
+    for line, words in zip(told[start + 1 : start + 4], KIND_TOLD.values(), strict=True):
+        assert f'{words}: "a river" (river, AP 50.0 %) finds river (right, 3 bits)' in line
+    assert in_words(cards[0]).startswith("the best answer: ")

@@ -265,3 +265,19 @@ def test_the_steps_of_an_evaluation_import_in_one_direction() -> None:
     for place, step in enumerate(steps):
         later = {f"{room}.{name}" for name in steps[place:]}
         assert arrows[f"{room}.{step}"].isdisjoint(later), step
+
+
+def test_pictures_in_other_formats_stay_and_show_the_new_results(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    evaluate(copy, pictures=("png",))
+    pictures = copy / "pictures"
+    (pictures / "my-own.png").write_bytes(b"of the user")
+    before = (pictures / "precision.png").read_bytes()
+    (pictures / "precision.png").write_bytes(before[:-12])  # a damaged one is drawn again
+    evaluate(copy, pictures=("svg",))
+    assert (pictures / "precision.svg").is_file()
+    assert (pictures / "precision.png").read_bytes() == before
+    assert (pictures / "my-own.png").read_bytes() == b"of the user"
+    evaluate(copy, pictures=())
+    assert {path.suffix for path in pictures.glob("precision.*")} == {".csv", ".png", ".svg"}
+    assert not list(pictures.glob("*.pdf"))

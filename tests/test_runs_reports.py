@@ -2,14 +2,16 @@
 
 import importlib.util
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import assert_one_line, ivr, succeeded
+from source_tree import ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_world import World
 
@@ -218,3 +220,57 @@ def test_a_report_is_not_part_of_the_choices_of_a_run(features: Path, tmp_path: 
     succeeded(ivr("train-hash", features, "--out", tmp_path / "run", *SHORT))
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert "report_to" not in config
+
+
+def log_records(data: bytes) -> Iterator[bytes]:
+    """Yield the records of a log of LevelDB in blocks of 32 KiB, after seven bytes of wandb."""
+    place, parts = 7, b""
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:  # the rest of a block is empty
+            place += 32768 - place % 32768
+            continue
+        size, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        parts += data[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
+
+
+def test_the_class_for_weights_and_biases_of_the_documentation_works(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    page = (ROOT / "docs" / "how-to" / "watch-a-training.md").read_text()
+    (code,) = re.findall(r"```python\n(import os\n\nimport wandb.*?)```", page, re.DOTALL)
+    (tmp_path / "my_reporters.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    train(features, tmp_path / "run", bits=8, training={"epochs": 2}, device="cpu",
+          report_to=("my_reporters:WandB",))  # fmt: skip
+    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    told = []
+    for data in log_records(file.read_bytes()):
+        record = Record()
+        record.ParseFromString(data)
+        told.append(record)
+    (begun,) = (record.run for record in told if record.WhichOneof("record_type") == "run")
+    assert (begun.project, begun.display_name) == ("ivr", "run")
+    chosen = {one.key: json.loads(one.value_json) for one in begun.config.update}
+    assert (chosen["method"], chosen["training.epochs"]) == ("divh", 2)
+    kept = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").open()]
+    epochs = [
+        {
+            (item.key or ".".join(item.nested_key)): json.loads(item.value_json)
+            for item in one.history.item
+        }
+        for one in told
+        if one.WhichOneof("record_type") == "history"
+    ]
+    assert [one["_step"] for one in epochs] == [line["number"] for line in kept]
+    assert [one["loss/loss"] for one in epochs] == [line["losses"]["loss"] for line in kept]
+    (end,) = (record.exit for record in told if record.WhichOneof("record_type") == "exit")
+    assert end.exit_code == 0

@@ -87,7 +87,7 @@ def marks(table: Table, row: TableRow, columns: Sequence[Column]) -> list[str]:
 
 
 def marked_by(table: Table) -> str:
-    """Return by what a value is the best of its column, for the legend of the marks."""
+    """Return the rule that marks the best value of a column, for the legend."""
     lowest = {column.lowest for column in table.columns if column.ranked}
     order = "least" if lowest == {True} else "greatest"
     where = ", or the least where less is better," if len(lowest) > 1 else ""

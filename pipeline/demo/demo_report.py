@@ -10,7 +10,12 @@ from ivr.pipeline.runtime.progress import say
 
 REPORT = "report.html"
 DIRECTION = "voice_to_image"
-TOLD = ("worst", "drawn", "best")
+KIND_TOLD = {
+    "worst": "the worst answer",
+    "drawn": "a query drawn at random",
+    "best": "the best answer",
+}
+"""Kinds of queries that are told, and how."""
 HITS = 5
 """Hits of a query that are told in words."""
 NEAR = 0.9
@@ -28,11 +33,15 @@ def report_demo(folder: Path, run: Path, results: Mapping[str, Any]) -> None:
     say("writing the report")
     written = report(run, folder / REPORT)
     cards = [card for card in written.cards if card.direction == DIRECTION]
-    for kind in TOLD:
+    say(
+        f"three spoken queries of the report, with the classes of the first {HITS} images that "
+        "each finds and the bits in which codes differ:"
+    )
+    for kind in KIND_TOLD:
         some = [card for card in cards if card.kind == kind]
         if some:
-            pick = max if kind == "best" else min
-            say(in_words(pick(some, key=lambda card: card.average_precision)))
+            ranked = sorted(some, key=lambda card: card.average_precision)
+            say(in_words({"worst": ranked[0], "best": ranked[-1]}.get(kind, some[0])))
     say(ceiling_in_words(results))
     say(f"report: {written!r}")
 
@@ -45,8 +54,8 @@ def in_words(card: QueryCard) -> str:
     )
     query = card.medium.caption or card.medium.name
     return (
-        f'{card.kind}: "{query}" ({card.medium.label}, AP {card.average_precision:.1f} %) '
-        f"finds {hits}"
+        f'{KIND_TOLD[card.kind]}: "{query}" ({card.medium.label}, '
+        f"AP {card.average_precision:.1f} %) finds {hits}"
     )
 
 

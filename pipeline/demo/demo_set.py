@@ -1,5 +1,6 @@
 """The demonstration set: drawn scenes, spoken captions and their manifest, made offline."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from .captions import draw_captions
 from .demo_config import DemoConfig
 from .scenes import SCENES, draw_scene
-from .speech import SPEAKERS, Speaker, speak
+from .speech import SPEAKERS, SPEEDS, Speaker, Voice, speak
 
 _CONFIG = "demo.json"
 
@@ -87,6 +88,7 @@ def _claim(folder: Path, config: DemoConfig) -> None:
 def _make(folder: Path, config: DemoConfig) -> Iterator[ManifestRow]:
     """Write the images and voices of a set and yield its rows."""
     for number, label in enumerate(list(SCENES)[: config.classes]):
+        heard: set[bytes] = set()
         for kind in ("images", "voices"):
             (folder / kind / label).mkdir(parents=True, exist_ok=True)
         for index in range(config.images_per_class):
@@ -99,11 +101,33 @@ def _make(folder: Path, config: DemoConfig) -> Iterator[ManifestRow]:
             speakers = _draw_speakers(config.voices_per_image, rng)
             for take, (caption, speaker) in enumerate(zip(spoken, speakers, strict=True)):
                 voice = f"voices/{name}_{take}.wav"
-                sound = speak(caption, speaker)
+                sound = _new_sound(caption, speaker, heard)
                 with replaced(folder / voice, WAV) as file:
                     rate = sound.sample_rate
                     soundfile.write(file, sound.samples, rate, subtype="PCM_16", format="WAV")
                 yield ManifestRow(image, voice, label, speaker=speaker.voice, caption=caption)
+
+
+def _new_sound(caption: str, speaker: Speaker, heard: set[bytes]) -> Voice:
+    """Return ``caption`` as no voice in ``heard`` sounds, and add it there.
+
+    A sentence that a speaker said before is said a little faster, then a little slower. Without
+    this a voice of the test split could be a copy of one in training.
+
+    Raises:
+        DemoError: the speaker has said the sentence at every speed.
+    """
+    fastest = SPEEDS.stop - 1
+    order = (*range(speaker.rate, fastest + 1), *range(speaker.rate - 1, SPEEDS.start - 1, -1))
+    for rate in order:
+        sound = speak(caption, replace(speaker, rate=rate))
+        digest = hashlib.sha256(sound.samples.tobytes()).digest()
+        if digest not in heard:
+            heard.add(digest)
+            return sound
+    raise DemoError(
+        f"there are too many images per class: {speaker.voice} has said {caption!r} at every speed"
+    )
 
 
 def _draw_speakers(count: int, rng: np.random.Generator) -> list[Speaker]:

@@ -49,6 +49,10 @@ def demo(
     size = counted(config.images_per_class, "image")
     say(f"drawing and speaking {counted(config.classes, 'class')} of {size}")
     manifest = write_demo_set(folder / SET, config)
+    say(
+        "no two voices are copies; sentences repeat, as in the public sets, so most of the test "
+        "split are spoken in training too (ivr check warns of it)"
+    )
     say("extracting features: AlexNet with random weights (nothing is downloaded), and MFCC")
     extract(manifest, folder / FEATURES, ExtractConfig(image=ENCODER, overwrite=True))
     say("training DIVH, 64 bits, on all voices")

@@ -26,6 +26,8 @@ _DO_NOT_EXIT = 0x8000
 _UTF8 = 1
 _RATE = 1
 _PITCH = 3
+SPEEDS = range(80, 451)
+"""Words per minute that espeak-ng speaks."""
 
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
@@ -47,7 +49,7 @@ class Speaker:
     """
 
     voice: str
-    rate: Annotated[int, Field(ge=80, le=450)] = 160
+    rate: Annotated[int, Field(ge=SPEEDS.start, lt=SPEEDS.stop)] = 160
     pitch: Annotated[int, Field(ge=0, le=99)] = 50
 
 

@@ -12,7 +12,7 @@ from ivr.features.atomic_files import HDF5, TEXT, require_replaceable
 from ivr.hashing.metrics import Scores, class_average_precision
 from ivr.pipeline.datasets.public_datasets import known_dataset
 from ivr.pipeline.pictures import picture_files
-from ivr.pipeline.pictures.picture_files import Format, Picture, write_picture
+from ivr.pipeline.pictures.picture_files import Format, Picture, drawn_formats, write_picture
 from ivr.pipeline.pictures.training_history import TrainingHistory
 from ivr.pipeline.runs.codes_file import CodedItems
 from ivr.pipeline.runs.run_folder import (
@@ -121,7 +121,8 @@ def write_report(folder: Path, found: Report, formats: Sequence[Format] = ("png"
     Args:
         folder: where to write; it is made if it is missing.
         found: what the evaluation found.
-        formats: formats of the pictures, beside a CSV file of the data of each.
+        formats: formats of the pictures, beside a CSV file of the data of each; those that
+            ``folder`` has already are drawn again too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finish(folder, ASIDE, _remove_results)
@@ -131,8 +132,9 @@ def write_report(folder: Path, found: Report, formats: Sequence[Format] = ("png"
     write_queries(aside / QUERIES, {"protocol": found.results["protocol"]}, found.queries)
     write_curves(aside / CURVES, found.curves)
     (aside / PICTURES).mkdir()
+    drawn = tuple(dict.fromkeys((*formats, *drawn_formats(folder / PICTURES))))
     for picture in report_pictures(found):
-        write_picture(aside / PICTURES, picture, formats)
+        write_picture(aside / PICTURES, picture, drawn)
     record_digests(aside / PICTURES, PICTURE_FILES)
     write_json(aside / RESULTS, found.results)
     with rewriting(folder, [name for name in EVALUATION_FILES if "/" not in name]):

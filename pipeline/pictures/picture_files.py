@@ -72,6 +72,15 @@ def write_picture(folder: Path, picture: Picture, formats: Iterable[Format] = ("
                 target.write(rendered(figure, name, picture))
 
 
+def drawn_formats(folder: Path) -> tuple[Format, ...]:
+    """Return the formats in which ``folder`` holds pictures of an evaluation."""
+    return tuple(
+        kind
+        for kind in FORMATS
+        if any((folder / f"{name}.{kind}").is_file() for name in EVALUATION)
+    )
+
+
 def svg_text(picture: Picture, theme: Theme = LIGHT) -> str:
     """Return ``picture`` as an SVG document with a transparent background, for a page.
 
