@@ -18,10 +18,11 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from ivr.features.voice_file import read_voice
+from ivr.pipeline.pictures.style import LIGHT
 from ivr.pipeline.runs.codes_file import CodedItems, read_codes
 
 HITS = 5
-RIGHT, WRONG = "#1b7837", "#b2182b"
+RIGHT, WRONG = LIGHT.lines[:2]
 
 
 def main() -> None:

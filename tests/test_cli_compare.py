@@ -457,8 +457,8 @@ PRESET_LINES = {
     "compare": ["divh", "lsh"],
     "divh-comparison": ["divh", "lsh"],
     "divh-ablation": ["DIVH", "without L2", "without L3", "without L2 and L3"],
-    "divh-parameters": [f"gamma={gamma}, eta={eta}" for gamma in ("0.001", "0.01", "0.1", "1")
-                        for eta in ("0.001", "0.01", "0.1", "1")],
+    "divh-parameters": [f"gamma={gamma}, eta={eta}" for gamma in ("0.001", "0.01", "0.1", "1", "2")
+                        for eta in ("0.001", "0.01", "0.1", "1", "2")],
     "divh-curves": ["divh", "lsh"],
     "divh-query-time": ["divh", "scrl", "scrl", "lsh"],
     "divh-choices": list(read_preset("divh-choices").variants),

@@ -133,7 +133,7 @@ def test_the_plan_of_a_shown_preset_is_that_of_the_preset(features: Path, tmp_pa
     assert len(plans[0]) == 4
 
 
-WEIGHTS = ("0.001", "0.01", "0.1", "1")
+WEIGHTS = ("0.001", "0.01", "0.1", "1", "2")
 PAPER_RUNS = {
     "divh-ablation": ["", "gamma=0", "eta=0", "eta=0,gamma=0"],
     "divh-choices": [

@@ -3,13 +3,13 @@
 import csv
 import html
 import io
-import random
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from hostile_names import names
 
 from ivr.pipeline.comparison.columns import retrieval_columns
 from ivr.pipeline.comparison.escaped_text import LATEX_COMMANDS, latex, markdown, spreadsheet
@@ -19,22 +19,6 @@ from ivr.pipeline.comparison.table_title import table_label
 from ivr.pipeline.runtime.visible_text import visible
 
 COLUMNS = retrieval_columns(("mAP", "P@1", "P@10"))
-NAMES = [
-    "$x^2_i$", r"\input{/etc/passwd}", r"\end{table}", "100 % of #1 & {x}~^_", "a^^41b^^M",
-    "\x1b[2J\x07\x00", "line\nbreak\ttab", "a" * 300, "صورة من القمر", "\u202egnp.exe", "海岸 🌊",
-    "Zürich, Łódź, Ångström, naïve, façade, \u0131, ǆ", "e\u0301 combined, a\u0328", "[x](http://a.b)",
-    "**bold** _it_ `code` ~~x~~", "<script>alert(1)</script>", "a | b || c", "=cmd|' /C calc'!A0",
-    "+1+1", "-2", "@SUM(A1)", " =1", "&amp; &#65;", "--set -- ---", "*", "[1]", "nested_codebook",
-    "# head", "1. list", "> quote", "``quotes''", "\\\\", "\udcff", "\u00a0", "\U0010ffff", "?`!`",
-]  # fmt: skip
-ALPHABET = "ab01 _-+=@$%#&{}~^\\|<>[]()*`'\",;:!?./é海م\u0301\u200b\u202e\x1b\x00\n\t\U0001f30a"
-ALPHABET += "\u2212\u00df"
-
-
-def names() -> list[str]:
-    rng = random.Random(0)
-    made = ["".join(rng.choices(ALPHABET, k=rng.randint(1, 40))) for _ in range(300)]
-    return [*NAMES, *made]
 
 
 def table_of(some: list[str], title: str = "Metrics by method") -> Table:

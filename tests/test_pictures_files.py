@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from evaluation_world import ALL, random_codes, results_and_curves
+from hostile_names import names
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -282,3 +283,18 @@ def test_a_class_without_queries_is_drawn_empty() -> None:
         sheet = new_figure(*confusions_size(shown))
         draw_confusions([sheet.subplots()], shown)
         sheet.savefig(BytesIO(), format="png")
+
+
+def test_very_many_hostile_names_break_no_picture(tmp_path: Path) -> None:
+    some = [name for name in names(120) if name.strip()]
+    for place in range(0, len(some), 20):
+        part = tuple(dict.fromkeys(some[place : place + 20]))
+        made = picture(part, name=part[0])
+        text = svg_text(made)
+        root = ElementTree.fromstring(text)
+        told = "".join(root.itertext())
+        assert not set(told) & set("\x00\x07\x1b\u200b\u202e\u2066")
+        assert {one.tag.rpartition("}")[2] for one in root.iter()} <= {
+            one.tag.rpartition("}")[2] for one in ElementTree.fromstring(svg_text(picture())).iter()
+        } | {"style"}
+    write_picture(tmp_path, made, FORMATS)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import assert_one_line, merged, succeeded
@@ -12,8 +14,12 @@ from report_page import Element, hits_of, read_page
 import ivr
 from ivr.pipeline.comparison.evaluated_runs import CompareError
 from ivr.pipeline.evaluation.per_query import read_queries
+from ivr.pipeline.report import report as report_module
+from ivr.pipeline.report.compared import _chosen
 from ivr.pipeline.report.compared_table import aligned, unbroken
+from ivr.pipeline.report.comparison_page import Pair, comparison_pairs
 from ivr.pipeline.report.evaluated_run import PageError
+from ivr.pipeline.runs.run_folder import read_json
 
 QUICK = (
     "--bits", "8", "--device", "cpu", "--seeds", "2", "--epochs", "1",
@@ -166,36 +172,64 @@ def test_the_same_query_is_answered_by_both_methods(comparison: Path, page: Elem
             assert abs(100 * recorded - shown).min() < 0.06
             assert len(hits_of(side)) == min(10, len(recorded))
         difference = float(pair.attributes["data-ap"])
+        names_of = [side.attributes["aria-label"] for side in pair.all("section")]
+        ahead = names_of[0 if difference > 0 else 1]
+        assert f"{ahead} is ahead by {abs(difference):.1f} points" in pair.one(class_="meta").text
         assert difference == pytest.approx(values[0] - values[1], abs=0.11)
         assert (pair.attributes["data-better"] == "first") is (difference > 0)
     gaps = [abs(float(pair.attributes["data-ap"])) for pair in pairs]
     assert min(gaps) > 0
     assert gaps == sorted(gaps, reverse=True)
-    assert len({pair.attributes["data-direction"] for pair in pairs}) == 2
+    told = page.one(id="pairs").all("table")[0].one("tbody").all("tr")
+    shown = {(pair.attributes["data-direction"], pair.attributes["data-better"]) for pair in pairs}
+    for row, way in zip(told, ("voice_to_image", "image_to_voice"), strict=True):
+        ahead, _, behind = (int(cell.text) for cell in row.all("td"))
+        assert ((way, "first") in shown) == (ahead > 0)
+        assert ((way, "second") in shown) == (behind > 0)
+    assert {better for _, better in shown} == {"first", "second"}
     assert "the greatest difference first" in page.one(id="pairs").text
 
 
-def test_what_is_counted_beside_a_method_does_not_depend_on_the_order_of_ties(
+def test_right_hits_are_counted_by_their_mean_over_ties(
+    comparison: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pairs(*given: Any) -> list[Pair]:
+        first, second = comparison_pairs(*given)[:2]
+        cards = [replace(card, right=2, expected=1.4) for _, card in first.sides]
+        tied = tuple(zip((name for name, _ in first.sides), cards, strict=True))
+        cards = [replace(card, right=2, expected=2.0) for _, card in second.sides]
+        sure = tuple(zip((name for name, _ in second.sides), cards, strict=True))
+        return [replace(first, sides=tied), replace(second, sides=sure)]
+
+    monkeypatch.setattr(report_module, "comparison_pairs", pairs)
+    monkeypatch.setattr(report_module, "comparison_pictures", lambda _: [])
+    ivr.report(comparison, tmp_path / "report.html")
+    tied, sure = read_page(tmp_path / "report.html").all("article", class_="pair")
+    heads = [side.one("h4").text for side in tied.all("section") + sure.all("section")]
+    ends = [head.rpartition(" · ")[2] for head in heads]
+    count = len(hits_of(tied.all("section")[0]))
+    assert ends[:2] == 2 * [f"1.4 of the first {count} right, mean over ties"]
+    assert ends[2:] == 2 * [f"2 of the first {count} right"]
+
+
+def test_differences_by_class_are_the_first_method_less_the_second(
     comparison: Path, page: Element
 ) -> None:
-    found = ivr.report(comparison, comparison.parent / "again.html")
-    cards = {(card.anchor, card.average_precision): card for card in found.cards}
-    tied = 0
-    for pair in page.all("article", class_="pair"):
-        for side in pair.one("div", class_="sides").all("section"):
-            told = side.one("h4").text
-            shown = float(told.split("AP ")[1].split(" %")[0])
-            (card,) = (
-                card for (anchor, value), card in cards.items()
-                if anchor == pair.attributes["id"] and abs(value - shown) < 0.051
-            )  # fmt: skip
-            if card.expected == card.right:
-                assert told.endswith(f" · {card.right} of the first {len(card.hits)} right")
-            else:
-                tied += 1
-                words = f"of the first {len(card.hits)} right, mean over ties"
-                assert told.endswith(f" · {card.expected:.1f} {words}")
-    assert "it is the mean over their orders" in page.one(id="pairs").text
+    lines = json.loads((comparison / "compare.json").read_text())["lines"]
+    table = page.one("details", class_="by-class").one("table")
+    first, second = (cell.text.rpartition(" ")[0] for cell in table.one("thead").all("th")[1:3])
+    results = {
+        line["method"]: read_json(comparison / line["evaluations"]["0"] / "results.json")
+        for line in lines
+        if line["evaluations"]
+    }
+    for row in table.one("tbody").all("tr"):
+        cells = [cell.text for cell in row.all("td")]
+        for way, some in (("voice_to_image", cells[:3]), ("image_to_voice", cells[3:])):
+            label = row.one("th").text
+            ours, theirs = (results[name][way]["per_class"][label] for name in (first, second))
+            assert some[:2] == [f"{ours:.1f}", f"{theirs:.1f}"]
+            assert float(some[2]) == pytest.approx(ours - theirs, abs=0.06)
 
 
 def test_the_curves_of_all_methods_are_in_one_picture(page: Element) -> None:
@@ -244,3 +278,13 @@ def test_every_format_of_the_table_tells_the_epochs(comparison: Path) -> None:
         text = " ".join((comparison / f"compare.{ending}").read_text().split())
         assert all(words in text for words in told), ending
     assert "lsh 1" not in (comparison / "compare.md").read_text()
+
+
+def test_the_two_rows_with_the_best_mean_of_both_directions_stand_side_by_side() -> None:
+    values = {"poor": (10, 20), "best": (90, 70), "one way": (99, 1), "second": (60, 80)}
+    rows: dict[str, Any] = {
+        name: {"figures": {"voice_to_image.mAP": one, "image_to_voice.mAP": other}}
+        for name, (one, other) in values.items()
+    }
+    assert _chosen(rows, (), Path("compare.json")) == ("best", "second")
+    assert _chosen({"best": rows["best"]}, (), Path("compare.json")) is None
