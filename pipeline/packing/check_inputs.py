@@ -90,7 +90,7 @@ def picture_blocks(
     root = None if data is None else image_folder(data, names, image_root)
     if root is None:
         return MADE_UP, in_blocks(made_up_pictures(count, size), block)
-    if image_root is None:  # nobody said that all of them are there
+    if image_root is None:  # not all of them need be there
         names = [name for name in names if (root / name).is_file()]
     pictures = pictures_of(_spread(names, count), root, size, queries.pixel_config())
     return OF_IMAGES, in_blocks(pictures, block)
