@@ -32,7 +32,7 @@ from .paths import FILE, FOLDER
     ReportConfig,
     {
         "evaluation": Shown(metavar="NAME"),
-        "table": Shown(metavar="PRESET"),
+        "table": Shown(metavar="NAME"),
         "methods": Shown(metavar="NAME,NAME", type=CommaList()),
     },
 )

@@ -350,3 +350,10 @@ def test_latex_has_signs_of_minus_and_an_italic_p() -> None:
     assert re.fullmatch(r"\$-\$18\.75 \[\$-\$[\d.]+, [+\d.$-]+\], \$p\$ (=|\$<\$) [\d.]+", gap)
     assert "(n $-$ 1) over 2 seeds" in text
     assert "80/20" in text
+
+
+def test_a_negative_mean_has_a_sign_of_minus_in_latex() -> None:
+    column = Column("gap", "image_to_voice")
+    rows = (TableRow("measured", {"method": "a"}, {column.key: Spread(-4.26, 0.51)}),)
+    text = as_latex(Table("title", ("method",), (column,), rows))
+    assert "\na & $-$4.26 $\\pm$ 0.51 \\\\\n" in text

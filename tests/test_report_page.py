@@ -500,6 +500,7 @@ def test_names_break_at_their_parts_and_options_of_commands_do_not(page: Element
     told = str(_sentence("ivr compare --preset <b>, not a--b"))
     assert told == 'ivr compare <span class="option">--preset</span> &lt;b&gt;, not a--b'
     assert page.one(id="queries").all("wbr")
+    assert str(_parts("nested_codebook")) == "nested_<wbr>codebook"
 
 
 def test_long_class_names_are_told_by_their_longest_word(run: Path) -> None:
