@@ -32,7 +32,6 @@ from timing import seconds, spread
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
-from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline.archive import add
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.create import make_table
@@ -47,8 +46,7 @@ class ProjectingMaker:
     """A model whose codes are signs of random projections of the picture; as fast as decoding."""
 
     bits, method, classes, identity = BITS, "projection", (), "projection"
-    size, pixels_config, voice_config = SIDE, PixelConfig(), VoiceConfig()
-    stream_rows = (0,)
+    size, pixels_config = SIDE, PixelConfig()
 
     def __init__(self) -> None:
         """Draw the projections."""

@@ -188,10 +188,9 @@ def run_galleries(
 def measured_run(run: Path, recordings: Path | None, copies: int) -> Iterator[tuple[str, ...]]:
     """Yield the lines of a finished run."""
     maker, codes = open_model(run), read_codes(run / CODES)
-    sounds = unknown_sounds(np.random.default_rng(0), maker.voice_config, recordings)
-    rows = list(maker.stream_rows)
+    sounds = unknown_sounds(np.random.default_rng(0), maker.voices.reader.config, recordings)
     unknown = {
-        kind: maker.codes_of_streams(np.ascontiguousarray(streams[:, rows], np.float32), frames)
+        kind: maker.codes_of_streams(maker.voices.of_inputs(list(streams)), frames)
         for kind, (streams, frames) in sounds.items()
     }
     stored = run_calibrations(run, read_config(run), maker.model_sha256)

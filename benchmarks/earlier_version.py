@@ -25,6 +25,7 @@ from voice_features import seeded_clip
 
 READER = """
 import os, sys, time
+from contextlib import suppress
 from pathlib import Path
 import torch
 from ivr.features.image_file import read_image
@@ -36,12 +37,16 @@ from ivr.pipeline.extraction.worker_tasks import listen
 torch.set_num_threads(1)
 images = sorted(Path(sys.argv[1]).rglob("*.jpg"))[: int(sys.argv[3])]
 voices = sorted(Path(sys.argv[2]).glob("*.wav"))
-config = VoiceConfig()
+config = reader = VoiceConfig()
+with suppress(ImportError):  # earlier versions give the settings themselves
+    from ivr.features.mfcc_encoder import MfccReader
+
+    reader = MfccReader(config)
 WORK = {
     "JPEG": lambda: [read_image(path, 224) for path in images],
     "WAV": lambda: [read_voice(path) for path in voices],
     "WAV and MFCC": lambda: [voice_vectors(*read_voice(path), config) for path in voices],
-    "row": lambda: [listen(path.name, path.parent, config, os.getpid()) for path in voices],
+    "row": lambda: [listen(path.name, path.parent, reader, os.getpid()) for path in voices],
 }
 for line in sys.stdin:
     start = time.process_time()

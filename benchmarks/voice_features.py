@@ -21,6 +21,7 @@ import soundfile
 from threadpoolctl import threadpool_limits
 
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.mfcc_encoder import MfccReader
 from ivr.features.voice import BACKENDS
 from ivr.features.voice_file import read_voice
 from ivr.pipeline.extraction.parallel_readers import Readers
@@ -80,7 +81,7 @@ def over_processes(counts: list[int], clips: int, rounds: int) -> None:
         def read(jobs: int) -> float:
             start = time.perf_counter()
             rows = Readers(jobs, 512).read(
-                listen, names, (Path(folder), config, os.getpid()), "processes"
+                listen, names, (Path(folder), MfccReader(config), os.getpid()), "processes"
             )
             assert sum(1 for _ in rows) == clips
             return time.perf_counter() - start

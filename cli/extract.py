@@ -56,6 +56,10 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
             settings=True,
         ),
         "trim_silence": Shown(),
+        "voice_encoder": Shown(metavar="mfcc|transformers:FOLDER"),
+        "voice_layer": Shown(metavar="LAYER", default="the last of Whisper, 3/4 of others"),
+        "voice_pooling": Shown(metavar="FRAMES", default="2"),
+        "voice_seconds": Shown(metavar="SECONDS"),
         "augment": Shown(metavar="CHANGE"),
         "batch_size": Shown(default="what suits the device"),
         "jobs": Shown(default="one per core"),
@@ -95,6 +99,7 @@ def extract(
       ivr extract ucm.csv --out features --image-root images --voice-root voices
       ivr extract ucm.csv --out features --encoder squeezenet1_0 --weights squeezenet.pth
       ivr extract ucm.csv --out features --augment noise=10 --augment tract=1.1
+      ivr extract ucm.csv --out features --voice-encoder transformers:whisper-tiny.en
       ivr extract ucm.csv --out features --shard 2/8    # then: ivr merge features
     """
     import ivr

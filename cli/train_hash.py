@@ -19,7 +19,7 @@ from .command import command
 from .config_file import write_choices
 from .errors import WAY_ON, describe
 from .messages import show
-from .options import Shown, config_options, on_command_line
+from .options import CommaList, Shown, config_options, on_command_line
 from .paths import FOLDER
 
 _TRAINING = "training."
@@ -54,7 +54,7 @@ def _describe(context: click.Context, parameter: click.Parameter, method: str | 
             "for a method of your own.",
             metavar="NAME",
         ),
-        "streams": Shown(metavar="NAME,..."),
+        "streams": Shown(metavar="NAME,...", type=CommaList(), default="all"),
         "report_to": Shown(metavar="mlflow|module:Class"),
         "split": None,
         "options": None,

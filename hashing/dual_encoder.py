@@ -8,10 +8,14 @@ from ivr.hashing.networks import ImageHead, Sizes, VoiceRefinement
 from ivr.hashing.pairs import Pairs
 
 from .method import TrainedMethod
+from .sequence_head import SequenceHead
 
 
 class DualEncoder(TrainedMethod):
     """The two encoders of :mod:`ivr.hashing.networks`; a subclass adds a loss.
+
+    Sequences that are no cepstra have a voice end of their own
+    (:class:`~ivr.hashing.sequence_head.SequenceHead`).
 
     Its config has the field ``network``, a :class:`~ivr.hashing.network_config.NetworkConfig`.
     """
@@ -28,7 +32,8 @@ class DualEncoder(TrainedMethod):
         super().__init__(config, sizes)
         width = encoder_width or sizes.bits
         self.image = ImageHead(sizes.image_dim, width, config.network)
-        self.voice = VoiceRefinement(sizes, width, config.network)
+        kind = VoiceRefinement if sizes.mels else SequenceHead
+        self.voice: VoiceRefinement | SequenceHead = kind(sizes, width, config.network)
 
     def fit_inputs(self, training: Pairs) -> None:
         """Compute the statistics with which both encoders standardise."""

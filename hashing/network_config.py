@@ -15,7 +15,9 @@ class NetworkConfig:
     """Sizes of the image head and of the voice refinement CNN.
 
     The DIVH paper names a refinement CNN and gives no layers; these were chosen on the validation
-    splits of UC Merced (docs/results.md).
+    splits of UC Merced (docs/results.md). Sequences of a pretrained speech encoder go
+    through one layer of the last ``voice_channels`` and are neither pooled nor centred, warped or
+    tilted.
 
     Attributes:
         image_hidden: width of the hidden layer of the image head, 0 for a single linear layer.

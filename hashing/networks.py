@@ -30,7 +30,8 @@ class Sizes:
         voice_shape: streams (MFCC, delta, delta-delta), coefficients and frames of a voice.
         bits: length of the code.
         classes: number of classes in the training split.
-        mels: number of mel bands that the MFCC were computed from.
+        mels: number of mel bands that the MFCC were computed from; 0 for sequences that are no
+            cepstra, e.g. of a pretrained speech encoder.
         sample_rate: sample rate of the voices, Hz.
     """
 
@@ -75,7 +76,7 @@ class ImageHead(nn.Module):
         if config.image_hidden:
             layers += [nn.Linear(image_dim, config.image_hidden), nn.ReLU()]
             layers += [nn.Dropout(config.dropout)]
-        layers += [nn.Linear(config.image_hidden or image_dim, width), _output_norm(width, config)]
+        layers += [nn.Linear(config.image_hidden or image_dim, width), output_norm(width, config)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class VoiceRefinement(nn.Module):
         self.head = nn.Sequential(
             nn.Dropout(config.dropout),
             nn.Linear(2 * widths[-1], width),
-            _output_norm(width, config),
+            output_norm(width, config),
         )
 
     def forward(self, voices: Tensor, frames: Tensor) -> Tensor:
@@ -239,7 +240,8 @@ def _convolution(before: int, after: int, stride: int, dilation: int, kernel: in
     return nn.Conv1d(before, after, kernel, stride, dilation * (kernel // 2), dilation)
 
 
-def _output_norm(width: int, config: NetworkConfig) -> nn.Module:
+def output_norm(width: int, config: NetworkConfig) -> nn.Module:
+    """Return what normalises the outputs [n, width] of an encoder, if ``config`` says so."""
     return nn.BatchNorm1d(width, affine=False) if config.output_norm else nn.Identity()
 
 

@@ -14,6 +14,7 @@ from ivr.errors import IvrError
 if TYPE_CHECKING:
     from ivr.features.image_config import ImageConfig
     from ivr.features.mfcc import VoiceConfig
+    from ivr.features.voice_encoder_config import VoiceEncoderConfig
     from ivr.hashing import array_metrics as metrics
     from ivr.hashing.array_ranking import rank
     from ivr.hashing.network_config import NetworkConfig
@@ -96,6 +97,7 @@ __all__ = [
     "SplitConfig",
     "TrainConfig",
     "VoiceConfig",
+    "VoiceEncoderConfig",
     "__version__",
     "archive_add",
     "archive_compact",
@@ -156,6 +158,7 @@ _PLACES = {
     "SplitConfig": "ivr.pipeline.datasets.split_config:SplitConfig",
     "TrainConfig": "ivr.hashing.training_config:TrainConfig",
     "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
+    "VoiceEncoderConfig": "ivr.features.voice_encoder_config:VoiceEncoderConfig",
     "archive_add": "ivr.pipeline.archive.add:archive_add",
     "archive_compact": "ivr.pipeline.archive.compact:archive_compact",
     "archive_create": "ivr.pipeline.archive.create:archive_create",

@@ -1,8 +1,8 @@
 """Methods, encoders and layouts that live outside this package.
 
 Another distribution offers them as entry points of the groups ``ivr.methods``, ``ivr.encoders``,
-``ivr.layouts`` and ``ivr.reporters``; a file that is not installed as one is named
-``module:Object``. Like :mod:`ivr.errors` this module stands below everything else, so that
+``ivr.voice_encoders``, ``ivr.layouts`` and ``ivr.reporters``; a file that is not installed as one
+is named ``module:Object``. Like :mod:`ivr.errors` this module stands below everything else, so that
 features, hashing and pipeline can all use it.
 """
 
@@ -35,7 +35,8 @@ def load_extension(group: str, name: str) -> Any:
     """Return the object that an entry point of ``group`` or a reference ``module:Object`` names.
 
     Args:
-        group: ``ivr.methods``, ``ivr.encoders``, ``ivr.layouts`` or ``ivr.reporters``.
+        group: ``ivr.methods``, ``ivr.encoders``, ``ivr.voice_encoders``, ``ivr.layouts`` or
+            ``ivr.reporters``.
         name: name of an entry point, or ``module:Object``.
 
     Raises:

@@ -7,8 +7,10 @@ import numpy as np
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice_encoder_config import VoiceChoices
+from ivr.features.voice_encoders import voice_blueprint
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
-from ivr.pipeline.extraction.query_streams import query_streams
+from ivr.pipeline.extraction.query_streams import VoiceQueries
 from ivr.pipeline.packing.calibration import Calibration
 
 VOICE = VoiceConfig(frames=40, coefficients=5, mels=20)
@@ -22,8 +24,7 @@ class LightCodeMaker:
     classes = ("forest", "pond", "river")
     size = 8
     pixels_config = PixelConfig()
-    voice_config = VOICE
-    stream_rows = (0,)
+    voices = VoiceQueries(voice_blueprint(VoiceChoices(mfcc=VOICE)), ["mfcc"], lambda: list)
     distance = "hamming"
     encodes_images = True
 
@@ -38,7 +39,7 @@ class LightCodeMaker:
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
         """Return the MFCC of a recording, its frames, and what is odd about it."""
-        return query_streams(data, self.voice_config, ["mfcc"])
+        return self.voices.streams(data)
 
     def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Return the means of the red and of the green channel."""

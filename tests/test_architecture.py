@@ -58,6 +58,7 @@ ONLY_IN = {
     "simplejpeg": r"features/jpeg_file\.py",
     "sklearn": r"(pipeline/evaluation/linear_probe|hashing/methods/seph)\.py",
     "torchvision": r"features/torchvision_networks\.py",
+    "transformers": r"features/speech_network\.py",
     "tqdm": r"pipeline/runtime/progress\.py",
 }
 """Packages that only some files import; everything else goes through those files."""

@@ -640,7 +640,7 @@ def test_the_public_function_returns_the_table(features: Path, compared: Path) -
         (("--methods", "lsh,lsh"), "variants must be given, each once, got lsh, lsh"),
         (("--bits", "16;32"), "bits must be of type int, got '16;32'"),
         (("--bits", "12"), "bits must be one of"),
-        (("--streams", "mel"), "streams must be of mfcc, delta, delta-delta"),
+        (("--streams", "mfcc,mfcc"), "streams must be given once each, got mfcc,mfcc"),
         (("--voices", "two"), "voices must be one or all, got 'two'"),
         (("--set", "gamma=1"), "'gamma=1' is not of the form METHOD.NAME=VALUE"),
         (("--methods", "lsh", "--set", "divh.gamma=1"), "divh is not compared; compared are lsh"),

@@ -469,7 +469,7 @@ def test_every_setting_of_the_loop_can_be_set(features: Path, tmp_path: Path) ->
         (("--bits", "12"), "bits must be one of"),
         (("--method", "dvih"), "no method 'dvih'; did you mean divh?"),
         (("--describe", "dvih"), "no method 'dvih'; did you mean divh?"),
-        (("--streams", "mel"), "streams must be of mfcc, delta, delta-delta"),
+        (("--streams", "mfcc,mfcc"), "streams must be given once each, got mfcc,mfcc"),
         (("--split", "70/30"), "'70/30' is not one of '80/20', '80/10/10'"),
         (("--set", "gama=1"), "no option 'gama'; did you mean gamma"),
         (("--set", "gamma"), "'gamma' is not of the form NAME=VALUE"),

@@ -1,6 +1,7 @@
 """What ``ivr check`` passes, ``ivr extract`` does not skip, and the other way round."""
 
 import struct
+import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -12,10 +13,11 @@ from conftest import SAMPLE_RATE, TINY_VOICE, drawn, spoken
 from PIL import Image
 
 from ivr.features.image_bands import PixelConfig
+from ivr.features.mfcc_encoder import MfccReader, SampleReader
 from ivr.pipeline.datasets.audit import check
 from ivr.pipeline.datasets.audited_files import MISSING, OUTSIDE, UNREADABLE
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
-from ivr.pipeline.extraction.worker_tasks import SkippedFile, decode, listen, record
+from ivr.pipeline.extraction.worker_tasks import SkippedFile, decode, listen
 
 SKIPPED_KINDS = (MISSING, OUTSIDE, UNREADABLE)
 DAMAGES = 6
@@ -124,8 +126,8 @@ def test_the_voices_that_check_refuses_are_those_that_extract_skips(
 ) -> None:
     names = written(tmp_path, VOICES, seed)
     for read in (
-        lambda name: listen(name, tmp_path, TINY_VOICE, 0),
-        lambda name: record(name, tmp_path, TINY_VOICE),
+        lambda name: listen(name, tmp_path, MfccReader(TINY_VOICE), os.getpid()),
+        lambda name: listen(name, tmp_path, SampleReader(TINY_VOICE), os.getpid()),
     ):
         skipped = extracted(names, tmp_path, read)
         assert 3 < len(skipped) < len(names) - 3

@@ -21,6 +21,8 @@ import yaml
 import ivr
 from ivr.cli import every_command, main
 from ivr.features.image import load_encoder
+from ivr.features.voice_encoder_config import VoiceChoices
+from ivr.features.voice_encoders import voice_blueprint
 from ivr.hashing import metrics
 from ivr.hashing.histograms import Histograms
 from ivr.hashing.metrics import METRICS
@@ -186,6 +188,16 @@ def test_the_encoder_that_the_docs_show_makes_vectors(
     monkeypatch.syspath_prepend(tmp_path)
     encoder = load_encoder(ivr.ImageConfig("small_net:small_net", "random"), torch.device("cpu"))
     assert encoder(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape == (2, 32)
+
+
+def test_the_voice_encoder_that_the_docs_show_makes_sequences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example("add-a-voice-encoder.md", tmp_path, "band_energy")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = voice_blueprint(VoiceChoices(ivr.VoiceEncoderConfig("band_energy:band_energy")))
+    sequence, frames = made.reader.read(np.ones(1700, np.float32))
+    assert (sequence.shape, frames, made.shape) == ((1, 8, 10), 10, (1, 8, 500))
 
 
 def test_the_layout_that_the_docs_show_is_read_and_proves_its_lines(

@@ -30,11 +30,14 @@ PLUG_IN = '''
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ivr.features.blueprint import Blueprint
+from ivr.features.voice_blueprint import VoiceBlueprint, VoiceReader
+from ivr.features.voice_encoder_config import VoiceChoices
 from ivr.hashing.method import Batch, TrainedMethod
 from ivr.hashing.networks import Sizes
 from ivr.hashing.pairs import Pairs
@@ -88,6 +91,18 @@ def plug_encoder() -> Blueprint:
     return Blueprint(nn.Sequential(nn.AvgPool2d(8), nn.Flatten()), classifier="", size=32)
 
 
+class EnergyReader(VoiceReader):
+    """The energy of each hundredth of a second."""
+
+    def read(self, samples):
+        frames = samples[: len(samples) // 160 * 160].reshape(-1, 160)
+        return (frames**2).sum(1)[None, None], len(frames)
+
+
+def plug_voices(choices: VoiceChoices) -> VoiceBlueprint:
+    return VoiceBlueprint(("energy",), 1, 20, {"hop": 160}, EnergyReader(choices.mfcc))
+
+
 def plug_layout(sources: Sources) -> Manifest:
     """images/<class>/<number>.png, voices/<class>/<number>_<take>.wav"""
     root = sources.images.parent
@@ -111,6 +126,8 @@ ivr.methods =
     plug_method = ivr_plug_in:PlugMethod
 ivr.encoders =
     plug_encoder = ivr_plug_in:plug_encoder
+ivr.voice_encoders =
+    plug_voices = ivr_plug_in:plug_voices
 ivr.layouts =
     plug_layout = ivr_plug_in:plug_layout
 """
@@ -137,13 +154,15 @@ class PlugIn:
     Attributes:
         path: folder to put on the path of Python.
         method: name of its method on the command line.
-        encoder: name of its encoder.
+        encoder: name of its image encoder.
+        voices: name of its voice encoder.
         layout: name of its layout.
     """
 
     path: Path
     method: str
     encoder: str
+    voices: str
     layout: str
 
 
@@ -163,13 +182,16 @@ def installed_wheel(folder: Path) -> PlugIn:
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = wheels.glob("*.whl")
     subprocess.run([*pip, "install", *offline, "--target", target, wheel], check=True)
-    return PlugIn(target, "plug_method", "plug_encoder", "plug_layout")
+    return PlugIn(target, "plug_method", "plug_encoder", "plug_voices", "plug_layout")
 
 
 def loose_file(folder: Path) -> PlugIn:
     """Write the plug-in as a file that is not installed."""
     (folder / "ivr_plug_in.py").write_text(PLUG_IN, encoding="utf-8")
-    names = (f"ivr_plug_in:{name}" for name in ("PlugMethod", "plug_encoder", "plug_layout"))
+    names = (
+        f"ivr_plug_in:{name}"
+        for name in ("PlugMethod", "plug_encoder", "plug_voices", "plug_layout")
+    )
     return PlugIn(folder, *names)
 
 
@@ -189,7 +211,7 @@ def run_commands(plug_in: PlugIn, commands: list[list[object]]) -> list[list[str
 
 
 @pytest.mark.parametrize("make", [installed_wheel, loose_file])
-def test_a_plug_in_brings_a_layout_an_encoder_and_a_method(
+def test_a_plug_in_brings_a_layout_encoders_and_a_method(
     make: Callable[[Path], PlugIn], tmp_path: Path
 ) -> None:
     (tmp_path / "plug_in").mkdir()
@@ -204,10 +226,11 @@ def test_a_plug_in_brings_a_layout_an_encoder_and_a_method(
             ["prepare", plug_in.layout, "--images", media / "images", "--voices", media / "voices",
              "--out", manifest],
             ["extract", manifest, "--out", features, "--encoder", plug_in.encoder, "--weights",
-             "random", "--device", "cpu", "--jobs", "1", "--voice-option", "frames=16"],
+             "random", "--device", "cpu", "--jobs", "2", "--voice-encoder", plug_in.voices],
             ["train-hash", features, "--out", run, "--method", plug_in.method, "--bits", "16",
              "--device", "cpu", "--epochs", "3", "--batch-size", "6", "--set", "scale=2"],
             ["evaluate", run],
+            ["search", run, "--voice", media / "voices" / "river" / "3_1.wav", "--count", "1"],
         ],
     )  # fmt: skip
 
@@ -216,6 +239,8 @@ def test_a_plug_in_brings_a_layout_an_encoder_and_a_method(
     assert config["source"] == "tests/test_extensions.py"
     assert config["options"] == {"scale": 2.0}
     assert config["features"]["images"]["encoder"] == plug_in.encoder
+    assert config["features"]["voice_encoder"] == plug_in.voices
+    assert (config["streams"], config["sizes"]["voice_shape"]) == (["energy"], [1, 1, 20])
     assert config["sizes"]["image_dim"] == 3 * 4 * 4
     assert config["classes"] == ["forest", "pond", "river"]
     assert json.loads((run / "results.json").read_text())["run"]["method"] == plug_in.method

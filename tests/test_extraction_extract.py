@@ -30,6 +30,7 @@ from ivr.features.image import load_encoder
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import read_image
+from ivr.features.mfcc_encoder import MfccReader
 from ivr.features.store import StoreError, open_table, text_column, write_table
 from ivr.features.voice import voice_vectors
 from ivr.features.voice_file import read_voice
@@ -414,9 +415,9 @@ def test_shards_are_closed_after_their_rows_or_seconds(
     sizes: list[int] = []
     write = row_shards._write_shard
 
-    def watched(of: modality.Modality, rows: Sequence[object], config: ExtractConfig) -> None:
+    def watched(of: modality.Modality, rows: Sequence[object]) -> None:
         sizes.append(len(rows))
-        write(of, rows, config)
+        write(of, rows)
 
     monkeypatch.setattr(row_shards, "_write_shard", watched)
     manifest = made(tmp_path, 0, 10)
@@ -816,9 +817,10 @@ def test_a_reader_process_leaves_signals_to_its_caller() -> None:
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from ivr.pipeline.extraction.worker_tasks import listen;"
+        "from ivr.features.mfcc_encoder import MfccReader;"
         "from ivr.features.mfcc import VoiceConfig;"
         "assert 'torch' not in sys.modules and 'librosa' not in sys.modules;"
-        "listen('absent.wav', Path('.'), VoiceConfig(), os.getppid());"
+        "listen('absent.wav', Path('.'), MfccReader(VoiceConfig()), os.getppid());"
         "[os.kill(os.getpid(), number) for number in (signal.SIGINT, signal.SIGTERM)]"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -826,7 +828,7 @@ def test_a_reader_process_leaves_signals_to_its_caller() -> None:
 
 def test_a_reader_in_the_process_of_its_caller_does_not_touch_its_signals() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert listen("absent.wav", Path("."), TINY_VOICE, os.getpid()) == SkippedFile(
+    assert listen("absent.wav", Path("."), MfccReader(TINY_VOICE), os.getpid()) == SkippedFile(
         "absent.wav", "no such file"
     )
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

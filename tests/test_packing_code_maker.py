@@ -60,7 +60,7 @@ def test_a_run_and_its_packed_model_are_one_model(world: World, packed: Path) ->
     for name in ("bits", "method", "distance", "classes", "identity", "model_sha256", "size"):
         assert getattr(run, name) == getattr(model, name), name
     assert run.pixels_config == model.pixels_config
-    assert run.voice_config == model.voice_config
+    assert run.voices.reader == model.voices.reader
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import numpy as np
 
 from ivr.features.raster_place import RasterPlace
 from ivr.features.raster_process import raster_readers
-from ivr.features.voice import of_fixed_length
 from ivr.pipeline.extraction.parallel_readers import Readers
 from ivr.pipeline.extraction.worker_tasks import FeatureRow, SkippedFile, listen
 from ivr.pipeline.packing.code_maker import CodeMaker
@@ -58,7 +57,7 @@ def coded_files(items: SourceItems, maker: CodeMaker, config: AddConfig) -> Code
         )
     else:
         prefer = "processes" if len(items.files) > FEW else "threads"
-        arguments = (items.root, maker.voice_config, os.getpid())
+        arguments = (items.root, maker.voices.reader, os.getpid())
         read = readers.read(listen, items.files, arguments, prefer)  # type: ignore[arg-type]
     with closing(read), raster_readers():
         while batch := list(islice(read, size)):
@@ -75,6 +74,5 @@ def _coded(batch: Sequence[FeatureRow | SkippedFile], modality: str, maker: Code
 def _codes(rows: Sequence[FeatureRow], modality: str, maker: CodeMaker) -> np.ndarray:
     if modality == "image":
         return maker.codes_of_pixels(np.stack([row.vector for row in rows]))
-    whole = [of_fixed_length(row.vector, maker.voice_config)[0] for row in rows]
-    streams = np.stack([vectors[list(maker.stream_rows)] for vectors in whole])
+    streams = maker.voices.of_inputs([row.vector for row in rows])
     return maker.codes_of_streams(streams, np.array([row.frames for row in rows]))

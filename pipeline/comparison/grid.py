@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import NonNegativeInt
 
 from ivr.config import config
+from ivr.features.voice_streams import STREAMS
 from ivr.hashing.method import TrainedMethod
 from ivr.hashing.methods import method_entry
 from ivr.hashing.trainer import resolved
@@ -17,7 +18,6 @@ from ivr.hashing.training_config import TrainConfig
 from ivr.names import unknown
 from ivr.pipeline.datasets.split_config import Cut, splits_of_cut
 from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
-from ivr.pipeline.extraction.streams import STREAMS
 from ivr.pipeline.runs.run_config import RunConfig, Voices
 from ivr.pipeline.runtime.config_options import OptionError, configured
 
@@ -130,7 +130,7 @@ class Grid:
             method=row.variant.method,
             bits=row.bits,
             voices=row.voices,
-            streams=row.streams,
+            streams=() if row.streams == STREAMS else row.streams,
             seed=seed,
             split=splits_of_cut(self.share(), seed),
             options=tuple(row.variant.method_settings()),
@@ -231,7 +231,7 @@ def settings_that_differ(variant: Variant) -> tuple[str, ...]:
 
 
 def streams_name(streams: Sequence[str]) -> str:
-    """Return ``stack`` for all three streams, else their names."""
+    """Return ``stack`` for all streams of the features, else their names."""
     return "stack" if tuple(streams) == STREAMS else "+".join(streams)
 
 

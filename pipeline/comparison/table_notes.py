@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ivr.features.voice_streams import STREAMS
 from ivr.hashing.bootstrap import RESAMPLES
 from ivr.hashing.methods import method_entry
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
-from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runtime.words import counted
 
 from .columns import ARROWS, Column

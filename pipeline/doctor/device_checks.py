@@ -17,7 +17,7 @@ from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.evaluation.evaluate import evaluate
 from ivr.pipeline.extraction.extract import extract
 from ivr.pipeline.extraction.extract_config import ExtractConfig
-from ivr.pipeline.extraction.feature_dataset import STREAMS, FeatureDataset, open_features
+from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runs.codes_file import read_codes
 from ivr.pipeline.runs.encode import encode_run
 from ivr.pipeline.runs.run_config import RunConfig
@@ -106,7 +106,7 @@ def _images(data: FeatureDataset) -> np.ndarray:
 
 
 def _voices(data: FeatureDataset) -> np.ndarray:
-    return data.voice_vectors([item.name for item in data.voice_items()], STREAMS)[0]
+    return data.voice_vectors([item.name for item in data.voice_items()])[0]
 
 
 def resumed_extraction(place: Workplace) -> MachineCheck:

@@ -13,7 +13,7 @@ from ivr.errors import IvrError
 from ivr.features.atomic_files import require_writable
 from ivr.pipeline.datasets.manifest import Item, classes
 from ivr.pipeline.datasets.splits import complete_splits
-from ivr.pipeline.extraction.feature_dataset import STREAMS, FeatureDataset, open_features
+from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
 from ivr.pipeline.runtime.config_options import with_options
 from ivr.pipeline.runtime.memory import room
 from ivr.pipeline.runtime.progress import progress
@@ -219,7 +219,7 @@ def _voice_summaries(
 
     from ivr.hashing.canonical import voice_summary
 
-    stored, rows, frames = data.mapped_voices(names, STREAMS)
+    stored, rows, frames = data.mapped_voices(names)
     starts = range(0, len(rows), VOICES_AT_ONCE)
     blocks = []
     for start in progress(starts, len(starts), "blocks of voices"):

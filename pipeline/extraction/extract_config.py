@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 from ivr.config import config
 from ivr.features.image_config import ImageConfig
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice_encoder_config import VoiceChoices, VoiceEncoderConfig
 from ivr.features.waveform_augmentation import canonical_changes
 
 from .job_array import JobArrayTask, parse_task
@@ -27,10 +28,12 @@ class ExtractConfig:
     Attributes:
         image: The image encoder.
         voice: The MFCC settings.
+        voices: The voice encoder.
         augment: Change of the voices that adds one row per voice: ``speed=0.9``, ``tempo=0.9``,
             ``pitch=2`` (semitones), ``tract=1.1`` (formants) or ``noise=10`` (dB)
             (:mod:`ivr.features.waveform_augmentation`).
-        stored: Type of the stored vectors; float16 takes half the disk space and memory.
+        stored: Type of the stored vectors; float16 takes half the disk space and memory. Sequences
+            of pretrained speech encoders are float16 always.
         batch_size: Number of images per forward pass, 0 for a size that suits the device; it is
             halved if the memory of the device does not suffice.
         jobs: Number of parallel readers, 0 for one per core.
@@ -58,6 +61,7 @@ class ExtractConfig:
 
     image: ImageConfig = field(default_factory=ImageConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)
+    voices: VoiceEncoderConfig = field(default_factory=VoiceEncoderConfig)
     augment: tuple[str, ...] = ()
     stored: StoredType = "float32"
     batch_size: NonNegativeInt = 0
@@ -77,3 +81,8 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         """Refuse changes of voices that do not exist."""
         canonical_changes(self.augment)
+
+    @property
+    def voice_choices(self) -> VoiceChoices:
+        """Everything that decides the voice features."""
+        return VoiceChoices(self.voices, self.voice)

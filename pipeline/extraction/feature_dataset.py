@@ -10,13 +10,13 @@ import numpy as np
 
 from ivr.features.shards import rows_digest
 from ivr.features.store import StoreError, Table, open_table
+from ivr.features.voice_streams import STREAMS as STREAMS
 from ivr.features.waveform_augmentation import change_of, changed_name, changes_of
 from ivr.pipeline.datasets.manifest import Item, Manifest, read_manifest
 from ivr.pipeline.runtime.words import counted
 
 from .feature_schema import IMAGES, VOICES, checked, stream_rows
 from .job_array import FOLDER
-from .streams import STREAMS as STREAMS
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,19 +93,19 @@ class FeatureDataset:
         return self.images.map("vectors"), rows
 
     def voice_vectors(
-        self, names: Sequence[str], streams: Sequence[str] = STREAMS, change: str = ""
+        self, names: Sequence[str], streams: Sequence[str] | None = None, change: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return MFCC streams [m, streams, coefficients, frames] and true frames [m] of ``names``.
+        """Return streams [m, streams, coefficients, frames] and true frames [m] of ``names``.
 
-        The voices are taken as recorded, or after ``change``. The vectors keep their stored type
-        (float32 or float16).
+        All streams that the file has are taken unless some are named. The voices are taken as
+        recorded, or after ``change``. The vectors keep their stored type (float32 or float16).
         """
         rows_of = [changed_name(name, change) for name in names]
         stored, rows, frames = self.mapped_voices(rows_of, streams)
         return stored[rows], frames
 
     def mapped_voices(
-        self, names: Sequence[str], streams: Sequence[str]
+        self, names: Sequence[str], streams: Sequence[str] | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return all voices as they are stored, the rows of ``names``, and their true frames.
 
@@ -118,7 +118,8 @@ class FeatureDataset:
             raise StoreError(f"{self.folder}: has no voices.h5")
         rows = self._rows_of(names, self.voice_rows, "voice")
         stored = self.voices.map("vectors").reshape(-1, *self.voice_settings()["shape"])
-        chosen = stream_rows(streams)
+        held = self.voice_streams()
+        chosen = stream_rows(held if streams is None else streams, held)
         steps = np.diff(chosen)
         if len(chosen) == 1 or (steps[0] > 0 and (steps == steps[0]).all()):
             step = int(steps[0]) if len(chosen) > 1 else 1
@@ -163,6 +164,10 @@ class FeatureDataset:
     def image_settings(self) -> Mapping[str, Any]:
         """Return the settings of the image vectors, empty without images."""
         return self.images.config["settings"] if self.images else {}
+
+    def voice_streams(self) -> tuple[str, ...]:
+        """Return the names of the streams of the voice vectors."""
+        return tuple(self.voice_settings().get("streams", STREAMS))
 
     def voice_settings(self) -> Mapping[str, Any]:
         """Return the settings of the voice vectors, empty without voices."""

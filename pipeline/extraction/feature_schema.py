@@ -13,8 +13,8 @@ from typing import Any
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.shards import Shards
 from ivr.features.store import StoreError, Table, canonical_json, has_columns, open_table
-
-from .streams import STREAMS
+from ivr.features.voice_encoder_config import MFCC
+from ivr.features.voice_streams import STREAMS
 
 IMAGES, VOICES = "image features", "voice features"
 FILES = {"images.h5": IMAGES, "voices.h5": VOICES}
@@ -27,19 +27,19 @@ NOT_COMPARED = ("backend",)
 NOT_RECORDED = "not recorded"
 """Stands for a setting that the features of an earlier version lack."""
 # Settings that earlier versions lack, and their value that changes nothing: it is not recorded.
-LATER = {"trim_silence": VoiceConfig.trim_silence}
+LATER = {"trim_silence": VoiceConfig.trim_silence, "voice_encoder": MFCC}
 
 
-def stream_rows(streams: Sequence[str]) -> list[int]:
-    """Return the positions of ``streams`` in :data:`~ivr.pipeline.extraction.streams.STREAMS`.
+def stream_rows(streams: Sequence[str], held: Sequence[str] = STREAMS) -> list[int]:
+    """Return the positions of ``streams`` among those that voice features ``held``.
 
     Raises:
         StoreError: there is no such stream.
     """
-    unknown = [stream for stream in streams if stream not in STREAMS]
+    unknown = [stream for stream in streams if stream not in held]
     if unknown:
-        raise StoreError(f"no voice stream {unknown[0]!r}; there are {', '.join(STREAMS)}")
-    return [STREAMS.index(stream) for stream in streams]
+        raise StoreError(f"no voice stream {unknown[0]!r}; there are {', '.join(held)}")
+    return [list(held).index(stream) for stream in streams]
 
 
 def checked(table: Table) -> Table:

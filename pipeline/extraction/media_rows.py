@@ -1,4 +1,4 @@
-"""Rows of batches of files: images through the encoder, voices through the MFCC."""
+"""Rows of batches of files: images through their encoder, voices through theirs."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,20 +6,17 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from ivr.features.encoder_batches import ImageBatches
-from ivr.features.mfcc import VoiceConfig
 from ivr.features.raster_process import raster_readers
-from ivr.features.voice import of_fixed_length
-from ivr.features.voice_torch import batch_cepstra
+from ivr.features.voice_blueprint import Encode, VoiceBlueprint
 
 from .extract_config import ExtractConfig
 from .parallel_readers import Readers, Rows
-from .worker_tasks import FeatureRow, decode, listen, record
+from .worker_tasks import FeatureRow, decode, listen
 
 
 def _readers(config: ExtractConfig, work: Sequence[Sequence[str]]) -> Readers:
@@ -61,37 +58,26 @@ def _with_vectors(rows: Sequence[Any], wait: Callable[[], np.ndarray]) -> Rows:
 
 
 def voice_rows(
-    work: Sequence[Sequence[str]], root: Path, voice: VoiceConfig, config: ExtractConfig
-) -> Rows:
-    """Yield the rows of ``work``; each reader process computes the MFCC of the files it reads."""
-    names = list(chain.from_iterable(work))
-    arguments = (root, voice, os.getpid())
-    with closing(_readers(config, work).read(listen, names, arguments, "processes")) as heard:
-        for row in heard:
-            if isinstance(row, FeatureRow):
-                vectors, _ = of_fixed_length(row.vector, voice)
-                yield replace(row, vector=vectors.reshape(-1))
-            else:
-                yield row
-
-
-def voice_rows_in_batches(
     work: Sequence[Sequence[str]],
     root: Path,
-    voice: VoiceConfig,
-    device: torch.device,
+    blueprint: VoiceBlueprint,
+    encode: Encode,
     config: ExtractConfig,
 ) -> Rows:
-    """Yield the rows of ``work``: threads read the recordings, ``device`` transforms batches."""
+    """Yield the rows of ``work``: readers make the inputs of ``encode``, which takes batches.
+
+    Readers that make whole sequences are processes; those that only prepare them are threads.
+    """
     names = list(chain.from_iterable(work))
-    with closing(_readers(config, work).read(record, names, (root, voice), "threads")) as recorded:
+    arguments = (root, blueprint.reader, os.getpid())
+    prefer: Literal["threads", "processes"] = "threads" if blueprint.load else "processes"
+    with closing(_readers(config, work).read(listen, names, arguments, prefer)) as heard:
         for batch in work:
-            rows = list(islice(recorded, len(batch)))
-            recordings = [row.vector for row in rows if isinstance(row, FeatureRow)]
-            cepstra = iter(batch_cepstra(recordings, voice, device))
+            rows = list(islice(heard, len(batch)))
+            made = iter(encode([row.vector for row in rows if isinstance(row, FeatureRow)]))
             for row in rows:
                 if isinstance(row, FeatureRow):
-                    vectors, frames = of_fixed_length(next(cepstra), voice)
-                    yield replace(row, vector=vectors.reshape(-1), frames=frames)
+                    vectors = blueprint.of_fixed_length(next(made))
+                    yield replace(row, vector=vectors.reshape(-1))
                 else:
                     yield row

@@ -7,15 +7,14 @@ from typing import Any
 
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image import load_encoder
+from ivr.features.mfcc import Backend
+from ivr.features.voice_encoders import voice_blueprint
 from ivr.pipeline.runtime.device import choose_device
 
 from .extract_config import ExtractConfig
-from .media_rows import image_rows, voice_rows, voice_rows_in_batches
+from .media_rows import image_rows, voice_rows
 from .parallel_readers import Rows
-from .target import Target, say_random, target_of_encoder, voice_target
-
-VOICES_A_BATCH = 32  # on a processor: a call that is stopped finishes its batch first
-VOICES_A_GPU_BATCH = 256
+from .target import Target, say_random, target_of_encoder, target_of_voice_encoder
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,17 @@ def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractC
 
     Raises:
         DeviceError: no such device.
+        UnknownNameError, VoiceEncoderError, ExtensionError: see
+            :func:`ivr.features.voice_encoders.voice_blueprint`.
     """
     device = choose_device(config.device, config.gpu_memory_fraction)
-    voice = config.voice
-    if voice.backend == "auto":
-        voice = replace(voice, backend="torch" if device.type == "cuda" else "fast")
-    in_batches = voice.backend == "torch"
+    if config.voice.backend == "auto":
+        backend: Backend = "torch" if device.type == "cuda" else "fast"
+        config = replace(config, voice=replace(config.voice, backend=backend))
+    blueprint = voice_blueprint(config.voice_choices)
+    encode = blueprint.encoder(str(device))
     return Modality(
-        **vars(voice_target(names, out, root, config)),
-        usual_batch=lambda: VOICES_A_GPU_BATCH if in_batches else VOICES_A_BATCH,
-        vectorise=lambda work: (
-            voice_rows_in_batches(work, root, voice, device, config)
-            if in_batches
-            else voice_rows(work, root, voice, config)
-        ),
-    ).recording(backend=voice.backend, device=device.type if in_batches else "cpu")
+        **vars(target_of_voice_encoder(names, out, root, config, blueprint)),
+        usual_batch=lambda: blueprint.batch_size,
+        vectorise=lambda work: voice_rows(work, root, blueprint, encode, config),
+    ).recording(device=device.type if blueprint.load else "cpu")

@@ -54,5 +54,5 @@ def _plan(target: Target, config: ExtractConfig) -> PlannedModality:
     _, finished = finished_rows(target, held_tables(target.path, target.kind))
     say_kept_changes(target, finished)
     done = len(finished.intersection(target.names)) if finished else 0
-    size = len(target.names) * target.dim * np.dtype(config.stored).itemsize
+    size = len(target.names) * target.dim * np.dtype(target.config["settings"]["stored"]).itemsize
     return PlannedModality(target.path, len(target.names), done, size)

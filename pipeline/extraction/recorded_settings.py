@@ -1,14 +1,54 @@
 """The settings that features were made with, as later queries are made with them; no torch."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice_blueprint import VoiceBlueprint, VoiceEncoderError
+from ivr.features.voice_encoder_config import MFCC, VoiceChoices, VoiceEncoderConfig
+from ivr.features.voice_encoders import voice_blueprint
 from ivr.pipeline.runtime.config_options import StoredConfigError, from_json
 
-from .feature_schema import LATER, compared_settings
+from .feature_schema import LATER, compared_settings, different_settings
+
+BESIDE = ("stored", "shape", "streams")
+"""Settings of a feature file that the voice encoder does not have by itself."""
+
+
+def recorded_voice_encoder(settings: Mapping[str, Any], name: str, source: str) -> VoiceBlueprint:
+    """Return the voice encoder that voice features with ``settings`` were made with.
+
+    Args:
+        settings: settings of a voice feature file.
+        name: the encoder as ``--voice-encoder`` names it, ``""`` for MFCC.
+        source: name of the run or model in messages.
+
+    Raises:
+        StoredConfigError: a setting is missing or has a value that this version does not have.
+        VoiceEncoderError: the encoder is not there, or another one by now.
+    """
+    if settings.get("voice_encoder", MFCC) == MFCC:
+        return voice_blueprint(VoiceChoices(mfcc=recorded_voice_config(settings, source)))
+    names = [one for one in VoiceEncoderConfig.__dataclass_fields__ if one != "voice_encoder"]
+    chosen = chosen_settings(settings, names, source)
+    encoder = from_json(VoiceEncoderConfig, {**chosen, "voice_encoder": name})
+    trim = settings.get("trim_silence", VoiceConfig.trim_silence)
+    mfcc = from_json(VoiceConfig, {**asdict(VoiceConfig()), "trim_silence": trim})
+    try:
+        made = voice_blueprint(VoiceChoices(encoder, mfcc))
+    except VoiceEncoderError as error:
+        raise VoiceEncoderError(f"the voice encoder of {source}: {error}") from error
+    own = {one: value for one, value in settings.items() if one not in BESIDE}
+    found = different_settings(own, json.loads(json.dumps(dict(made.settings))))
+    if found:
+        setting, before, now = found[0]
+        raise VoiceEncoderError(
+            f"{name}: is not the voice encoder of {source}: {setting} {now} instead of {before}"
+        )
+    return made
 
 
 def recorded_voice_config(settings: Mapping[str, Any], source: str) -> VoiceConfig:

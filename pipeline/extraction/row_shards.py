@@ -49,11 +49,11 @@ def write_shards(
                     _skip(row, skipped, config)
             late = time.monotonic() - opened > config.shard_seconds
             if pending and (len(pending) >= config.shard_rows or late):
-                _write_shard(modality, pending, config)
+                _write_shard(modality, pending)
                 pending, opened = [], time.monotonic()
     finally:
         if pending:
-            _write_shard(modality, pending, config)
+            _write_shard(modality, pending)
     return new, list(skipped)
 
 
@@ -110,15 +110,16 @@ def _made(
         next(rows, None)  # lets the progress end, with its last line
 
 
-def _write_shard(modality: Modality, rows: Sequence[FeatureRow], config: ExtractConfig) -> None:
+def _write_shard(modality: Modality, rows: Sequence[FeatureRow]) -> None:
     vectors = np.stack([row.vector for row in rows])
+    kind = modality.config["settings"]["stored"]
     with np.errstate(over="ignore"):
-        stored = vectors.astype(config.stored)
+        stored = vectors.astype(kind)
     finite = np.isfinite(stored).all(axis=1)
     if not finite.all():
         name = rows[int(np.argmin(finite))].name
         raise ExtractError(
-            f"{name}: its vector holds values beyond {config.stored}; "
+            f"{name}: its vector holds values beyond {kind}; "
             "take --stored float32 and --precision float32"
         )
     columns = {

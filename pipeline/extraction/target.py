@@ -12,6 +12,8 @@ import numpy as np
 from ivr.errors import IvrError
 from ivr.features.encoder_table import describe_encoder
 from ivr.features.image_file import READER
+from ivr.features.voice_blueprint import VoiceBlueprint
+from ivr.features.voice_encoders import voice_blueprint
 from ivr.features.waveform_augmentation import canonical_changes, changed_name
 from ivr.pipeline.datasets.manifest import Manifest
 from ivr.pipeline.runtime.progress import warn
@@ -88,13 +90,24 @@ def image_target(names: Sequence[str], out: Path, root: Path, config: ExtractCon
 
 
 def voice_target(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Target:
-    """Return the file of the voices ``names`` below ``root``, as recorded and as changed."""
-    shape = [3, config.voice.coefficients, config.voice.frames]
+    """Return the file of the voices ``names`` below ``root``, as recorded and as changed.
+
+    Raises:
+        UnknownNameError, VoiceEncoderError, ExtensionError: see
+            :func:`ivr.features.voice_encoders.voice_blueprint`.
+    """
+    return target_of_voice_encoder(names, out, root, config, voice_blueprint(config.voice_choices))
+
+
+def target_of_voice_encoder(
+    names: Sequence[str], out: Path, root: Path, config: ExtractConfig, encoder: VoiceBlueprint
+) -> Target:
+    """Return the file of the voices ``names`` whose sequences ``encoder`` makes."""
     settings = {
-        "stored": config.stored,
-        "shape": shape,
-        "streams": ["mfcc", "delta", "delta-delta"],
-        **compared_settings(asdict(config.voice)),
+        "stored": encoder.stored or config.stored,
+        "shape": list(encoder.shape),
+        "streams": list(encoder.streams),
+        **compared_settings(encoder.settings),
     }
     changes = canonical_changes(config.augment)
     return Target(
@@ -102,8 +115,8 @@ def voice_target(names: Sequence[str], out: Path, root: Path, config: ExtractCon
         out / "voices.h5",
         root,
         tuple(chain(names, (changed_name(name, change) for change in changes for name in names))),
-        {"settings": settings, "made_with": _versions()},
-        int(np.prod(shape)),
+        {"settings": settings, "made_with": _versions() | dict(encoder.notes)},
+        int(np.prod(encoder.shape)),
         _files(root, out / "voices.h5", config),
     )
 

@@ -17,7 +17,8 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.features.media import read_bytes
 from ivr.features.mfcc import VoiceConfig
-from ivr.features.voice import at_sample_rate, decode_recording, voice_vectors
+from ivr.features.voice import at_sample_rate, decode_recording
+from ivr.features.voice_blueprint import VoiceReader
 from ivr.features.waveform_augmentation import changed_voice, file_of
 from ivr.pipeline.datasets.media_files import SkippedFile as SkippedFile
 from ivr.pipeline.datasets.media_files import from_file
@@ -32,7 +33,7 @@ class FeatureRow:
 
     Attributes:
         name: name of the item; that of a changed voice includes its change.
-        vector: [dim], float32; from a reader the pixels, samples or MFCC that become the vector.
+        vector: [dim], float32; from a reader the pixels, or the input of the voice encoder.
         frames: true number of frames of a voice, 0 for an image.
         stamp: stamp of the bytes that the row was made from, see
             :func:`ivr.pipeline.extraction.file_stamps.stamp_of`.
@@ -58,31 +59,17 @@ def decode(name: str, root: Path, size: int, pixels: PixelConfig) -> FeatureRow 
     return row_of_file(name, root, lambda data: (decode_image(data, size, pixels), 0))
 
 
-def listen(name: str, root: Path, config: VoiceConfig, caller: int) -> FeatureRow | SkippedFile:
-    """Return the MFCC streams of the row ``name`` of a voice, without padding.
-
-    The vector is [3, coefficients, n] with n the frames of the voice, at most ``config.frames``. A
-    third of a typical padded row is zeros, and passing rows between processes takes as long as
-    making them.
+def listen(name: str, root: Path, reader: VoiceReader, caller: int) -> FeatureRow | SkippedFile:
+    """Return the row ``name`` of a voice with the input of its encoder as its vector.
 
     Args:
         name: name of the row: a voice below ``root``, and its change.
         root: folder that names are relative to.
-        config: the MFCC.
+        reader: turns samples into the input of the encoder.
         caller: number of the process that wants the row, which may be another one.
     """
     _leave_signals_to(caller)
-
-    def streams(data: bytes) -> tuple[np.ndarray, int]:
-        vectors, frames = voice_vectors(_samples(data, name, config), config.sample_rate, config)
-        return np.ascontiguousarray(vectors[:, :, :frames]), frames
-
-    return row_of_file(name, root, streams)
-
-
-def record(name: str, root: Path, config: VoiceConfig) -> FeatureRow | SkippedFile:
-    """Return the samples of the row ``name`` of a voice, float32 [samples], at one rate."""
-    return row_of_file(name, root, lambda data: (_samples(data, name, config), 0))
+    return row_of_file(name, root, lambda data: reader.read(_samples(data, name, reader.config)))
 
 
 def _samples(data: bytes, name: str, config: VoiceConfig) -> np.ndarray:

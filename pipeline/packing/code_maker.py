@@ -4,20 +4,22 @@ This module imports neither torch nor librosa. :func:`open_model` loads onnxrunt
 model and torch for a run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ivr.features.image_bands import PixelConfig
-from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.distance_names import Distance
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.runtime.near_paths import instead
 
 from .calibration import Calibration
 from .model_folder import PackError, is_packed
+
+if TYPE_CHECKING:
+    from ivr.pipeline.extraction.query_streams import VoiceQueries
 
 
 class CodeMaker(Protocol):
@@ -67,15 +69,11 @@ class CodeMaker(Protocol):
         ...
 
     @property
-    def voice_config(self) -> VoiceConfig:
-        """Settings of the MFCC."""
-        ...
+    def voices(self) -> "VoiceQueries":
+        """What turns recordings into streams; parallel readers take its parts.
 
-    @property
-    def stream_rows(self) -> Sequence[int]:
-        """Places of the streams of the voice end among MFCC, delta and delta-delta.
-
-        Readers that make all three need them (:mod:`ivr.pipeline.extraction.worker_tasks`).
+        Raises:
+            VoiceEncoderError: the speech encoder of a run is not where it was, or another one.
         """
         ...
 
@@ -97,7 +95,7 @@ class CodeMaker(Protocol):
         ...
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
-        """Return the MFCC streams of a recording with the content ``data``.
+        """Return the streams of a recording with the content ``data``.
 
         Returns:
             float32 [streams, coefficients, frames], the true number of frames, and what is odd

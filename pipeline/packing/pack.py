@@ -182,7 +182,11 @@ def _source(run: Path, chosen: PackConfig, weights: str | None) -> _Source:
     cpu = torch.device("cpu")
     method = load_model(run, config, cpu).eval()
     queries = QueryVectors(config, str(run / CONFIG), weights)
-    queries.voice_config()
+    if queries.voice_encoder().load is not None:
+        raise PackError(
+            f"{run}: its voices come from a pretrained speech encoder, which is not packed yet; "
+            "search, encode and serve with the run itself"
+        )
     encoder = queries.image_encoder(cpu) if chosen.encoder else None
     return _Source(run, config, method, encoder, queries, file_digest(run / MODEL))
 

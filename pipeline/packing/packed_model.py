@@ -1,15 +1,16 @@
 """Codes of media files made with a packed model, by onnxruntime; imports no torch."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivr.hashing.codes import packed_signs
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
-from ivr.pipeline.extraction.feature_schema import stream_rows
-from ivr.pipeline.extraction.recorded_settings import recorded_pixels, recorded_voice_config
+from ivr.pipeline.extraction.recorded_settings import recorded_pixels, recorded_voice_encoder
 from ivr.pipeline.runtime.progress import warn
 
 from .arrays_in import require_pixels, require_streams
@@ -25,6 +26,9 @@ from .model_folder import (
     require_whole,
 )
 from .onnx_sessions import Network, Provider, choose_provider, load_network
+
+if TYPE_CHECKING:
+    from ivr.pipeline.extraction.query_streams import VoiceQueries
 
 IMAGES, VOICES = 32, 256
 """Most images and voices of one pass; more are no faster and take more memory."""
@@ -44,7 +48,6 @@ class PackedModel:
         if weights is not None:
             raise PackError(f"{folder}: has its image encoder inside; leave out --weights")
         found = read_description(folder)
-        source = str(folder / DESCRIPTION)
         self.source = folder
         self.bits, self.method = found["bits"], found["method"]
         self.distance = found["distance"]
@@ -53,8 +56,7 @@ class PackedModel:
         self.size = found["size"]
         self.calibrations = read_calibrations(folder, found)
         self.pixels_config = recorded_pixels(found["images"])
-        self.voice_config = recorded_voice_config(found["voices"], source)
-        self.stream_rows = stream_rows(found["streams"])
+        self._voice_encoder = recorded_voice_encoder(found["voices"], "", str(folder / DESCRIPTION))
         self._found = found
         self._provider: Provider = choose_provider(device)
         self._threads = threads
@@ -79,16 +81,21 @@ class PackedModel:
         return self._codes(len(pixels), IMAGES, lambda rows: self._image_outputs(pixels[rows]))
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
-        """Return the MFCC streams of a recording, its frames, and what is odd about it."""
-        # Here, since an image, and a service whose readers do this, need no reader of voices.
-        from ivr.pipeline.extraction.query_streams import query_streams
+        """Return the streams of a recording, its frames, and what is odd about it."""
+        return self.voices.streams(data)
 
-        found = query_streams(data, self.voice_config, self._found["streams"])
-        if list(found[0].shape) != self._found["voice_shape"]:
+    @cached_property
+    def voices(self) -> "VoiceQueries":
+        """What turns recordings into streams."""
+        # Here, since an image, and a service whose readers do this, need no reader of voices.
+        from ivr.pipeline.extraction.query_streams import VoiceQueries
+
+        queries = VoiceQueries(self._voice_encoder, self._found["streams"], lambda: list)
+        if list(queries.shape) != self._found["voice_shape"]:
             raise PackError(
                 f"{self.source / DESCRIPTION}: damaged, its voices are not those of its sizes"
             )
-        return found
+        return queries
 
     def codes_of_streams(self, streams: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return the codes of voices."""

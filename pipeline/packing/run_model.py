@@ -11,14 +11,12 @@ from ivr.features.atomic_files import file_digest
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
-from ivr.features.mfcc import VoiceConfig
 from ivr.hashing.codes import packed_signs
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
-from ivr.pipeline.extraction.feature_schema import stream_rows
-from ivr.pipeline.extraction.query_streams import query_streams
+from ivr.pipeline.extraction.query_streams import VoiceQueries
 from ivr.pipeline.runs.query_vectors import QueryVectors
-from ivr.pipeline.runs.run_folder import CONFIG, MODEL, RunError, load_model, read_config
+from ivr.pipeline.runs.run_folder import CONFIG, MODEL, load_model, read_config
 from ivr.pipeline.runtime.device import choose_device
 
 from .arrays_in import require_pixels, require_streams
@@ -47,9 +45,6 @@ class RunModel:
         self.distance = self.network.distance
         self.classes = tuple(config["classes"])
         self.calibrations: dict[str, Calibration] = {}
-        self._streams = tuple(config["streams"])
-        self._config_place = str(run / CONFIG)
-        self.stream_rows = stream_rows(self._streams)
         self._queries = QueryVectors(config, str(run / CONFIG), weights)
         self._loading = Lock()
 
@@ -69,9 +64,9 @@ class RunModel:
         return self._queries.pixel_config()
 
     @cached_property
-    def voice_config(self) -> VoiceConfig:
-        """Settings of the MFCC."""
-        return self._queries.voice_config()
+    def voices(self) -> VoiceQueries:
+        """What turns recordings into streams."""
+        return self._queries.voices(self.network.device)
 
     def pixels(self, data: bytes) -> np.ndarray:
         """Return the pixels of an image file."""
@@ -92,11 +87,8 @@ class RunModel:
         return packed_signs(outputs, self.bits)
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
-        """Return the MFCC streams of a recording, its frames, and what is odd about it."""
-        found = query_streams(data, self.voice_config, self._streams)
-        if found[0].shape != tuple(self.network.sizes.voice_shape):
-            raise RunError(f"{self._config_place}: damaged, its voices are not those of its sizes")
-        return found
+        """Return the streams of a recording, its frames, and what is odd about it."""
+        return self.voices.streams(data)
 
     def codes_of_streams(self, streams: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return the codes of voices."""

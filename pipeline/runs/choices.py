@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ivr.features.voice_encoder_config import MFCC
 from ivr.hashing.method import Method, TrainedMethod
 from ivr.hashing.methods import method_entry
 from ivr.hashing.networks import Sizes
@@ -22,6 +23,7 @@ from ivr.pipeline.datasets.canonical_names import as_spelled
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.datasets.manifest_row import COLUMNS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
+from ivr.pipeline.extraction.feature_schema import stream_rows
 from ivr.pipeline.extraction.kept_manifest import merged_spellings
 from ivr.pipeline.runtime.config_options import configured
 from ivr.pipeline.runtime.words import counted
@@ -75,6 +77,7 @@ def recorded(data: FeatureDataset, splits: Mapping[str, str], config: RunConfig)
             **({"weights_file": made_with["weights_file"]} if "weights_file" in made_with else {}),
             "images": data.image_settings(),
             "voices": data.voice_settings(),
+            **_voice_encoder(data),
             **({"merged_spellings": merged} if merged else {}),
         },
         "versions": used_versions(),
@@ -91,7 +94,7 @@ def recorded_choices(data: FeatureDataset, config: RunConfig) -> dict[str, Any]:
         "method": config.method,
         "bits": config.bits,
         "voices": config.voices,
-        "streams": list(config.streams),
+        "streams": list(_streams(data, config)),
         "seed": config.seed,
         "left_out": {
             # Only where there are any, so that runs of earlier versions can be continued.
@@ -222,15 +225,33 @@ def _require_trainable(
         )
 
 
+def _streams(data: FeatureDataset, config: RunConfig) -> tuple[str, ...]:
+    """Return the streams that are read: those that are named, else all.
+
+    Raises:
+        StoreError: the features have no such stream.
+    """
+    held = data.voice_streams()
+    stream_rows(config.streams, held)
+    return config.streams or held
+
+
+def _voice_encoder(data: FeatureDataset) -> dict[str, str]:
+    """Return the name of the voice encoder with its folder, where later queries find it."""
+    made_with = data.voices.config.get("made_with", {}) if data.voices else {}
+    return {name: made_with[name] for name in ("voice_encoder",) if name in made_with}
+
+
 def _sizes(data: FeatureDataset, config: RunConfig, number_of_classes: int) -> Sizes:
     voice = data.voice_settings()
     _, coefficients, frames = voice["shape"]
+    cepstra = voice.get("voice_encoder", MFCC) == MFCC
     return Sizes(
         data.image_settings()["shape"][0],
-        (len(config.streams), coefficients, frames),
+        (len(_streams(data, config)), coefficients, frames),
         config.bits,
         number_of_classes,
-        voice.get("mels", Sizes.mels),
+        voice.get("mels", Sizes.mels) if cepstra else 0,
         voice.get("sample_rate", Sizes.sample_rate),
     )
 

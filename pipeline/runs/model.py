@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ivr.features.voice_streams import STREAMS
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.method import Method
 from ivr.hashing.methods import method_entry
@@ -15,7 +16,6 @@ from ivr.hashing.networks import Sizes
 from ivr.hashing.trainer import Epoch, encode_images, encode_voices
 from ivr.hashing.training_config import TrainConfig
 from ivr.pipeline.datasets.split_config import SplitConfig
-from ivr.pipeline.extraction.feature_dataset import STREAMS
 from ivr.pipeline.runtime.config_options import from_json, with_options
 from ivr.pipeline.runtime.device import choose_device
 from ivr.pipeline.runtime.digests import record_digests
@@ -147,7 +147,7 @@ class Model:
         """Return the codes of voices.
 
         Args:
-            voices: MFCC streams [m, streams, coefficients, frames], or paths of recordings.
+            voices: streams [m, streams, coefficients, frames], or paths of recordings.
             frames: [m] true number of frames of each voice of an array, all of them by default.
             packed: eight bits to a byte, most significant first; otherwise entries -1 and +1.
 
@@ -159,7 +159,9 @@ class Model:
             RunError: paths, and the model was fitted on arrays.
         """
         if (paths := as_paths(voices)) is not None:
-            vectors, counts = QueryVectors(self.config, self.source).of_voices(paths)
+            vectors, counts = QueryVectors(self.config, self.source).of_voices(
+                paths, self.network.device
+            )
         else:
             vectors = real_tensor(voices, "voices", tuple(self.network.sizes.voice_shape))
             counts = frame_counts(frames, vectors)
@@ -239,7 +241,8 @@ def fit(
 
     Args:
         images: CNN vectors [n, image_dim].
-        voices: MFCC streams [m, streams, coefficients, frames], as ``ivr.extract`` stores them.
+        voices: sequences [m, streams, width, frames], as ``ivr.extract`` stores them: MFCC and
+            their derivatives, or the outputs of a speech encoder.
         labels: [n] class of each image; an empty one is refused, as no class of a manifest is.
         method: name of a method, or ``module:Class``.
         bits: length of the codes.
@@ -251,7 +254,8 @@ def fit(
             booleans [n] that mark these images.
         training: options of the training; by default those of the method.
         streams: names of the streams, the first of MFCC, delta and delta-delta by default.
-        mels: mel bands that the MFCC were computed from; they decide how voices are warped.
+        mels: mel bands that the MFCC were computed from; they decide how voices are warped. 0 for
+            other sequences than MFCC, which have a voice network of their own.
         sample_rate: sample rate of the recordings, Hz; see ``mels``.
         device: auto takes cuda if there is one.
         options: options of the training (``epochs=20``); all other names are options of the method

@@ -15,13 +15,13 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import READER, read_image
 from ivr.features.media import MediaError, read_bytes
-from ivr.features.mfcc import VoiceConfig
+from ivr.features.voice_blueprint import VoiceBlueprint
 from ivr.features.weights_file import WeightsError
-from ivr.pipeline.extraction.query_streams import query_streams
+from ivr.pipeline.extraction.query_streams import VoiceQueries
 from ivr.pipeline.extraction.recorded_settings import (
     chosen_settings,
     recorded_pixels,
-    recorded_voice_config,
+    recorded_voice_encoder,
 )
 from ivr.pipeline.runtime.progress import warn
 
@@ -51,7 +51,7 @@ class QueryVectors:
         self.config, self.source, self.weights = config, source, weights
         self._encoder: Encoder | None = None
 
-    def of_voices(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
+    def of_voices(self, paths: Sequence[Path], device: torch.device) -> tuple[Tensor, Tensor]:
         """Return streams [m, streams, coefficients, frames] and true frames [m] of recordings.
 
         What is odd about a recording, e.g. silence, is a warning of the logger.
@@ -60,30 +60,42 @@ class QueryVectors:
             RunError: the run was trained on arrays, or its settings are damaged.
             MediaError: a recording cannot be used.
         """
-        config = self.voice_config()
-        shape = tuple(self.config["sizes"]["voice_shape"])
+        queries = self.voices(device)
         found = []
         for path in paths:
-            streams, frames, warnings = _named(
-                path, lambda one: query_streams(read_bytes(one), config, self.config["streams"])
-            )
+            streams, frames, warnings = _named(path, lambda one: queries.streams(read_bytes(one)))
             for one in warnings:
                 warn(f"{one.severity}: {path}: {one.text}")
-            if streams.shape != shape:
-                raise RunError(f"{self.source}: damaged, its voices are not those of its sizes")
             found.append((streams, frames))
         stacked = np.stack([streams for streams, _ in found])
         return torch.from_numpy(stacked), torch.tensor([frames for _, frames in found])
 
-    def voice_config(self) -> VoiceConfig:
-        """Return the settings of the MFCC that the voices of the run were made with.
+    def voices(self, device: torch.device) -> VoiceQueries:
+        """Return what makes the streams of recordings as those of the run; it loads no network yet.
+
+        Raises:
+            RunError: the run was trained on arrays, or is damaged.
+            StoredConfigError: its settings are damaged.
+            VoiceEncoderError: its speech encoder is not where it was, or another one.
+        """
+        blueprint = self.voice_encoder()
+        queries = VoiceQueries(
+            blueprint, self.config["streams"], lambda: blueprint.encoder(str(device))
+        )
+        if queries.shape != tuple(self.config["sizes"]["voice_shape"]):
+            raise RunError(f"{self.source}: damaged, its voices are not those of its sizes")
+        return queries
+
+    def voice_encoder(self) -> VoiceBlueprint:
+        """Return the voice encoder that the voices of the run were made with.
 
         Raises:
             RunError: the run was trained on arrays.
-            StoredConfigError: its settings are damaged.
+            StoredConfigError, VoiceEncoderError: as :meth:`voices`.
         """
         settings = self._settings("voices", "no settings of the voices; give arrays of streams")
-        return recorded_voice_config(settings, self.source)
+        name = str(self.config["features"].get("voice_encoder", ""))
+        return recorded_voice_encoder(settings, name, self.source)
 
     def of_images(self, paths: Sequence[Path], device: torch.device) -> Tensor:
         """Return the vectors [n, image_dim] of image files.

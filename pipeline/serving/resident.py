@@ -225,9 +225,8 @@ class ResidentArchive:
 
     def _warm_up(self) -> None:
         """Load the voice end, so that the first query is as fast as the others."""
-        config, rows = self._maker.voice_config, len(self._maker.stream_rows)
-        streams = np.zeros((1, rows, config.coefficients, config.frames), np.float32)
-        self._maker.codes_of_streams(streams, np.array([config.frames]))
+        shape = self._maker.voices.shape
+        self._maker.codes_of_streams(np.zeros((1, *shape), np.float32), np.array([shape[-1]]))
 
     def _watch(self) -> None:
         """Let the newest version be searched."""

@@ -1,0 +1,62 @@
+"""Choice of the voice encoder; imports neither torch nor transformers."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveFloat
+
+from ivr.config import config
+
+from .mfcc import VoiceConfig
+
+MFCC = "mfcc"
+"""Name of the voice encoder that needs no weights."""
+
+
+@config
+class VoiceEncoderConfig:
+    """Voice encoder.
+
+    Attributes:
+        voice_encoder: What turns a voice into a sequence: ``mfcc`` (the features of the papers),
+            ``transformers:FOLDER`` for a pretrained speech encoder (Whisper, HuBERT, wav2vec 2.0 or
+            WavLM) in a folder that transformers saved, an encoder of another package by its name,
+            or ``module:function``.
+        voice_layer: Layer of a pretrained speech encoder whose outputs are taken, from 1 for the
+            first; 0 takes the last of Whisper and three quarters of the others.
+        voice_pooling: Number of frames of a pretrained speech encoder, usually of 20 ms, that are
+            averaged into one; 0 takes 2.
+        voice_seconds: Length that a pretrained speech encoder keeps of a voice in seconds; the
+            length of MFCC is set by their frames.
+    """
+
+    voice_encoder: str = MFCC
+    voice_layer: NonNegativeInt = 0
+    voice_pooling: NonNegativeInt = 0
+    voice_seconds: Annotated[PositiveFloat, Field(le=30)] = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse choices that MFCC do not have."""
+        defaults = VoiceEncoderConfig.__dataclass_fields__
+        changed = [
+            name
+            for name in ("voice_layer", "voice_pooling", "voice_seconds")
+            if getattr(self, name) != defaults[name].default
+        ]
+        if self.voice_encoder == MFCC and changed:
+            raise ValueError(
+                f"{changed[0]} is for pretrained speech encoders; MFCC have settings of their own"
+            )
+
+
+@dataclass(frozen=True)
+class VoiceChoices:
+    """Everything that the user chose about voices: a voice encoder is made from it.
+
+    Attributes:
+        encoder: the encoder and its choices.
+        mfcc: settings of the MFCC; of these ``trim_silence`` holds for every encoder.
+    """
+
+    encoder: VoiceEncoderConfig = field(default_factory=VoiceEncoderConfig)
+    mfcc: VoiceConfig = field(default_factory=VoiceConfig)
