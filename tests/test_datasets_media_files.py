@@ -1,7 +1,7 @@
 """What ``ivr check`` passes, ``ivr extract`` does not skip, and the other way round."""
 
-import struct
 import os
+import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
