@@ -182,3 +182,13 @@ def test_a_speech_encoder_that_is_gone_or_another_is_told(
 def test_a_stream_that_the_features_lack_is_refused(features: Path, tmp_path: Path) -> None:
     result = ivr("train-hash", features, "--out", tmp_path / "run", *SHORT, "--streams", "mfcc")
     assert_one_line(result, "no voice stream 'mfcc'; there are hidden")
+    compare = ("compare", features, "--out", tmp_path / "out", "--methods", "lsh", "--bits", 16)
+    result = ivr(*compare, "--seeds", 1, "--streams", "mfcc")
+    assert "Error: no voice stream 'mfcc'; there are hidden" in result.stderr
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_run_on_sequences_is_not_packed_and_that_is_said(run: Path, tmp_path: Path) -> None:
+    result = ivr("pack", run, "--out", tmp_path / "model")
+    assert_one_line(result, "come from a pretrained speech encoder, which is not packed yet")
+    assert not (tmp_path / "model" / "model.json").exists()

@@ -10,6 +10,7 @@ from ivr.features.store import open_table
 from ivr.pipeline.evaluation.evaluate import completed
 from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.extraction.feature_dataset import open_features
+from ivr.pipeline.extraction.feature_schema import stream_rows
 from ivr.pipeline.runs.choices import manifest_digest
 from ivr.pipeline.runs.codes_file import KIND as CODES_KIND
 from ivr.pipeline.runs.codes_file import QUANTISATION
@@ -63,9 +64,11 @@ def checked_tasks(features: Path, out: Path, grid: Grid) -> tuple[list[Task], di
     A folder is refused that holds another run than the one asked for, or a damaged one.
 
     Raises:
-        StoreError, ManifestError: features that cannot be used.
+        StoreError, ManifestError: features that cannot be used, or have no such voice stream.
     """
     data = open_features(features)
+    for task in tasks(grid, out):
+        stream_rows(task.config.streams, data.voice_streams())
     digest = manifest_digest(data)
     good, refused = list[Task](), dict[str, IvrError]()
     for task in {task.run: task for task in tasks(grid, out)}.values():
