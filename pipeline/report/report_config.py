@@ -21,7 +21,7 @@ class ReportConfig:
         link_media: Write pictures and sounds into a folder beside the page instead of into it.
         evaluation: Evaluation to report, a folder in ``RUN/evaluations``; by default the
             run's own results.
-        table: Table of a comparison to report, the name of its preset; by default ``compare``, or
+        table: Table of a comparison to report, by the name of its files; by default ``compare``, or
             the only one.
         methods: Two rows of a comparison whose hits are shown side by side; by default the best
             and the second best.
