@@ -10,6 +10,8 @@
 * many clients: 64 clients, good and bad requests mixed; statuses that are not the deserved ones,
   the 99 % time beside the median of one client and beside what queueing alone costs (the clients
   times the processor time of one request over the cores), and memory before and after;
+* ``--connections 1000``: a good client among as many connections that send nothing, or one byte
+  per second;
 * ``--crowds 5``: the same five times in a row, to see whether memory goes on growing.
 
 The service computes with one thread. Other work on the machine slows requests: the table has the
@@ -18,8 +20,11 @@ load at the time.
 
 import argparse
 import os
+import resource
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +167,71 @@ def crowd(
     )
 
 
+def among_connections(address: str, voice: bytes, number: int, seconds: float) -> str:
+    """Return how a good client fares among connections that send nothing, or a byte per second.
+
+    Args:
+        address: the service.
+        voice: the recording of the good client, which connects anew for each request.
+        number: open connections of the others, half of them slow; a lost one is opened again.
+        seconds: for how long.
+    """
+    host, port = address.removeprefix("http://").rstrip("/").rsplit(":", 1)
+    files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(files, number + 256), hard), hard))
+    end, most, closed = time.monotonic() + seconds, 0, 0
+    others: list[socket.socket] = []
+    done = threading.Event()
+
+    def hold() -> None:
+        nonlocal most, closed
+        while not done.is_set():
+            while len(others) < number:
+                others.append(socket.create_connection((host, int(port)), timeout=30))
+            most = max(most, len(others))
+            for place, one in enumerate(list(others)):
+                try:
+                    one.send(b"P" if place % 2 else b"")
+                    one.setblocking(False)
+                    gone = one.recv(1) == b""
+                except BlockingIOError:
+                    gone = False
+                except OSError:
+                    gone = True
+                if gone:
+                    others.remove(one)
+                    one.close()
+                    closed += 1
+            done.wait(1)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    while most < number and holder.is_alive():
+        time.sleep(0.1)
+    times, bad = [], Counter[str]()
+    while time.monotonic() < end:
+        start = time.perf_counter()
+        try:
+            with httpx2.Client(base_url=address, timeout=60) as client:
+                status = str(client.post("/search", files={"voice": voice}).status_code)
+        except httpx2.HTTPError as error:
+            status = type(error).__name__
+        if status == "200":
+            times.append(time.perf_counter() - start)
+        else:
+            bad[status] += 1
+    done.set()
+    holder.join()
+    for one in others:
+        one.close()
+    median, high = 1000 * np.percentile(times, (50, 99))
+    return (
+        f"among {most} open connections, idle and slow ({closed} closed by the service): "
+        f"{len(times)} requests answered, median {median:.0f} ms, 99 % {high:.0f} ms; "
+        f"{dict(bad) or 'none'} not answered"
+    )
+
+
 def main() -> None:
     """Measure the service and print one line per figure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -172,6 +242,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--crowds", type=int, default=1, help="times that the clients ask")
+    parser.add_argument("--connections", type=int, default=0, help="idle and slow ones beside it")
     parser.add_argument("--work", type=Path, default=Path("build/serving"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -191,6 +262,11 @@ def main() -> None:
         for _ in range(options.crowds if options.requests else 0):
             crowd(service, address, voice, options, middle)
             print(f"memory after it: {said_memory(service, options.rows)}")
+        if options.connections:
+            print(among_connections(address, voice, options.connections, seconds=40))
+            print(
+                f"handles of the service: {service.num_fds()}; {said_memory(service, options.rows)}"
+            )
     finally:
         process.terminate()
         process.wait()
