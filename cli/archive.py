@@ -43,7 +43,7 @@ def archive() -> None:
 @click.argument("place", metavar="ARCHIVE")
 @click.option("--model", type=FOLDER, required=True, help="Packed model or run that encodes.")
 def create(place: str, model: Path) -> None:
-    """Make an archive without items at ARCHIVE, for the codes of one model.
+    """Make an archive without items for the codes of one model.
 
     A packed model is copied into an archive in a folder, which then needs nothing else.
 
@@ -92,7 +92,9 @@ def add(
     model: Path | None,
     options: dict[str, Any],
 ) -> None:
-    """Add the files of SOURCE, a manifest, a folder of images or a scene, that are new or changed.
+    """Add new and changed files of a manifest, a folder or a scene.
+
+    SOURCE is a manifest, a folder of images or a scene.
 
     A scene is a TIFF or JPEG 2000 of any size: its windows become rows, named FILE#X,Y,WIDTH,HEIGHT
     after their pixels; windows without data are counted and left out.
@@ -134,8 +136,9 @@ def remove(
     where: str | None,
     modality: str | None,
 ) -> None:
-    """Remove items by NAMES, by a list of names or by a condition; files are not touched.
+    """Remove items by names, by a list or by a condition.
 
+    Files are not touched.
     Names that the archive does not have are printed; the exit status is then 3.
 
     \b
@@ -169,8 +172,9 @@ def remove(
 def update(
     place: str, manifest: Path | None, prefix: str, accept_spellings: bool, model: Path | None
 ) -> None:
-    """Bring label, caption and further columns of items up to date; nothing is encoded.
+    """Bring columns of items, or the model, up to date.
 
+    Label, caption and further columns are those of MANIFEST; nothing is encoded.
     Items of MANIFEST that the archive does not have are counted, not added. --model replaces the
     model of the archive by one of the same run, for example with a calibrated confidence.
 
@@ -201,7 +205,7 @@ def update(
     help="Age of the versions that are dropped, in days.",
 )
 def compact(place: str, days: float) -> None:
-    """Merge the small files of many additions, and drop old versions.
+    """Merge small files of rows, and drop old versions.
 
     The order of hits at equal distance does not change.
 
@@ -231,7 +235,9 @@ def compact(place: str, days: float) -> None:
 )
 @click.option("--seed", default=0, show_default=True, help="Seed for drawing the queries.")
 def index(place: str, lists: int, queries: int, seed: int) -> None:
-    """Make an index over the codes, for ivr search --index, and print its recall@10.
+    """Make an index over the codes and print its recall@10.
+
+    ivr search --index asks it.
 
     Exact search is faster as long as the codes fit into memory (8 bytes per row at 64 bits).
 
@@ -248,7 +254,7 @@ def index(place: str, lists: int, queries: int, seed: int) -> None:
 @click.argument("place", metavar="ARCHIVE")
 @AS_JSON
 def info(place: str, as_json: bool) -> None:
-    """Print how many items ARCHIVE holds, its version, its model, its columns and its size.
+    """Print the number of items, version, model, columns and size.
 
     \b
     Example:
@@ -284,7 +290,9 @@ def verify(
     device: str,
     as_json: bool,
 ) -> None:
-    """Check that each item has one row, and that a sample of codes is what the model makes.
+    """Check rows, a sample of codes, and files.
+
+    Each item must have one row, and a sample of codes must be what the model makes.
 
     Exit status 3 if something is wrong.
 

@@ -28,7 +28,7 @@ class AddConfig:
             folder; without it they are refused. Rows of files with the same content name the new
             folder from then on.
         batch_size: Number of files per forward pass, 0 for a size that suits the device.
-        jobs: Number of parallel readers, 0 for one per core.
+        jobs: Number of parallel readers.
         device: Device that computes the codes: auto, cpu, cuda or cuda:N; auto takes cuda if there
             is one.
         scheduler_address: Address of a Dask cluster whose workers read the files; without it this

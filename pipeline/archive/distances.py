@@ -7,6 +7,7 @@ import numpy as np
 
 from ivr.hashing.ranking import hamming_distance
 from ivr.pipeline.packing.calibration import standing_out
+from ivr.pipeline.runtime.words import counted
 
 if TYPE_CHECKING:  # it imports h5py
     from ivr.pipeline.packing.search import EncodedQuery
@@ -52,7 +53,7 @@ class Confidence:
 
     def __post_init__(self) -> None:
         """Compare the value with the threshold and say it in words."""
-        line = f"confidence {self.value:.2f}: first hit at {self.first} bits, "
+        line = f"confidence {self.value:.2f}: first hit at {counted(self.first, 'bit')}, "
         if self.known is None:
             line += f"half of the archive within {self.median:g}"
         else:

@@ -7,6 +7,7 @@ from typing import Any
 from ivr.features.raster_place import Box
 from ivr.pipeline.runtime.results import TableResult
 from ivr.pipeline.runtime.visible_text import visible
+from ivr.pipeline.runtime.words import aligned_bits
 
 from .distances import NOTHING, Confidence
 
@@ -81,7 +82,7 @@ class LocateResult(TableResult):
     queries: tuple[LocatedQuery, ...]
 
     def __repr__(self) -> str:
-        """Return the lines that ``ivr locate`` prints: rank, distance, window, centre."""
+        """Return the lines that ``ivr locate`` prints: rank, distance, corner and centre."""
         lines = []
         for query in self.queries:
             clear = query.confidence
@@ -89,7 +90,8 @@ class LocateResult(TableResult):
             stands_out += f"; {NOTHING}" if clear and clear.unclear else ""
             lines.append(f"{query.query}: {self.windows} windows{stands_out}")
             lines += [
-                f"{one.rank:4d}  {one.distance:4d} bits  {_where(one)}" for one in query.places
+                f"{one.rank:4d}  {aligned_bits(one.distance)}  {_where(one)}"
+                for one in query.places
             ]
         return "\n".join(visible(line) for line in lines)
 
@@ -103,10 +105,10 @@ class LocateResult(TableResult):
 
 
 def _where(place: FoundPlace) -> str:
-    window = f"x {place.x}, y {place.y}"
+    window = f"upper left pixel x {place.x}, y {place.y}"
     if place.degrees is None:
         return window
     west, south, east, north = place.degrees
     longitude = (west + (east if east >= west else east + 360)) / 2
     longitude = longitude - 360 if longitude > 180 else longitude
-    return f"{window}  longitude {longitude:.5f}, latitude {(south + north) / 2:.5f}"
+    return f"{window}  centre at longitude {longitude:.5f}, latitude {(south + north) / 2:.5f}"

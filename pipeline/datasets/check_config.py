@@ -22,7 +22,7 @@ class CheckConfig:
         voice: MFCC settings of the extraction: they decide which voices are too short or are cut.
         accept_spellings: Take several spellings of one label, speaker or group as one name, as
             ``extract --accept-spellings`` does, and note them; they are problems otherwise.
-        jobs: Number of threads that read files; by default one per core.
+        jobs: Number of threads that read files.
     """
 
     split: Cut = "80/20"

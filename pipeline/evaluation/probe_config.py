@@ -21,7 +21,7 @@ class ProbeConfig:
             has learnt from the others.
         segments: Number of equal parts in time that summarise a voice, besides its whole.
         rows: Largest number of rows per modality; of more, whole groups are drawn per class.
-        jobs: Number of folds computed at once; by default one per core. The result does not depend
+        jobs: Number of folds computed at once. The result does not depend
             on it.
     """
 

@@ -36,7 +36,7 @@ class ExtractConfig:
             of pretrained speech encoders are float16 always.
         batch_size: Number of images per forward pass, 0 for a size that suits the device; it is
             halved if the memory of the device does not suffice.
-        jobs: Number of parallel readers, 0 for one per core.
+        jobs: Number of parallel readers.
         device: Device that computes the vectors: auto, cpu, cuda or cuda:N; auto takes cuda if
             there is one.
         gpu_memory_fraction: Largest share of the GPU's memory that this process may take.

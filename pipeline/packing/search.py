@@ -14,6 +14,7 @@ from ivr.pipeline.runs.codes_file import CodedItems, Codes, read_codes
 from ivr.pipeline.runtime.progress import warn
 from ivr.pipeline.runtime.results import TableResult, json_value
 from ivr.pipeline.runtime.visible_text import visible
+from ivr.pipeline.runtime.words import aligned_bits
 
 from .calibration import Calibration
 from .code_maker import CodeMaker, open_model
@@ -59,7 +60,7 @@ class SearchResult(TableResult):
     def __repr__(self) -> str:
         """Return the lines that ``ivr search`` prints: rank, distance, name, label, caption."""
         lines = (
-            f"{rank:4d}  {hit.distance:4d} bits  {hit.name}  {hit.label}  {hit.caption}"
+            f"{rank:4d}  {aligned_bits(hit.distance)}  {hit.name}  {hit.label}  {hit.caption}"
             for rank, hit in enumerate(self.hits, 1)
         )
         return "\n".join(visible(line.rstrip()) for line in lines)

@@ -8,3 +8,8 @@ def counted(number: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{number} {noun[:-1]}ies"
     return f"{number} {noun}es" if noun.endswith("s") else f"{number} {noun}s"
+
+
+def aligned_bits(distance: int) -> str:
+    """Return a distance for a table: ``   1 bit ``, ``  12 bits``."""
+    return f"{distance:4d} {'bit ' if distance == 1 else 'bits'}"

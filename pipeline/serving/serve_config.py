@@ -18,7 +18,7 @@ class ServeConfig:
         host: Address to listen on; any other than that of this machine needs a token.
         port: Port to listen on; 0 takes a free one.
         readers: Number of processes that decode uploads and files of the archive.
-        threads: Number of threads that encode one query; by default one per core.
+        threads: Number of threads that encode one query.
         upload_megabytes: Largest upload in megabytes.
         voice_seconds: Longest recording that is searched with, in seconds.
         time_limit: Seconds after which a request is given up.
