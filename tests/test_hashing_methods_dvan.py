@@ -26,7 +26,7 @@ def parts(count: int, seed: int) -> torch.Tensor:
 
 
 def test_the_audio_network_has_the_layers_of_table_one() -> None:
-    network = AudioNetwork((1, 20, 1000), DVANConfig()).eval()
+    network = AudioNetwork((1, 20, 1000), DVANConfig(length=24_000)).eval()
     sizes, values = [], torch.zeros(1, 1, 24_000)
     for layer in network.layers:
         values = layer(values)
@@ -125,3 +125,25 @@ def test_a_hidden_layer_shorter_than_the_code_is_refused() -> None:
 def test_choices_that_cannot_be_are_refused(changes: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         DVANConfig(**changes)
+
+
+def test_the_start_has_products_of_image_and_voice_of_the_second_order() -> None:
+    # tanh(a + b) around a bias c has the product a b with the weight tanh''(c): 0 at c = 0.
+    def mixed(seed: int, bias: bool) -> float:
+        torch.manual_seed(seed)
+        begun = DVAN(DVANConfig(), Sizes(64, (1, 20, 100), 64, 3))
+        c = begun.voice_part.bias.detach().double() * bias
+        a, b = torch.randn(2, 200, 512, dtype=torch.float64) * 0.02
+        both = torch.tanh(c + a + b) - torch.tanh(c + a) - torch.tanh(c + b) + torch.tanh(c)
+        return float(both.square().mean().sqrt())
+
+    for seed in range(5):
+        assert mixed(seed, True) > 5 * mixed(seed, False)
+
+
+def test_image_vectors_of_any_length_begin_with_parts_of_one_size() -> None:
+    for dim in (64, 4096):
+        torch.manual_seed(1)
+        begun = DVAN(DVANConfig(), Sizes(dim, (1, 20, 100), 64, 3)).eval()
+        parts = begun.image_part(torch.randn(200, dim))
+        assert float(parts.detach().std()) == pytest.approx(module.SPREAD, rel=0.1)

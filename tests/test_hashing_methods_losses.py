@@ -380,11 +380,38 @@ def test_dqh_is_two_hard_triplets_a_class_and_a_quantisation_term(
     assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
 
 
+def test_dvan_is_the_cross_entropy_of_all_pairs_of_a_batch_both_kinds_alike() -> None:
+    torch.manual_seed(3)
+    model = DVAN(DVANConfig(BITS, 8, 64), SIZES).double()
+    model.encode_images = lambda images: images  # type: ignore[method-assign,assignment]
+    model.encode_voices = lambda voices, frames: voices  # type: ignore[method-assign,assignment]
+
+    def loop(x: Table, v: Table) -> float:
+        costs: dict[bool, list[float]] = {True: [], False: []}
+        for i, image in enumerate(x):
+            for j, voice in enumerate(v):
+                hidden = [math.tanh(a + b) for a, b in zip(image, voice, strict=True)]
+                matching = LABELS[i] == LABELS[j]
+                costs[matching].append(cross_entropy(linear(hidden, model.answer), int(matching)))
+        return (mean(costs[True]) + mean(costs[False])) / 2
+
+    assert_agrees(lambda x, v: terms(model, x, v)["matching"], loop, *outputs())
+
+
+def test_a_batch_of_one_class_has_no_strangers_and_a_finite_loss() -> None:
+    odds = torch.zeros(3, 3, requires_grad=True)
+    loss = dvan_module.balanced_entropy(odds, torch.ones(3, 3, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2) / 2)
+    assert odds.grad is not None
+    assert odds.grad.isfinite().all()
+
+
 def test_dvan_is_the_cross_entropy_of_pairs_and_of_as_many_strangers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(3)
-    model = DVAN(DVANConfig(BITS, 8, 64, 0.0), SIZES).double()
+    model = DVAN(DVANConfig(BITS, 8, 64, pairs="drawn"), SIZES).double()
     others = [1, 3, 0, 2, 2]
     drawn = torch.arange(5), torch.tensor(others)
     monkeypatch.setattr(dvan_module, "drawn_strangers", lambda labels: drawn)

@@ -239,7 +239,7 @@ def test_an_optimiser_left_open_is_the_methods_own() -> None:
     assert resolved(TrainConfig(epochs=7), DIVH).epochs == 7
     assert resolved(TrainConfig(), CSQ).learning_rate == LEARNING_RATES["adamw"]
     # A rate of a method's own is of its own optimiser.
-    assert resolved(TrainConfig(), DVAN).learning_rate == DVAN.learning_rate == 1e-3
+    assert resolved(TrainConfig(), DVAN).learning_rate == DVAN.learning_rate == 5e-4
     assert resolved(TrainConfig(optimiser="sgd"), DVAN).learning_rate == LEARNING_RATES["sgd"]
     assert resolved(TrainConfig(learning_rate=0.1), DVAN).learning_rate == 0.1
     assert resolved(TRAINING, DIVH) == TRAINING

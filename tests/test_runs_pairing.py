@@ -110,7 +110,7 @@ def test_training_by_class_learns_from_images_whose_voices_are_left_out(
 
 
 def test_methods_that_learn_which_voice_belongs_to_which_image_refuse_it() -> None:
-    for method in ("scrl", "cmir_net", "dvan"):
+    for method in ("scrl", "cmir_net"):
         with pytest.raises(ValueError, match="it takes pairing own"):
             RunConfig(method, training=TrainConfig(pairing="class"))
     with pytest.raises(ValueError, match="not trained in steps"):
