@@ -32,6 +32,7 @@ from timing import seconds, spread
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
+from ivr.features.image_input import ImageInput
 from ivr.pipeline.archive import add
 from ivr.pipeline.archive.archive import Archive, open_archive
 from ivr.pipeline.archive.create import make_table
@@ -46,7 +47,7 @@ class ProjectingMaker:
     """A model whose codes are signs of random projections of the picture; as fast as decoding."""
 
     bits, method, classes, identity = BITS, "projection", (), "projection"
-    size, pixels_config = SIDE, PixelConfig()
+    input, pixels_config = ImageInput(SIDE), PixelConfig()
 
     def __init__(self) -> None:
         """Draw the projections."""
@@ -98,12 +99,15 @@ def measure_add(work: Path, rows: int, tiles: int) -> None:
         Image.fromarray(picture).save(folder / f"{number:04d}.jpg", quality=90)
     maker = ProjectingMaker()
     files = sorted(folder.iterdir())
-    pixels = [decode_image(path.read_bytes(), SIDE) for path in files[:64]]
+    pixels = [decode_image(path.read_bytes(), ProjectingMaker.input) for path in files[:64]]
     maker.codes_of_pixels(np.stack(pixels))
 
     def encode() -> None:
         for start in range(0, tiles, 64):
-            batch = [decode_image(path.read_bytes(), SIDE) for path in files[start : start + 64]]
+            batch = [
+                decode_image(path.read_bytes(), ProjectingMaker.input)
+                for path in files[start : start + 64]
+            ]
             maker.codes_of_pixels(np.stack(batch))
 
     alone = seconds(encode, time.process_time)

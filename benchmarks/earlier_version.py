@@ -34,6 +34,11 @@ from ivr.features.voice import voice_vectors
 from ivr.features.voice_file import read_voice
 from ivr.pipeline.extraction.worker_tasks import listen
 
+try:
+    from ivr.features.image_input import ImageInput
+    shape = ImageInput(224)
+except ImportError:  # a version without it takes the side
+    shape = 224
 torch.set_num_threads(1)
 images = sorted(Path(sys.argv[1]).rglob("*.jpg"))[: int(sys.argv[3])]
 voices = sorted(Path(sys.argv[2]).glob("*.wav"))
@@ -43,7 +48,7 @@ with suppress(ImportError):  # earlier versions give the settings themselves
 
     reader = MfccReader(config)
 WORK = {
-    "JPEG": lambda: [read_image(path, 224) for path in images],
+    "JPEG": lambda: [read_image(path, shape) for path in images],
     "WAV": lambda: [read_voice(path) for path in voices],
     "WAV and MFCC": lambda: [voice_vectors(*read_voice(path), config) for path in voices],
     "row": lambda: [listen(path.name, path.parent, reader, os.getpid()) for path in voices],

@@ -79,7 +79,7 @@ def main() -> None:
     work = Path(tempfile.mkdtemp())
     names = _copies(paths, work / "images", options.repeat)
     write_manifest(work / "all.csv", Manifest(tuple(ManifestRow(name, "", "a") for name in names)))
-    first = [read_image(path, encoder.size) for path in paths[: config.batch_size]]
+    first = [read_image(path, encoder.input) for path in paths[: config.batch_size]]
     pixels = torch.from_numpy(np.stack(first)).to(device)
 
     def bare() -> None:
@@ -114,8 +114,8 @@ def main() -> None:
     some = paths[: min(100, len(paths))]
     torch.set_num_threads(1)
     decoding = [
-        seconds(lambda: [classic(p, encoder.size) for p in some])
-        / seconds(lambda: [read_image(p, encoder.size) for p in some])
+        seconds(lambda: [classic(p, encoder.input.side) for p in some])
+        / seconds(lambda: [read_image(p, encoder.input) for p in some])
         for _ in range(options.rounds)
     ]
     print(f"decoding: {spread(decoding)} times as fast as the PIL chain, one thread")

@@ -44,7 +44,7 @@ class ImageBatches:
         the vectors are finished when this returns.
 
         Args:
-            images: uint8 RGB [n, 3, size, size], n at least 1.
+            images: uint8 [n, bands, side, side], n at least 1.
 
         Returns:
             A function that returns float32 [n, dim].
@@ -72,7 +72,7 @@ class ImageBatches:
         """Return a batch size that suits the device: on a GPU what fits, at most :data:`MOST`."""
         if self.device.type != "cuda":
             return USUAL
-        images = np.zeros((USUAL, 3, self.encoder.size, self.encoder.size), np.uint8)
+        images = np.zeros((USUAL, *self.encoder.input.shape), np.uint8)
         torch.cuda.reset_peak_memory_stats(self.device)
         before = torch.cuda.memory_allocated(self.device)
         self.start(images)()

@@ -1,6 +1,9 @@
 """What is recorded of an image encoder: everything that decides its vectors; imports no torch."""
 
+from dataclasses import asdict
+
 from .image_config import ImageConfig
+from .image_input import ImageInput
 
 
 def encoder_provenance(
@@ -8,9 +11,9 @@ def encoder_provenance(
     *,
     layer: str,
     normalisation: str,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    shape: ImageInput,
     weights: tuple[str, str],
 ) -> dict[str, object]:
     """Return everything that decides the vectors, and the name of the weights; JSON values.
@@ -19,12 +22,15 @@ def encoder_provenance(
         config: the choices of the user.
         layer: which vector is taken, in words.
         normalisation: normalisation of the input, in words.
-        mean: subtracted from the input, RGB of 0..255.
+        mean: subtracted from the input, each band of 0..255.
         std: divides the input after that.
-        size: side of the input, pixels.
+        shape: the input of the network.
         weights: name and sha256 of the weights.
     """
     source, sha256 = weights
+    # The input is recorded where it is not the usual one, so that earlier features stay valid.
+    usual = asdict(ImageInput(shape.side))
+    other = {name: value for name, value in asdict(shape).items() if value != usual[name]}
     return {
         "encoder": config.encoder,
         "layer": layer,
@@ -37,8 +43,9 @@ def encoder_provenance(
         "precision": config.precision,
         "pooling": config.pooling,
         "views": config.views,
-        "size": size,
-        "resize": f"whole image squashed to {size} x {size}, bilinear, antialias, uint8",
+        "size": shape.side,
+        "resize": shape.words,
+        **({"input": other} if other else {}),
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from .encoder_provenance import encoder_provenance, layer_words
 from .image_config import ImageConfig
+from .image_input import ImageInput
 from .weights_file import WeightsSource, identify_file
 
 TABLE = "encoder_table.json"
@@ -86,7 +87,7 @@ def describe_encoder(config: ImageConfig) -> tuple[int, dict[str, object]]:
         normalisation=known.normalisation,
         mean=known.mean,
         std=known.std,
-        size=known.size,
+        shape=ImageInput(known.size),
         weights=identify_file(config.weights, source),
     )
 

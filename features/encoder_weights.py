@@ -92,10 +92,10 @@ def load_weights(config: ImageConfig, blueprint: Blueprint) -> tuple[str, str]:
     sha256 = file_sha256(path)
     if imagenet and not sha256.startswith(hash_in_name(path)):
         raise WeightsError(f"{path}: damaged, its sha256 is not the one in its name; delete it")
-    state = _without_unused(_read(path, blueprint), blueprint.classifier)
+    state = _without_unused(_adapted(_read(path, blueprint), blueprint, path), blueprint)
     if _identity(path) != before:
         raise WeightsError(f"{path}: was replaced while it was read; call again")
-    _check(state, blueprint.net, path, config.encoder)
+    _check(state, blueprint, path, config.encoder)
     _copy(state, blueprint.net)
     return blueprint.imagenet if imagenet else path.name, sha256
 
@@ -203,9 +203,20 @@ def _is_plain(value: object) -> bool:
     )
 
 
-def _without_unused(state: Mapping[str, Tensor], classifier: str) -> dict[str, Tensor]:
+def _adapted(state: dict[str, Tensor], blueprint: Blueprint, path: Path) -> dict[str, Tensor]:
+    """Return ``state`` in the layout of the network of ``blueprint``."""
+    if blueprint.adapt is None:
+        return state
+    try:
+        return blueprint.adapt(state)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _without_unused(state: Mapping[str, Tensor], blueprint: Blueprint) -> dict[str, Tensor]:
     """Return ``state`` under today's names, without the classifier and the auxiliary heads."""
-    unused = (*([f"{classifier}."] if classifier else []), *AUXILIARY)
+    classifier = [f"{blueprint.classifier}."] if blueprint.classifier else []
+    unused = (*classifier, *blueprint.unused, *AUXILIARY)
     return {
         _todays_name(name): tensor
         for name, tensor in state.items()
@@ -228,22 +239,27 @@ def _wanted(net: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in net.state_dict().items() if not _is_counter(name)}
 
 
-def _check(state: Mapping[str, Tensor], net: nn.Module, path: Path, name: str) -> None:
-    misfits = _misfits(state, _wanted(net))
-    if misfits:
+def _check(state: Mapping[str, Tensor], blueprint: Blueprint, path: Path, name: str) -> None:
+    kinds = _misfits(state, _wanted(blueprint.net))
+    if any(kinds):
+        first = "; ".join(kind[0] for kind in kinds if kind)
+        advice = _advice(state) or (blueprint.weights_help and f"; {blueprint.weights_help}")
         raise WeightsError(
-            f"{path}: not weights of {name}, {len(misfits)} tensors do not fit "
-            f"({'; '.join(misfits[:2])}){_advice(state)}"
+            f"{path}: not weights of {name}, {sum(map(len, kinds))} tensors do not fit "
+            f"({first}){advice}"
         )
     for key, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"{path}: damaged, {key} holds values that are not finite")
 
 
-def _misfits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+def _misfits(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> tuple[list[str], list[str], list[str]]:
+    """Return what is missing, what is unexpected and what is of another kind, in words."""
     missing = [f"{name} is missing" for name in wanted if name not in state]
     unexpected = [f"{name} is not of this net" for name in state if name not in wanted]
-    return missing + unexpected + _other_kinds(state, wanted)
+    return missing, unexpected, _other_kinds(state, wanted)
 
 
 def _other_kinds(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
@@ -265,7 +281,7 @@ def _advice(state: Mapping[str, Tensor]) -> str:
         with torch.device("meta"):
             blueprint = torchvision_blueprint(name)
         cut(blueprint)
-        if not _misfits(_without_unused(state, blueprint.classifier), _wanted(blueprint.net)):
+        if not any(_misfits(_without_unused(state, blueprint), _wanted(blueprint.net))):
             return f"; they fit --encoder {name}"
     return ""
 

@@ -10,6 +10,8 @@ from ivr.names import unknown
 
 from .blueprint import Blueprint, EncoderError
 from .cnn_f import cnn_f
+from .image_config import TIMM
+from .timm_networks import require_timm_name, timm_blueprint
 from .torchvision_networks import torchvision_blueprint, torchvision_names
 
 GROUP = "ivr.encoders"
@@ -22,34 +24,43 @@ def encoder_names() -> tuple[str, ...]:
 
 
 def require_encoder(name: str) -> None:
-    """Refuse the name of an encoder that does not exist; imports no other package.
+    """Refuse the name of an encoder that does not exist; imports no package but timm.
 
     Raises:
         UnknownNameError: there is no such encoder; the message has the nearest names.
+        EncoderError: it is one of timm, which is not installed.
     """
-    if name not in encoder_names() and not is_reference(name):
-        raise unknown("encoder", name, encoder_names(), "or module:function")
+    if name.startswith(TIMM):
+        require_timm_name(name.removeprefix(TIMM))
+    elif name not in encoder_names() and not is_reference(name):
+        raise unknown("encoder", name, encoder_names(), "or timm:NAME, or module:function")
 
 
-def encoder_blueprint(name: str, size: int = 0, device: str = "cpu") -> Blueprint:
+def encoder_blueprint(name: str, size: int = 0, device: str = "cpu", bands: int = 3) -> Blueprint:
     """Return the blueprint of the encoder ``name``; its random weights are always the same.
 
     Args:
         name: name of an encoder, or ``module:function``.
         size: side of the input, pixels; 0 for the side that the network was trained with.
-        device: ``meta`` for a network of torchvision without weights: drawing them takes a second.
+        device: ``meta`` for a network of torchvision or timm without weights: drawing them takes a
+            second.
+        bands: bands of the images.
 
     Raises:
         UnknownNameError: there is no such encoder.
-        EncoderError: it does not take images of this size.
+        EncoderError: it does not take images of this size, or of so many bands.
         ExtensionError: the encoder of another package cannot be loaded.
     """
     require_encoder(name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)
-        blueprint = _made(name, device)
+        blueprint = _made(name, size, device, bands)
     if blueprint.classifier and blueprint.classifier not in dict(blueprint.net.named_modules()):
         raise EncoderError(f"{name}: its network has no layer {blueprint.classifier!r} to cut")
+    if bands != blueprint.input.bands:
+        raise EncoderError(
+            f"{name} takes {blueprint.input.bands} bands, not {bands}: choose as many with --bands"
+        )
     if not size or size == blueprint.size:
         return blueprint
     if not blueprint.any_size:
@@ -57,7 +68,9 @@ def encoder_blueprint(name: str, size: int = 0, device: str = "cpu") -> Blueprin
     return replace(blueprint, size=size)
 
 
-def _made(name: str, device: str) -> Blueprint:
+def _made(name: str, size: int, device: str, bands: int) -> Blueprint:
+    if name.startswith(TIMM):
+        return timm_blueprint(name.removeprefix(TIMM), size, device, bands)
     if name in ENCODERS:
         return ENCODERS[name]()
     if name in torchvision_names():

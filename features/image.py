@@ -14,6 +14,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from ivr.errors import first_line
+
 from .blueprint import Blueprint, EncoderError
 from .encoder_provenance import encoder_provenance, layer_words
 from .encoder_weights import cut, identify_weights, load_weights
@@ -30,7 +32,7 @@ class Encoder(nn.Module):
     Attributes:
         name: name of the encoder.
         dim: length of a vector.
-        size: side of the square input, pixels.
+        input: how pictures become the input.
         provenance: everything that decides the vectors, and the name of the weights; JSON values.
     """
 
@@ -44,13 +46,13 @@ class Encoder(nn.Module):
         super().__init__()
         self.name = config.encoder
         self.dim = dim
-        self.size = blueprint.size
+        self.input = blueprint.input
         self.views = VIEWS[config.views]
         self.provenance = dict(provenance)
         self.dtype: torch.dtype = getattr(torch, config.precision)
         self.net = blueprint.net
-        self.register_buffer("mean", torch.tensor(blueprint.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(blueprint.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(blueprint.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(blueprint.std).view(1, -1, 1, 1))
         self.requires_grad_(False).eval()
 
     @torch.inference_mode()
@@ -58,7 +60,8 @@ class Encoder(nn.Module):
         """Return the vectors of ``images``.
 
         Args:
-            images: uint8 RGB, [n, 3, size, size], on the device of the encoder.
+            images: uint8 of the shape of ``input``, e.g. RGB [n, 3, side, side], on the device of
+                the encoder.
 
         Returns:
             float32, [n, dim].
@@ -66,9 +69,9 @@ class Encoder(nn.Module):
         Raises:
             ValueError: the images have another type or shape.
         """
-        if images.dtype != torch.uint8 or images.shape[1:] != (3, self.size, self.size):
+        if images.dtype != torch.uint8 or images.shape[1:] != self.input.shape:
             raise ValueError(
-                f"{self.name} takes uint8 images [n, 3, {self.size}, {self.size}], "
+                f"{self.name} takes uint8 images [n, {', '.join(map(str, self.input.shape))}], "
                 f"got {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
             )
         lower = self.dtype != torch.float32
@@ -122,7 +125,7 @@ def described_by_network(config: ImageConfig) -> tuple[int, dict[str, object]]:
 
 def _cut_blueprint(config: ImageConfig, device: str) -> Blueprint:
     """Return the network of ``config`` without its classifier, and without the ReLU if wanted."""
-    blueprint = encoder_blueprint(config.encoder, config.size, device)
+    blueprint = encoder_blueprint(config.encoder, config.size, device, config.pixels.count)
     cut(blueprint)
     if not config.relu:
         _leave_out_relu(blueprint, config.encoder)
@@ -132,13 +135,16 @@ def _cut_blueprint(config: ImageConfig, device: str) -> Blueprint:
 def _pooled(config: ImageConfig, blueprint: Blueprint) -> tuple[Blueprint, str, int]:
     """Return the blueprint whose output is the vector, the vector in words, and its length."""
     layer = layer_words(blueprint.classifier)
-    if config.pooling == "stages":
+    if config.pooling != "vector":
+        poolings = {"stages": lambda net: StageStatistics(net, blueprint.size)}
+        make = {**poolings, **blueprint.poolings}.get(config.pooling)
         try:
-            net = StageStatistics(blueprint.net, blueprint.size)
+            if make is None:
+                raise ValueError("has no tokens: take --pooling vector or stages")
+            net = make(blueprint.net)
         except ValueError as error:
             raise EncoderError(f"{config.encoder} {error}") from error
-        blueprint = replace(blueprint, net=net)
-        layer = f"mean and deviation over {', '.join(net.stages)}"
+        blueprint, layer = replace(blueprint, net=net), str(net.words)
     return blueprint, layer, _dim(blueprint, config.encoder)
 
 
@@ -152,7 +158,7 @@ def _provenance(
         normalisation=blueprint.normalisation,
         mean=blueprint.mean,
         std=blueprint.std,
-        size=blueprint.size,
+        shape=blueprint.input,
         weights=weights,
     )
 
@@ -180,7 +186,13 @@ def _leave_out_relu(blueprint: Blueprint, name: str) -> None:
 
 def _dim(blueprint: Blueprint, name: str) -> int:
     """Return the length of the vectors of a network that is already cut, without running it."""
-    vectors = meta_output(blueprint.net, blueprint.size)
+    try:
+        vectors = meta_output(blueprint.net, blueprint.size, blueprint.input.bands)
+    except (AssertionError, RuntimeError) as error:
+        raise EncoderError(
+            f"{name}: gives no such vector of pictures of {blueprint.size} pixels "
+            f"({first_line(error, 150)}): take another --pooling, --image-size or encoder"
+        ) from error
     if vectors.ndim != 2 or len(vectors) != 2:
         raise EncoderError(
             f"{name} gives {list(vectors.shape)} for two images, not one vector per image: "

@@ -1,6 +1,7 @@
 """Which bands of an image become red, green and blue, and how deep values become 0 to 255."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -26,7 +27,8 @@ class PixelConfig:
     Attributes:
         bands: Bands that become red, green and blue, by number from 1 or by description, e.g.
             ``4,3,2``; one band gives grey. By default the bands that the file calls red, green and
-            blue, else its first three; a single band is taken three times.
+            blue, else its first three; a single band is taken three times. Another number of
+            bands is for networks whose weights take as many (``timm:NAME``).
         stretch: How values deeper than 8 bits become 0 to 255: ``percentile`` (linear from the 2nd
             to the 98th percentile), ``minmax`` (linear from the smallest to the largest value),
             ``none`` (values are 0 to 255 already) or ``scale:OFFSET,GAIN`` (gain times the value
@@ -38,12 +40,21 @@ class PixelConfig:
     stretch: str = "percentile"
     join_pages: bool = False
 
+    @property
+    def shown(self) -> "PixelConfig":
+        """What people see: the first three of more bands, the first of two."""
+        most = 3 if len(self.bands) >= 3 else 1
+        return replace(self, bands=self.bands[:most])
+
+    @property
+    def count(self) -> int:
+        """Number of bands of the picture; a single band is taken three times."""
+        return len(self.bands) if len(self.bands) > 1 else 3
+
     def __post_init__(self) -> None:
-        """Refuse a stretch that does not exist, and a number of bands that is no picture."""
-        if len(self.bands) not in (0, 1, 3) or not all(self.bands):
-            raise ValueError(
-                f"bands must be one or three, e.g. 4,3,2, got {','.join(self.bands) or repr('')}"
-            )
+        """Refuse a stretch that does not exist, and a band without a name."""
+        if not all(self.bands):
+            raise ValueError(f"bands must be named, e.g. 4,3,2, got {','.join(self.bands)!r}")
         if self.stretch not in ("percentile", "minmax", "none"):
             scale(self.stretch)
 

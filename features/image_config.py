@@ -7,6 +7,8 @@ from ivr.config import config
 
 from .image_bands import PixelConfig
 
+TIMM = "timm:"
+"""Start of the name of an encoder of timm."""
 # Quarter turns, and whether the picture is mirrored after them. Of two or four views half are
 # mirrored, and four views cover all four turns.
 VIEWS = {
@@ -26,8 +28,9 @@ class ImageConfig:
 
     Attributes:
         encoder: Network that turns an image into a vector: ``cnn_f`` (the network of the papers), a
-            classification network of torchvision such as ``vgg16`` or ``alexnet``, an encoder of
-            another package by its name, or ``module:function``.
+            classification network of torchvision such as ``vgg16`` or ``alexnet``, ``timm:NAME``
+            for a network of timm, an encoder of another package by its name, or
+            ``module:function``.
         weights: Weights of the encoder: ``imagenet`` (torchvision's, downloaded once), ``random``
             (the same everywhere) or the path of a weights file.
         relu: Take the vector after its ReLU, as the network does; if false, before it (only for
@@ -35,7 +38,9 @@ class ImageConfig:
         precision: Precision of the network: ``float32``, or ``bfloat16`` or ``float16`` on a device
             that gains from it.
         pooling: Vector that is taken: ``vector`` is the input of the classifier, ``stages`` the
-            statistics of the last five stages of the network (:mod:`ivr.features.stage_pooling`).
+            statistics of the last five stages of the network (:mod:`ivr.features.stage_pooling`);
+            of vision transformers of timm also ``token``, the class token, and ``mean``, the mean
+            of the tokens of the picture.
         views: Number of turned and mirrored views of an image whose vectors are averaged; scenes
             from above have no upright.
         size: Side of the network's input in pixels; 0 takes the side that the network was trained
@@ -47,7 +52,7 @@ class ImageConfig:
     weights: str = "imagenet"
     relu: bool = True
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    pooling: Literal["vector", "stages"] = "vector"
+    pooling: Literal["vector", "stages", "token", "mean"] = "vector"
     views: Literal[1, 2, 4, 8] = 1
     size: int = 0
     pixels: PixelConfig = field(default_factory=PixelConfig)

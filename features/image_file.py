@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .image_bands import PixelConfig
+from .image_input import ImageInput
 from .image_kinds import image_kind
-from .image_resize import resized
 from .jpeg_file import read_jpeg
 from .media import MAX_PIXELS, MediaError, check_pixels, read_bytes
 from .png_file import checked_png_depth, damaged_png, read_png
@@ -41,41 +41,39 @@ _PIL_ERRORS = (
 
 
 def read_image(
-    path: Path, size: int | None = None, pixels: PixelConfig | None = None
+    path: Path, shape: ImageInput | None = None, pixels: PixelConfig | None = None
 ) -> np.ndarray:
     """Return the image in ``path``, see :func:`decode_image`.
 
     Raises:
         MediaError, RasterReaderError: as there, or the file cannot be read.
     """
-    return decode_image(read_bytes(path), size, pixels)
+    return decode_image(read_bytes(path), shape, pixels)
 
 
 def decode_image(
-    data: bytes, size: int | None = None, pixels: PixelConfig | None = None
+    data: bytes, shape: ImageInput | None = None, pixels: PixelConfig | None = None
 ) -> np.ndarray:
-    """Return the image that ``data`` holds, RGB.
+    """Return the image that ``data`` holds: RGB, or the bands that ``pixels`` names.
 
     Args:
         data: content of a JPEG, PNG, TIFF or JPEG 2000 file.
-        size: height and width to resize to, pixels; the whole scene is squashed (bilinear,
-            antialiased, rounded to uint8). ``None`` keeps the size.
+        shape: the input of a network that the image is made for; ``None`` keeps the size.
         pixels: which bands are taken, and how deep values become 8 bits; the defaults if None.
 
     Returns:
-        uint8 [3, height, width], or [3, size, size].
+        uint8 [bands, height, width], or [bands, side, side]; three bands unless ``pixels`` names
+        another number.
 
     Raises:
         MediaError: the content is of another kind, too large, damaged or empty of data, or has no
             such bands.
         RasterReaderError: the reader of TIFF and JPEG 2000 does not start.
     """
-    if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
     picture = _picture(data, pixels or PixelConfig())
-    if size is not None:
-        picture = resized(picture, size, size)
-    return picture if len(picture) == 3 else np.repeat(picture, 3, 0)
+    if shape is not None:
+        picture = shape.fitted(picture)
+    return np.repeat(picture, 3, 0) if len(picture) == 1 else picture
 
 
 def _picture(data: bytes, pixels: PixelConfig) -> np.ndarray:

@@ -29,6 +29,7 @@ class StageStatistics(nn.Module):
 
     Attributes:
         stages: names of the layers whose output is the map of a stage, in order.
+        words: the vector in words.
     """
 
     def __init__(self, net: nn.Module, size: int) -> None:
@@ -52,11 +53,12 @@ class StageStatistics(nn.Module):
             if name not in self.stages:
                 hook.remove()
         self._maps.clear()
+        self.words = f"mean and deviation over {', '.join(self.stages)}"
 
     def forward(self, images: Tensor) -> Tensor:
         """Return [n, dim] for scaled images [n, 3, size, size]; dim is twice all channels."""
         self.net(images)
-        vectors = torch.cat([_statistics(self._maps[name]) for name in self.stages], 1)
+        vectors = torch.cat([map_statistics(self._maps[name]) for name in self.stages], 1)
         self._maps.clear()
         return vectors
 
@@ -96,7 +98,7 @@ def _is_map(output: object) -> bool:
     return isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]
 
 
-def _statistics(maps: Tensor) -> Tensor:
+def map_statistics(maps: Tensor) -> Tensor:
     """Return the signed square roots of mean and deviation [n, 2 channels] of maps, float32."""
     values = maps.float().flatten(2)
     statistics = torch.cat([values.mean(2), values.std(2, correction=0)], 1)

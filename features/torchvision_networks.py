@@ -79,16 +79,17 @@ def classifier_of(net: nn.Module, size: int, name: str) -> str:
     )
 
 
-def meta_output(net: nn.Module, size: int) -> Tensor:
+def meta_output(net: nn.Module, size: int, bands: int = 3) -> Tensor:
     """Return what ``net`` gives for two images, shapes only, in evaluation mode.
 
     Args:
         net: a network; stays as it is, but in evaluation mode.
         size: side of the input, pixels.
+        bands: bands of the input.
     """
     tensors = (*net.named_parameters(), *net.named_buffers())
     shapes = {name: tensor.to("meta") for name, tensor in tensors}
-    images = torch.empty(2, 3, size, size, device="meta")
+    images = torch.empty(2, bands, size, size, device="meta")
     with torch.inference_mode():
         output: Tensor = torch.func.functional_call(net.eval(), shapes, images)
     return output

@@ -6,6 +6,7 @@ import numpy as np
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
+from ivr.features.image_input import ImageInput
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice_encoder_config import VoiceChoices
 from ivr.features.voice_encoders import voice_blueprint
@@ -22,7 +23,7 @@ class LightCodeMaker:
     bits = 16
     method = "made up"
     classes = ("forest", "pond", "river")
-    size = 8
+    input = ImageInput(8)
     pixels_config = PixelConfig()
     voices = VoiceQueries(voice_blueprint(VoiceChoices(mfcc=VOICE)), ["mfcc"], lambda: list)
     distance = "hamming"
@@ -35,7 +36,7 @@ class LightCodeMaker:
 
     def pixels(self, data: bytes) -> np.ndarray:
         """Return the pixels of an image file."""
-        return decode_image(data, self.size, self.pixels_config)
+        return decode_image(data, self.input, self.pixels_config)
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
         """Return the MFCC of a recording, its frames, and what is odd about it."""

@@ -13,6 +13,7 @@ from conftest import SAMPLE_RATE, TINY_VOICE, drawn, spoken
 from PIL import Image
 
 from ivr.features.image_bands import PixelConfig
+from ivr.features.image_input import ImageInput
 from ivr.features.mfcc_encoder import MfccReader, SampleReader
 from ivr.pipeline.datasets.audit import check
 from ivr.pipeline.datasets.audited_files import MISSING, OUTSIDE, UNREADABLE
@@ -115,7 +116,8 @@ def test_the_images_that_check_refuses_are_those_that_extract_skips(
     tmp_path: Path, seed: int
 ) -> None:
     names = written(tmp_path, IMAGES, seed)
-    skipped = extracted(names, tmp_path, lambda name: decode(name, tmp_path, 8, PixelConfig()))
+    small = (tmp_path, ImageInput(8), PixelConfig())
+    skipped = extracted(names, tmp_path, lambda name: decode(name, *small))
     assert 3 < len(skipped) < len(names) - 3
     assert_same(skipped, audited(names, tmp_path, voices=False))
 

@@ -11,6 +11,7 @@ import ivr
 from ivr.cli import main
 from ivr.features import voice
 from ivr.features.image import Encoder
+from ivr.features.image_input import ImageInput
 from ivr.features.mfcc import VoiceConfig
 from ivr.pipeline.doctor import device_checks, machine
 from ivr.pipeline.doctor import rates as rates_module
@@ -201,7 +202,7 @@ def test_every_rate_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_operations_are_those_of_one_image() -> None:
     class Network(torch.nn.Module):
-        size = 8
+        input = ImageInput(8)
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images.flatten(1).float() @ torch.ones(192, 10)

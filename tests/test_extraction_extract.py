@@ -30,6 +30,7 @@ from ivr.features.image import load_encoder
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import read_image
+from ivr.features.image_input import ImageInput
 from ivr.features.mfcc_encoder import MfccReader
 from ivr.features.store import StoreError, open_table, text_column, write_table
 from ivr.features.voice import voice_vectors
@@ -115,7 +116,7 @@ def test_rows_are_those_of_the_encoder_and_of_the_mfcc(media_set: Path, tmp_path
     found = rows_of(images.path, IMAGES)
     assert set(found) == {row.image for row in rows[:9]}
     for name, vector in found.items():
-        pixels = torch.from_numpy(read_image(media_set / name, 224))[None]
+        pixels = torch.from_numpy(read_image(media_set / name, ImageInput(224)))[None]
         np.testing.assert_allclose(vector, encoder(pixels).numpy()[0], rtol=1e-4, atol=1e-5)
     table = open_table(voices.path, VOICES)
     frames = dict(zip(table.text("names"), table.read("frames"), strict=True))

@@ -181,7 +181,11 @@ def test_names_of_encoders_are_ours_torchvision_s_and_those_of_entry_points(outs
         ("plug_encoders:absent", ExtensionError, "plug_encoders:absent: cannot be loaded"),
         ("no_such_module:encoder", ExtensionError, "cannot be loaded .*no_such_module"),
         ("plug_encoders:no_blueprint", EncoderError, "returns Identity, not an ivr.features.blue"),
-        ("plug_encoders", UnknownNameError, r"no encoder 'plug_encoders'.*\(or module:function\)"),
+        (
+            "plug_encoders",
+            UnknownNameError,
+            r"'plug_encoders'; .*\(or timm:NAME, or module:function\)",
+        ),
     ],
 )
 def test_an_encoder_that_cannot_be_taken_is_refused_in_one_line(

@@ -132,7 +132,7 @@ def own_encoder(monkeypatch: pytest.MonkeyPatch, net: Callable[[], nn.Module], u
 def test_every_family_gives_one_vector_an_image(encoder: str, size: int, dim: int) -> None:
     net = load(encoder)
     vectors = net(pictures(1, size))
-    assert (net.size, net.dim) == (size, dim)
+    assert (net.input.side, net.dim) == (size, dim)
     assert vectors.shape == (1, dim)
     assert vectors.dtype == torch.float32
     assert bool(vectors.isfinite().all())
@@ -329,7 +329,7 @@ def test_weights_of_another_net_are_refused_with_its_name(squeezenet_file: Path)
     # 26 convolutions. No name is in both.
     with pytest.raises(WeightsError, match=r"not weights of resnet18, 152 tensors do not") as info:
         load("resnet18", squeezenet_file)
-    assert "(conv1.weight is missing; bn1.weight is missing)" in str(info.value)
+    assert "(conv1.weight is missing; features.0.weight is not of this net)" in str(info.value)
     assert str(info.value).endswith("they fit --encoder squeezenet1_0")
     assert "\n" not in str(info.value)
 

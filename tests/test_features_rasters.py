@@ -233,10 +233,22 @@ def test_an_unknown_stretch_is_refused(stretch: str) -> None:
         PixelConfig(stretch=stretch)
 
 
-@pytest.mark.parametrize("bands", [(1, 2), (1, 2, 3, 4), ("",)])
-def test_a_number_of_bands_that_is_no_picture_is_refused(bands: tuple[object, ...]) -> None:
-    with pytest.raises(ValueError, match=r"bands must be one or three"):
-        PixelConfig(bands=bands)  # type: ignore[arg-type]
+@pytest.mark.parametrize("bands", [("",), ("1", "", "2")])
+def test_a_band_without_a_name_is_refused(bands: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"bands must be named, e.g. 4,3,2, got "):
+        PixelConfig(bands=bands)
+
+
+def test_any_number_of_bands_is_read_and_people_see_three(six_bands: Path) -> None:
+    for bands in ("1,3", "6,5,4,1", "1,2,3,4,5,6"):
+        config = PixelConfig(bands=bands)
+        found = read_image(six_bands, None, config)[:, 1, 1].tolist()
+        assert found == [10 * int(band) for band in bands.split(",")]
+        assert config.count == len(found)
+        assert len(read_image(six_bands, None, config.shown)) == 3
+    assert PixelConfig(bands="6,5,4,1").shown.bands == ("6", "5", "4")
+    assert PixelConfig(bands="6,5").shown.bands == ("6",)
+    assert PixelConfig().shown == PixelConfig()
 
 
 # --- no data ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import ivr
 from ivr.features import encoders
+from ivr.features.image_input import ImageInput
 from ivr.features.media import MediaError
 from ivr.hashing.methods import method_entry, own_method_names
 from ivr.hashing.networks import Sizes
@@ -127,9 +128,9 @@ def test_the_encoder_is_compared_on_a_thousand_pictures_for_a_limited_time(
 
 
 def test_made_up_pictures_are_the_same_everywhere_and_differ() -> None:
-    pictures = np.stack([*made_up_pictures(5, 16)])
+    pictures = np.stack([*made_up_pictures(5, ImageInput(16))])
 
-    np.testing.assert_array_equal(pictures, np.stack([*made_up_pictures(5, 16)]))
+    np.testing.assert_array_equal(pictures, np.stack([*made_up_pictures(5, ImageInput(16))]))
     assert len({picture.tobytes() for picture in pictures}) == 5
 
 
@@ -308,8 +309,9 @@ def test_int8_says_what_it_costs_and_is_another_model(
     )
     assert open_model(out).identity != open_model(run, device="cpu").identity
     assert ivr.verify(out).whole
-    codes = open_model(out).codes_of_pixels(np.stack([*made_up_pictures(40, 8)]))
-    plain = open_model(run, device="cpu").codes_of_pixels(np.stack([*made_up_pictures(40, 8)]))
+    pictures = np.stack([*made_up_pictures(40, ImageInput(8))])
+    codes = open_model(out).codes_of_pixels(pictures)
+    plain = open_model(run, device="cpu").codes_of_pixels(pictures)
     assert np.unpackbits(codes ^ plain).mean() < 0.1
 
 

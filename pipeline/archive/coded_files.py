@@ -53,7 +53,7 @@ def coded_files(items: SourceItems, maker: CodeMaker, config: AddConfig) -> Code
     readers = Readers(config.jobs, 4 * size, config.scheduler_address)
     if items.modality == "image":
         read = readers.read(
-            decode_placed, items.files, (items.root, maker.size, maker.pixels_config), "threads"
+            decode_placed, items.files, (items.root, maker.input, maker.pixels_config), "threads"
         )
     else:
         prefer = "processes" if len(items.files) > FEW else "threads"

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ivr.features.image_resize import resized
 from ivr.features.media import MediaError
 from ivr.features.scene_windows import open_scene
 from ivr.pipeline.extraction.file_stamps import stamp_of_blocks
@@ -129,7 +128,7 @@ def _compare_windows(path: Path, rows: Rows, maker: CodeMaker, found: Recomputed
         def pixels() -> Iterator[np.ndarray]:
             for row, _ in progress(same, len(same), "windows"):
                 place = (row[f"window_{side}"] for side in ("x", "y", "width", "height"))
-                yield resized(scene.part(*place), maker.size, maker.size)
+                yield maker.input.fitted(scene.part(*place))
 
         made = pixels()
         for start in range(0, len(same), BATCH):

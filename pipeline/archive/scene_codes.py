@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ivr.features.image_resize import resized
 from ivr.features.scene_windows import Scene, WindowGrid, WindowPlace
 from ivr.features.store import StoreError, has_columns, open_table, write_table
 from ivr.pipeline.packing.code_maker import CodeMaker
@@ -149,7 +148,7 @@ def coded_windows(
             empty.append(place)
         else:
             coded.append((place, window.place))
-            pixels.append(resized(window.pixels, maker.size, maker.size))
+            pixels.append(maker.input.fitted(window.pixels))
         if len(pixels) == size or len(empty) >= _MANY:
             yield batch()
     if empty or coded:

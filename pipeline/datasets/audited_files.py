@@ -10,6 +10,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
+from ivr.features.image_input import ImageInput
 from ivr.features.media import read_bytes
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.raster_process import raster_readers
@@ -102,7 +103,7 @@ def _skipped(item: Item, root: Path, skipped: SkippedFile) -> AuditedFile:
 
 
 def _image(item: Item, data: bytes, pixels: PixelConfig) -> AuditedFile:
-    picture = decode_image(data, SIDE, pixels)
+    picture = decode_image(data, ImageInput(SIDE), pixels.shown)
     digest = hashlib.sha256(data).hexdigest()
     if is_blank(picture):
         colour = ", ".join(map(str, picture[:, 0, 0]))

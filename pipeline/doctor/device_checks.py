@@ -198,8 +198,8 @@ def out_of_memory_check(device: torch.device) -> MachineCheck:
     """
     name = "a batch beyond the memory of the GPU"
     batches = ImageBatches(load_encoder(ENCODER, device))
-    size = batches.encoder.size
-    images = np.random.default_rng(0).integers(0, 256, (256, 3, size, size), np.uint8)
+    shape = (256, *batches.encoder.input.shape)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     expected = batches.start(images)()

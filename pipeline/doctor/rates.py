@@ -138,7 +138,7 @@ def _image_rates(
     size = ImageBatches(encoder).usual_size()
     what = f"{config.encoder}, {config.precision}"
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (size, 3, encoder.size, encoder.size), np.uint8)
+    images = rng.integers(0, 256, (size, *encoder.input.shape), np.uint8)
     pixels = torch.from_numpy(images).to(device)
     passes = max(1, len(names) // size)
     _forget_peak(device)
@@ -185,7 +185,7 @@ def operations(encoder: Encoder, device: torch.device) -> float:
     """Return the floating point operations of one image, counted by torch."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    image = torch.zeros((1, 3, encoder.size, encoder.size), dtype=torch.uint8, device=device)
+    image = torch.zeros((1, *encoder.input.shape), dtype=torch.uint8, device=device)
     with FlopCounterMode(display=False) as counter:
         encoder(image)
     return float(counter.get_total_flops())

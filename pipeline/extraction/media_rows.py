@@ -32,7 +32,7 @@ def image_rows(
     behind = 1 if batches.device.type == "cuda" else 0
     started: list[tuple[list[Any], Callable[[], np.ndarray]]] = []
     readers = _readers(config, work)
-    arguments = (root, batches.encoder.size, config.image.pixels)
+    arguments = (root, batches.encoder.input, config.image.pixels)
     with (
         raster_readers(),
         closing(readers.read(decode, names, arguments, "threads")) as decoded,

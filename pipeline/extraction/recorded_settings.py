@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ivr.features.image_bands import PixelConfig
+from ivr.features.image_input import ImageInput
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice_blueprint import VoiceBlueprint, VoiceEncoderError
 from ivr.features.voice_encoder_config import MFCC, VoiceChoices, VoiceEncoderConfig
@@ -72,6 +73,20 @@ def recorded_pixels(settings: Mapping[str, Any]) -> PixelConfig:
         StoredConfigError: values that this version does not have.
     """
     return from_json(PixelConfig, settings.get("pixels", asdict(PixelConfig())))
+
+
+def recorded_input(settings: Mapping[str, Any], source: str) -> ImageInput:
+    """Return how pictures became the input of the network for image features with ``settings``.
+
+    Args:
+        settings: settings of an image feature file.
+        source: name of the run or model in messages.
+
+    Raises:
+        StoredConfigError: a setting is missing or has a value that this version does not have.
+    """
+    side = chosen_settings(settings, ("size",), source)["size"]
+    return from_json(ImageInput, {**settings.get("input", {}), "side": side})
 
 
 def chosen_settings(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ivr.errors import IvrError
 from ivr.features.encoder_table import describe_encoder
+from ivr.features.image_config import TIMM
 from ivr.features.image_file import READER
 from ivr.features.voice_blueprint import VoiceBlueprint
 from ivr.features.voice_encoders import voice_blueprint
@@ -143,6 +144,8 @@ def target_of_encoder(
     read = {"pixels": {**asdict(pixels), "bands": list(pixels.bands)}, "reader": READER}
     settings = {"stored": config.stored, "shape": [dim], **provenance, **read}
     made_with = _versions() | {"weights": settings.pop("weights")}
+    if config.image.encoder.startswith(TIMM):
+        made_with["timm"] = version("timm")
     if config.image.weights not in ("imagenet", "random"):
         # Where ivr search finds them again.
         made_with["weights_file"] = str(Path(config.image.weights).absolute())

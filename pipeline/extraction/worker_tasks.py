@@ -15,6 +15,7 @@ import numpy as np
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
+from ivr.features.image_input import ImageInput
 from ivr.features.media import read_bytes
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import at_sample_rate, decode_recording
@@ -47,16 +48,18 @@ class FeatureRow:
     state: FileState | None = None
 
 
-def decode(name: str, root: Path, size: int, pixels: PixelConfig) -> FeatureRow | SkippedFile:
-    """Return the pixels of the image ``name`` below ``root``, uint8 [3, size, size].
+def decode(
+    name: str, root: Path, shape: ImageInput, pixels: PixelConfig
+) -> FeatureRow | SkippedFile:
+    """Return the pixels of the image ``name`` below ``root``, uint8 [3, side, side].
 
     Args:
         name: name of the image.
         root: folder that names are relative to.
-        size: side of the square picture, pixels.
+        shape: the input of the network.
         pixels: which bands are taken, and how deep values become 8 bits.
     """
-    return row_of_file(name, root, lambda data: (decode_image(data, size, pixels), 0))
+    return row_of_file(name, root, lambda data: (decode_image(data, shape, pixels), 0))
 
 
 def listen(name: str, root: Path, reader: VoiceReader, caller: int) -> FeatureRow | SkippedFile:

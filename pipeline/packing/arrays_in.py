@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ivr.features.image_input import ImageInput
 
-def require_pixels(pixels: np.ndarray, size: int) -> None:
-    """Refuse anything but uint8 [n, 3, size, size].
+
+def require_pixels(pixels: np.ndarray, wanted: ImageInput) -> None:
+    """Refuse anything but uint8 pixels of the shape of ``wanted``.
 
     Raises:
         ValueError: another type or shape.
     """
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, size, size):
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != wanted.shape:
         raise ValueError(
-            f"pixels must be uint8 [n, 3, {size}, {size}], got {pixels.dtype} {list(pixels.shape)}"
+            f"pixels must be uint8 [n, {', '.join(map(str, wanted.shape))}], got {pixels.dtype} "
+            f"{list(pixels.shape)}"
         )
 
 

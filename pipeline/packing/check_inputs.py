@@ -11,6 +11,7 @@ import numpy as np
 from ivr.errors import IvrError
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import read_image
+from ivr.features.image_input import ImageInput
 from ivr.features.image_resize import resized
 from ivr.features.media import MediaError
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset, open_features
@@ -71,7 +72,7 @@ def picture_blocks(
     count: int,
     block: int,
 ) -> tuple[str, Iterator[np.ndarray]]:
-    """Return where pictures come from, and blocks of them, uint8 [n, 3, size, size].
+    """Return where pictures come from, and blocks of them, uint8 [n, 3, side, side].
 
     Args:
         config: content of the ``config.json`` of a run.
@@ -85,14 +86,14 @@ def picture_blocks(
     Raises:
         MediaError: while blocks are read: an image is not there or cannot be read.
     """
-    size, data = queries.image_size(), features_of_run(config)
+    shape, data = queries.image_input(), features_of_run(config)
     names = [] if data is None else [item.name for item in data.image_items()]
     root = None if data is None else image_folder(data, names, image_root)
     if root is None:
-        return MADE_UP, in_blocks(made_up_pictures(count, size), block)
+        return MADE_UP, in_blocks(made_up_pictures(count, shape), block)
     if image_root is None:  # not all of them need be there
         names = [name for name in names if (root / name).is_file()]
-    pictures = pictures_of(_spread(names, count), root, size, queries.pixel_config())
+    pictures = pictures_of(_spread(names, count), root, shape, queries.pixel_config())
     return OF_IMAGES, in_blocks(pictures, block)
 
 
@@ -114,32 +115,34 @@ def image_folder(
 
 
 def pictures_of(
-    names: Sequence[str], root: Path, size: int, pixels: PixelConfig
+    names: Sequence[str], root: Path, shape: ImageInput, pixels: PixelConfig
 ) -> Iterator[np.ndarray]:
-    """Yield images by name, uint8 [3, size, size].
+    """Yield images by name, uint8 [3, side, side].
 
     Raises:
         MediaError: an image is not there or cannot be read.
     """
     for name in names:
         try:
-            yield read_image(root / name, size, pixels)
+            yield read_image(root / name, shape, pixels)
         except MediaError as error:
             raise MediaError(f"{root / name}: {error}") from error
 
 
 def in_blocks(pictures: Iterator[np.ndarray], block: int) -> Iterator[np.ndarray]:
-    """Yield arrays of at most ``block`` pictures each, uint8 [n, 3, size, size]."""
+    """Yield arrays of at most ``block`` pictures each, uint8 [n, 3, side, side]."""
     while several := list(islice(pictures, block)):
         yield np.stack(several)
 
 
-def made_up_pictures(count: int, size: int) -> Iterator[np.ndarray]:
-    """Yield ``count`` pictures, uint8 [3, size, size]: soft spots and noise, always the same."""
+def made_up_pictures(count: int, shape: ImageInput) -> Iterator[np.ndarray]:
+    """Yield ``count`` pictures, uint8 [3, side, side]: soft spots and noise, always the same."""
     rng = np.random.default_rng(SEED)
     for number in range(count):
-        spots = rng.integers(0, 256, (3, 2 + number % 14, 2 + number % 14)).astype(np.uint8)
-        picture = resized(spots, size, size) + rng.normal(0, number % 7, (3, size, size))
+        spots = rng.integers(0, 256, (shape.bands, 2 + number % 14, 2 + number % 14)).astype(
+            np.uint8
+        )
+        picture = resized(spots, *shape.shape[1:]) + rng.normal(0, number % 7, shape.shape)
         yield np.clip(picture, 0, 255).astype(np.uint8)
 
 

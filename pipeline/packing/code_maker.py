@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ivr.features.image_bands import PixelConfig
+from ivr.features.image_input import ImageInput
 from ivr.hashing.distance_names import Distance
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
 from ivr.pipeline.runtime.near_paths import instead
@@ -59,8 +60,8 @@ class CodeMaker(Protocol):
         ...
 
     @property
-    def size(self) -> int:
-        """Side of the image network's input, pixels."""
+    def input(self) -> ImageInput:
+        """How pictures become the input of the image network."""
         ...
 
     @property
@@ -78,7 +79,7 @@ class CodeMaker(Protocol):
         ...
 
     def pixels(self, data: bytes) -> np.ndarray:
-        """Return the pixels of an image file with the content ``data``, uint8 [3, size, size].
+        """Return the pixels of an image file with the content ``data``, uint8 [3, side, side].
 
         Raises:
             MediaError, RasterReaderError: see :func:`ivr.features.image_file.decode_image`.
@@ -86,7 +87,7 @@ class CodeMaker(Protocol):
         ...
 
     def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the packed codes [n, bits / 8] of ``pixels``, uint8 [n, 3, size, size].
+        """Return the packed codes [n, bits / 8] of ``pixels``, uint8 [n, 3, side, side].
 
         Raises:
             PackError, RunError: the model has no image encoder, or it cannot be loaded.

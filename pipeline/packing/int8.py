@@ -159,7 +159,7 @@ def _vectors(
             "are not where they were extracted from; say where they are with --image-root"
         )
     encoder = load_network(work / ENCODER, CPU, threads)
-    pictures = pictures_of(names, root, queries.image_size(), queries.pixel_config())
+    pictures = pictures_of(names, root, queries.image_input(), queries.pixel_config())
     blocks = progress(
         in_blocks(pictures, BLOCK), -(-len(names) // BLOCK), "blocks of images to encode with int8"
     )

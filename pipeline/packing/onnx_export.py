@@ -58,7 +58,7 @@ class ImageNetwork(nn.Module):
         self.encoder = encoder
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return vectors [n, dim] of uint8 [n, 3, size, size]."""
+        """Return vectors [n, dim] of uint8 [n, 3, side, side]."""
         return self.encoder.vectors(images)
 
 
@@ -95,8 +95,7 @@ def export_encoder(encoder: Encoder, path: Path) -> None:
     Raises:
         PackError: as :func:`export_voice_end`.
     """
-    shape = (EXAMPLES, 3, encoder.size, encoder.size)
-    example = {"images": torch.zeros(shape, dtype=torch.uint8)}
+    example = {"images": torch.zeros((EXAMPLES, *encoder.input.shape), dtype=torch.uint8)}
     _export(ImageNetwork(encoder), example, path, outside=True)
 
 

@@ -313,7 +313,7 @@ def _description(
         "streams": list(config["streams"]),
         "voice_shape": list(source.method.sizes.voice_shape),
         "image_dim": source.method.sizes.image_dim,
-        "size": source.queries.image_size(),
+        "size": source.queries.image_input().side,
         "model_sha256": source.model_sha256,
         "images": dict(features["images"]),
         "voices": dict(features["voices"]),

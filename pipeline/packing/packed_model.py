@@ -10,7 +10,11 @@ import numpy as np
 
 from ivr.hashing.codes import packed_signs
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
-from ivr.pipeline.extraction.recorded_settings import recorded_pixels, recorded_voice_encoder
+from ivr.pipeline.extraction.recorded_settings import (
+    recorded_input,
+    recorded_pixels,
+    recorded_voice_encoder,
+)
 from ivr.pipeline.runtime.progress import warn
 
 from .arrays_in import require_pixels, require_streams
@@ -53,7 +57,7 @@ class PackedModel:
         self.distance = found["distance"]
         self.classes = tuple(found["classes"])
         self.identity, self.model_sha256 = found["identity"], found["model_sha256"]
-        self.size = found["size"]
+        self.input = recorded_input(found["images"], str(folder / DESCRIPTION))
         self.calibrations = read_calibrations(folder, found)
         self.pixels_config = recorded_pixels(found["images"])
         self._voice_encoder = recorded_voice_encoder(found["voices"], "", str(folder / DESCRIPTION))
@@ -73,11 +77,11 @@ class PackedModel:
         # Here, since a voice needs no reader of images.
         from ivr.features.image_file import decode_image
 
-        return decode_image(data, self.size, self.pixels_config)
+        return decode_image(data, self.input, self.pixels_config)
 
     def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Return the codes of pixels."""
-        require_pixels(pixels, self.size)
+        require_pixels(pixels, self.input)
         return self._codes(len(pixels), IMAGES, lambda rows: self._image_outputs(pixels[rows]))
 
     def streams(self, data: bytes) -> tuple[np.ndarray, int, tuple[VoiceWarning, ...]]:
@@ -105,7 +109,7 @@ class PackedModel:
         )
 
     def vectors(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the vectors [n, image_dim], float32, of pixels uint8 [n, 3, size, size].
+        """Return the vectors [n, image_dim], float32, of pixels uint8 [n, 3, side, side].
 
         Raises:
             PackError: the model was packed without its image encoder.

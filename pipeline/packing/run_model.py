@@ -11,6 +11,7 @@ from ivr.features.atomic_files import file_digest
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
+from ivr.features.image_input import ImageInput
 from ivr.hashing.codes import packed_signs
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.datasets.voice_warnings import VoiceWarning
@@ -54,9 +55,9 @@ class RunModel:
         return True
 
     @cached_property
-    def size(self) -> int:
-        """Side of the image network's input, pixels."""
-        return self._queries.image_size()
+    def input(self) -> ImageInput:
+        """How pictures become the input of the image network."""
+        return self._queries.image_input()
 
     @cached_property
     def pixels_config(self) -> PixelConfig:
@@ -70,11 +71,11 @@ class RunModel:
 
     def pixels(self, data: bytes) -> np.ndarray:
         """Return the pixels of an image file."""
-        return decode_image(data, self.size, self.pixels_config)
+        return decode_image(data, self.input, self.pixels_config)
 
     def codes_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Return the codes of pixels; batches are halved if the device's memory is too small."""
-        require_pixels(pixels, self.size)
+        require_pixels(pixels, self.input)
         batches = self._batches
         step = self._batch
         vectors = [

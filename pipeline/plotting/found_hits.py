@@ -100,6 +100,8 @@ class _Media:
         try:
             if is_voice:
                 return VoiceItem(name, label, items.captions[row], *read_voice(path))
-            return ImageItem(name, label, read_image(path, None, self._pixels).transpose(1, 2, 0))
+            return ImageItem(
+                name, label, read_image(path, None, self._pixels.shown).transpose(1, 2, 0)
+            )
         except (MediaError, OSError) as error:
             raise PlotError(f"{path}: cannot be drawn ({error}); give root=FOLDER") from error

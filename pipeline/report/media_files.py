@@ -82,7 +82,7 @@ def read_media(
     pixels = _pixels(config)
 
     def picture(path: Path) -> np.ndarray:
-        return small_picture(decode_image(read_bytes(path), None, pixels), SIDE)
+        return small_picture(decode_image(read_bytes(path), None, pixels.shown), SIDE)
 
     pictures, no_pictures = _read(list(images), roots.images, picture, "images")
     sounds, no_sounds = _read(list(voices), roots.voices, _voice, "voices")

@@ -14,12 +14,14 @@ from ivr.features.image import Encoder, load_encoder
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import READER, read_image
+from ivr.features.image_input import ImageInput
 from ivr.features.media import MediaError, read_bytes
 from ivr.features.voice_blueprint import VoiceBlueprint
 from ivr.features.weights_file import WeightsError
 from ivr.pipeline.extraction.query_streams import VoiceQueries
 from ivr.pipeline.extraction.recorded_settings import (
     chosen_settings,
+    recorded_input,
     recorded_pixels,
     recorded_voice_encoder,
 )
@@ -110,7 +112,7 @@ class QueryVectors:
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
             pixels = [
-                _named(path, lambda one: read_image(one, encoder.size, config)) for path in some
+                _named(path, lambda one: read_image(one, encoder.input, config)) for path in some
             ]
             found.append(encoder(torch.from_numpy(np.stack(pixels)).to(device)))
         return torch.cat(found)
@@ -124,14 +126,14 @@ class QueryVectors:
         """
         return recorded_pixels(self._image_settings())
 
-    def image_size(self) -> int:
-        """Return the side of the image network's input, pixels.
+    def image_input(self) -> ImageInput:
+        """Return how pictures become the input of the image network.
 
         Raises:
             RunError: the run was trained on arrays.
             StoredConfigError: its settings are damaged.
         """
-        return int(chosen_settings(self._image_settings(), ("size",), self.source)["size"])
+        return recorded_input(self._image_settings(), self.source)
 
     def image_encoder(self, device: torch.device) -> Encoder:
         """Return the encoder that the features were made with; it is loaded once.

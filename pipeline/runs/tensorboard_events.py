@@ -116,7 +116,7 @@ def _drawn(root: Path, voice: CodedItems, images: CodedItems, pixels: PixelConfi
             ImageItem(
                 images.names[row],
                 images.labels[row],
-                read_image(resolve(root, images.names[row]), None, pixels).transpose(1, 2, 0),
+                read_image(resolve(root, images.names[row]), None, pixels.shown).transpose(1, 2, 0),
             ),
             float(distances[row]),
             images.labels[row] == voice.labels[0],

@@ -100,7 +100,7 @@ def draw_thumbnail(model: str, path: str, side: int) -> bytes:
     Raises:
         MediaError: the file cannot be used.
     """
-    pixels = decode_image(read_bytes(Path(path)), None, _model(model).pixels_config)
+    pixels = decode_image(read_bytes(Path(path)), None, _model(model).pixels_config.shown)
     return as_jpeg(small_picture(pixels, side))
 
 
@@ -116,7 +116,7 @@ def draw_window(model: str, path: str, window: tuple[int, int, int, int], side: 
     Raises:
         MediaError: the file cannot be used, or has no such window.
     """
-    scene, config = Path(path), _model(model).pixels_config
+    scene, config = Path(path), _model(model).pixels_config.shown
     state = scene.stat()
     stretch = _stretch(path, (state.st_mtime_ns, state.st_size), config)
     if stretch is not None:
