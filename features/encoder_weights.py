@@ -244,10 +244,9 @@ def _check(state: Mapping[str, Tensor], blueprint: Blueprint, path: Path, name: 
     if any(kinds):
         first = "; ".join(kind[0] for kind in kinds if kind)
         advice = _advice(state) or (blueprint.weights_help and f"; {blueprint.weights_help}")
-        raise WeightsError(
-            f"{path}: not weights of {name}, {sum(map(len, kinds))} tensors do not fit "
-            f"({first}){advice}"
-        )
+        number = sum(map(len, kinds))
+        told = "1 tensor does" if number == 1 else f"{number} tensors do"
+        raise WeightsError(f"{path}: not weights of {name}, {told} not fit ({first}){advice}")
     for key, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"{path}: damaged, {key} holds values that are not finite")

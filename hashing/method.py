@@ -7,6 +7,7 @@ ends with a :class:`MethodEntry`.
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -52,6 +53,8 @@ class Method(nn.Module, ABC):
             batch must hold a voice of each image itself, not any voice of its class.
         distance: how the method itself ranks: codes by Hamming distance, outputs by Euclidean
             distance, or outputs by :meth:`match_odds`.
+        streams: names of the voice streams that it reads where none are named; see
+            :meth:`streams_of`. Empty for all streams.
     """
 
     source: ClassVar[str]
@@ -59,12 +62,22 @@ class Method(nn.Module, ABC):
     differences: ClassVar[str] = ""
     needs_own_pairs: ClassVar[bool] = False
     distance: ClassVar[Distance] = "hamming"
+    streams: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any, sizes: Sizes) -> None:
         """Keep config and sizes; subclasses add layers or buffers."""
         super().__init__()
         self.config = config
         self.sizes = sizes
+
+    @classmethod
+    def streams_of(cls, held: Sequence[str]) -> tuple[str, ...]:
+        """Return which of the streams that features ``held`` it reads where none are named.
+
+        These are its own ``streams`` where the features have each of them, else all.
+        """
+        own = set(cls.streams)
+        return cls.streams if own and own.issubset(held) else tuple(held)
 
     @property
     def width(self) -> int:

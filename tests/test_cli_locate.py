@@ -51,8 +51,8 @@ def test_places_are_lines_of_rank_distance_and_window(maker: FakeCodeMaker, tmp_
                  "--overlap", "0", "--quiet")  # fmt: skip
     assert result.stdout.splitlines() == [
         f"{query}: 2 windows, confidence 1.00",
-        "   1     0 bits  x 0, y 0",
-        "   2    16 bits  x 8, y 0",
+        "   1     0 bits  upper left pixel x 0, y 0",
+        "   2    16 bits  upper left pixel x 8, y 0",
     ]
 
 

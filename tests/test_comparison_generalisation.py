@@ -13,6 +13,7 @@ import pytest
 from conftest import CLASSES, assert_one_line, ivr, merged, succeeded, write_made_up_features
 
 from ivr.features.store import open_table, text_column, write_table
+from ivr.features.voice_streams import STREAMS
 from ivr.hashing.pairs import Pairs
 from ivr.pipeline.comparison.evaluated_runs import read_rows
 from ivr.pipeline.comparison.generalisation import (
@@ -115,8 +116,9 @@ def test_what_is_left_out_is_neither_in_training_nor_in_validation(
             assert {voice.speaker for voice in used} == set(SPEAKERS) - {SPEAKERS[seed]}
     # The plain run is the run of every other table.
     assert grid.config(grid.rows()[0], seed) == RunConfig(
-        bits=16, voices=voices, seed=seed, split=grid.config(row, seed).split, device="cpu"
-    )
+        bits=16, voices=voices, seed=seed, split=grid.config(row, seed).split, device="cpu",
+        streams=STREAMS,
+    )  # fmt: skip
 
 
 def test_a_seed_draws_its_own_classes_and_its_own_speaker() -> None:

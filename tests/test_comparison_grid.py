@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ivr.features.voice_streams import STREAMS
 from ivr.hashing.methods import method_entry
 from ivr.names import UnknownNameError
 from ivr.pipeline.comparison.compare import chosen_config
@@ -120,3 +121,15 @@ def test_presets_and_configs_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_method_with_streams_of_its_own_reads_them_where_none_are_named() -> None:
+    variants = tuple(Variant(name, name) for name in ("divh", "dvan"))
+    rows = Grid(variants, held=("delta", "mfcc")).rows()
+    assert [row.streams for row in rows] == [("delta", "mfcc"), ("mfcc",)]
+    named = Grid(variants, streams=(STREAMS,)).rows()
+    assert [row.streams for row in named] == [STREAMS, STREAMS]
+    other = Grid(variants, held=("whisper",))
+    assert [row.streams for row in other.rows()] == [("whisper",)] * 2
+    assert [other.config(row, 0).streams for row in other.rows()] == [("whisper",)] * 2
+    assert name(method="dvan") == "dvan-64-mfcc-one-0"

@@ -337,16 +337,22 @@ def test_weights_of_another_net_are_refused_with_its_name(squeezenet_file: Path)
 def test_a_tensor_of_another_shape_or_kind_is_refused(
     squeezenet: nn.Module, tmp_path: Path
 ) -> None:
-    state = squeezenet.state_dict()
-    state["features.0.weight"] = torch.zeros(96, 3, 3, 3)
-    state["features.0.bias"] = torch.zeros(96, dtype=torch.int64)
-    torch.save(state, tmp_path / "w.pth")
-    words = (
-        r"2 tensors do not fit \(features.0.weight is float32 \[96, 3, 3, 3\], "
-        r"needs float32 \[96, 3, 7, 7\]; features.0.bias is int64 \[96\], needs float32"
-    )
-    with pytest.raises(WeightsError, match=words):
-        load("squeezenet1_0", tmp_path / "w.pth")
+    shape, kind = torch.zeros(96, 3, 3, 3), torch.zeros(96, dtype=torch.int64)
+    for other, words in (
+        (
+            {"features.0.weight": shape},
+            r"1 tensor does not fit \(features.0.weight is float32 \[96, 3, 3, 3\], "
+            r"needs float32 \[96, 3, 7, 7\]",
+        ),
+        (
+            {"features.0.bias": kind},
+            r"1 tensor does not fit \(features.0.bias is int64 \[96\], needs float32",
+        ),
+        ({"features.0.weight": shape, "features.0.bias": kind}, "2 tensors do not fit"),
+    ):
+        torch.save(squeezenet.state_dict() | other, tmp_path / "w.pth")
+        with pytest.raises(WeightsError, match=words):
+            load("squeezenet1_0", tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -799,7 +805,7 @@ class TestStages:
     @pytest.mark.parametrize(
         ("values", "words"),
         [
-            ({"pooling": "max"}, "pooling must be vector or stages, got 'max'"),
+            ({"pooling": "max"}, "pooling must be one of vector, stages, token, mean, got 'max'"),
             ({"views": 3}, "views must be one of 1, 2, 4, 8, got 3"),
             ({"size": 4}, "size must be 0 or from 8 to 4096 pixels, got 4"),
         ],

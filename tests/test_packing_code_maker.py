@@ -57,7 +57,7 @@ def test_codes_of_files_are_those_that_the_run_stored(maker: CodeMaker, world: W
 def test_a_run_and_its_packed_model_are_one_model(world: World, packed: Path) -> None:
     run, model = open_model(world.run, device="cpu"), open_model(packed)
 
-    for name in ("bits", "method", "distance", "classes", "identity", "model_sha256", "size"):
+    for name in ("bits", "method", "distance", "classes", "identity", "model_sha256", "input"):
         assert getattr(run, name) == getattr(model, name), name
     assert run.pixels_config == model.pixels_config
     assert run.voices.reader == model.voices.reader

@@ -966,3 +966,10 @@ def test_config_json_records_the_spellings_that_the_extraction_merged(
     described = json.loads(describe_run(tmp_path / "merged", SHORT))
     assert described["features"]["merged_spellings"] == merged
     assert "merged_spellings" not in json.loads(describe_run(features, SHORT))["features"]
+
+
+def test_dvan_reads_mfcc_alone_unless_streams_are_named(features: Path, tmp_path: Path) -> None:
+    config = replace(SHORT, method="dvan", options=())
+    for streams, read in (((), ["mfcc"]), (("delta", "mfcc"), ["delta", "mfcc"])):
+        run = train_run(features, tmp_path / "-".join(read), replace(config, streams=streams))
+        assert read_config(run)["streams"] == read

@@ -66,10 +66,11 @@ class DVAN(TrainedMethod):
     source = "DVAN, PRRS 2018"
     differences = (
         "image vectors of any encoder; all pairs of a batch by class (`pairs` drawn is the paper's "
-        "form); `length` 5120 instead of 24 000; streams as channels of the audio network; initial "
-        "weights"
+        "form); `length` 5120 instead of 24 000; streams as channels of the audio network; "
+        "initial weights"
     )
     distance = "matching"
+    streams = ("mfcc",)
     learning_rate = 5e-4
     config: DVANConfig
 

@@ -34,7 +34,7 @@ from .declaration import (
     table_name,
 )
 from .evaluated_runs import ComparisonRow, read_rows
-from .generalisation import check_notes, checks_of
+from .generalisation import PLAIN_CHECK, check_notes, checks_of
 from .grid import Grid, grid_of
 from .plan import ComparisonPlan, planned_runs
 from .preset_metrics import preset_metrics
@@ -233,9 +233,9 @@ def write_table(
 
 def _grid(features: Path, config: CompareConfig) -> Grid:
     """Return the grid of ``config``, with the checks that the features allow if it has any."""
-    if _has_checks(declaration_of(config)):
-        return grid_of(config, checks_of(open_features(features)))
-    return grid_of(config)
+    data = open_features(features)
+    checks = checks_of(data) if _has_checks(declaration_of(config)) else (PLAIN_CHECK,)
+    return grid_of(config, checks, data.voice_streams())
 
 
 def _require_place(out: Path, grid: Grid, config: CompareConfig) -> None:

@@ -28,7 +28,7 @@ class CompareConfig:
         first_seed: First seed, so that several calls can divide the seeds.
         streams: Voice streams to compare, each ``mfcc``, ``delta``, ``delta-delta`` or several of
             them separated by commas; ``each`` stands for the three streams and their stack. By
-            default those of the preset.
+            default those of the preset, else all that the features have, or for ``dvan`` mfcc.
         voices: Voices to train on: ``one`` per image, drawn by the seed, or ``all``.
         protocol: Protocol of the evaluation; by default that of the preset.
         split: Shares of the split if the manifest has none; by default those of the protocol.

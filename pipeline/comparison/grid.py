@@ -77,7 +77,8 @@ class Grid:
     Attributes:
         variants: methods with their settings.
         bits: lengths of the codes.
-        streams: voice streams of the voice input.
+        streams: voice streams of the voice input; empty for those that each method reads if none
+            are named.
         voices: voices to train on.
         seeds: seeds of splits, drawn voices, weights and batches.
         protocol: a name of :data:`ivr.pipeline.evaluation.protocol.PROTOCOLS`, for all rows.
@@ -85,11 +86,12 @@ class Grid:
         device: device to train on.
         report_to: reporters that are told of the epochs of each run.
         checks: generalisation checks of every method; checks that leave out the same share a run.
+        held: voice streams that the features have.
     """
 
     variants: tuple[Variant, ...]
     bits: tuple[int, ...] = (64,)
-    streams: tuple[tuple[str, ...], ...] = (STREAMS,)
+    streams: tuple[tuple[str, ...], ...] = ((),)
     voices: tuple[Voices, ...] = ("one",)
     seeds: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
     protocol: str = "divh"
@@ -97,6 +99,7 @@ class Grid:
     device: str = "auto"
     checks: tuple[Check, ...] = (PLAIN_CHECK,)
     report_to: tuple[str, ...] = ()
+    held: tuple[str, ...] = STREAMS
 
     def __post_init__(self) -> None:
         """Check the choices, including those of every run."""
@@ -112,7 +115,7 @@ class Grid:
     def rows(self) -> list[GridRow]:
         """Return the rows, those with one number of bits together."""
         return [
-            GridRow(variant, bits, streams, voices, left_out)
+            GridRow(variant, bits, streams or self._own_streams(variant), voices, left_out)
             for bits in self.bits
             for voices in self.voices
             for streams in self.streams
@@ -130,7 +133,7 @@ class Grid:
             method=row.variant.method,
             bits=row.bits,
             voices=row.voices,
-            streams=() if row.streams == STREAMS else row.streams,
+            streams=row.streams,
             seed=seed,
             split=splits_of_cut(self.share(), seed),
             options=tuple(row.variant.method_settings()),
@@ -173,6 +176,9 @@ class Grid:
                     )
         return found
 
+    def _own_streams(self, variant: Variant) -> tuple[str, ...]:
+        return method_entry(variant.method).build.streams_of(self.held)
+
     def _name(self, row: GridRow, seed: int, settings: Sequence[str]) -> str:
         text = ",".join(settings)
         if len(text) > LONGEST or not re.fullmatch(r"[\w=.,+-]*", text):
@@ -182,8 +188,17 @@ class Grid:
         return "-".join(str(part) for part in (*parts, row.left_out.name(seed), seed) if part != "")
 
 
-def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -> Grid:
+def grid_of(
+    chosen: CompareConfig,
+    checks: tuple[Check, ...] = (PLAIN_CHECK,),
+    held: tuple[str, ...] = STREAMS,
+) -> Grid:
     """Return the grid that ``chosen`` describes, completed by its preset.
+
+    Args:
+        chosen: what is compared.
+        checks: generalisation checks of every method.
+        held: voice streams that the features have.
 
     Raises:
         ValueError: a choice that is not possible (most of them an OptionError).
@@ -198,7 +213,7 @@ def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -
     return Grid(
         with_settings(variants, (*chosen.set, *epochs)),
         tuple(chosen.bits),
-        tuple(streams) or (STREAMS,),
+        tuple(streams) or ((),),
         tuple(chosen.voices),
         tuple(range(chosen.first_seed, chosen.first_seed + chosen.seeds)),
         chosen.protocol or table.protocol,
@@ -206,6 +221,7 @@ def grid_of(chosen: CompareConfig, checks: tuple[Check, ...] = (PLAIN_CHECK,)) -
         chosen.device,
         checks,
         chosen.report_to,
+        held,
     )
 
 

@@ -18,7 +18,7 @@ from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest
 from .captions import draw_captions
 from .demo_config import DemoConfig
 from .scenes import SCENES, draw_scene
-from .speech import SPEAKERS, SPEEDS, Speaker, Voice, speak
+from .speech import FASTEST, SLOWEST, SPEAKERS, Speaker, Voice, speak
 
 _CONFIG = "demo.json"
 
@@ -117,8 +117,7 @@ def _new_sound(caption: str, speaker: Speaker, heard: set[bytes]) -> Voice:
     Raises:
         DemoError: the speaker has said the sentence at every speed.
     """
-    fastest = SPEEDS.stop - 1
-    order = (*range(speaker.rate, fastest + 1), *range(speaker.rate - 1, SPEEDS.start - 1, -1))
+    order = (*range(speaker.rate, FASTEST + 1), *range(speaker.rate - 1, SLOWEST - 1, -1))
     for rate in order:
         sound = speak(caption, replace(speaker, rate=rate))
         digest = hashlib.sha256(sound.samples.tobytes()).digest()

@@ -26,7 +26,7 @@ _DO_NOT_EXIT = 0x8000
 _UTF8 = 1
 _RATE = 1
 _PITCH = 3
-SPEEDS = range(80, 451)
+SLOWEST, FASTEST = 80, 450
 """Words per minute that espeak-ng speaks."""
 
 _Callback = ctypes.CFUNCTYPE(
@@ -49,7 +49,7 @@ class Speaker:
     """
 
     voice: str
-    rate: Annotated[int, Field(ge=SPEEDS.start, lt=SPEEDS.stop)] = 160
+    rate: Annotated[int, Field(ge=SLOWEST, le=FASTEST)] = 160
     pitch: Annotated[int, Field(ge=0, le=99)] = 50
 
 

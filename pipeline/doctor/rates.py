@@ -117,9 +117,11 @@ def _reading(clock: RateClock, root: Path, names: Sequence[str]) -> MeasuredRate
     import joblib
 
     from ivr.features.image_file import read_image
+    from ivr.features.image_input import ImageInput
 
     some = names[: min(len(names), 512)]
-    tasks = [joblib.delayed(read_image)(root / name, 224) for name in some]
+    shape = ImageInput(224)
+    tasks = [joblib.delayed(read_image)(root / name, shape) for name in some]
     jobs = joblib.cpu_count()
     return clock.rate(
         f"reading JPEG, 256 to 224 pixels, {jobs} threads",

@@ -226,14 +226,14 @@ def _require_trainable(
 
 
 def _streams(data: FeatureDataset, config: RunConfig) -> tuple[str, ...]:
-    """Return the streams that are read: those that are named, else all.
+    """Return the streams that are read: those that are named, else the method's own choice.
 
     Raises:
         StoreError: the features have no such stream.
     """
     held = data.voice_streams()
     stream_rows(config.streams, held)
-    return config.streams or held
+    return config.streams or method_entry(config.method).build.streams_of(held)
 
 
 def _voice_encoder(data: FeatureDataset) -> dict[str, str]:

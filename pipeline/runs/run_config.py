@@ -27,7 +27,8 @@ class RunConfig:
         bits: Length of the codes: 8, 16, 24, 32, 48, 64, 96, 128, 256 or 512.
         voices: Voices to train on: ``one`` per image, drawn by the seed as in DIVH, or ``all``.
         streams: Streams of the voice features that the voice network reads, e.g. mfcc, delta or
-            delta-delta; by default all that the features have.
+            delta-delta; by default all that the features have, or mfcc for ``dvan``, as in its
+            paper.
         seed: Seed of the split, the drawn voices, the initial weights and the batches.
         split: Shares and seed of the split that is drawn if the manifest has none; its seed is
             ``seed``, unless it has one of its own.
