@@ -515,3 +515,9 @@ def test_long_class_names_are_told_by_their_longest_word(run: Path) -> None:
 
     assert not have_long_labels(named("dense forest area"))
     assert have_long_labels(named("a denseresidential"))
+
+
+def test_one_bit_is_said_in_the_singular(page: Element) -> None:
+    said = re.findall(r"\b(\d+) (bits?)\b", page.one(id="queries").text)
+    assert "1" in {number for number, _ in said}
+    assert all(noun == ("bit" if number == "1" else "bits") for number, noun in said)

@@ -10,6 +10,7 @@ import numpy as np
 from ivr.pipeline.evaluation.hits import RankedHits
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.runs.codes_file import CodedItems
+from ivr.pipeline.runtime.words import counted
 
 from .evaluated_run import EvaluatedRun
 from .report_config import ReportConfig
@@ -151,7 +152,7 @@ def cards_of(
         return []
     hits = found.hits(direction, [one.row for one in chosen], count)
     asks_by_voice = direction == "voice_to_image"
-    unit = " bits" if found.measure is None else ""
+    in_bits = found.measure is None
     return [
         QueryCard(
             anchor(direction, hits.queries.names[row], place),
@@ -159,14 +160,14 @@ def cards_of(
             one.kind,
             _medium(hits.queries, row, is_voice=asks_by_voice),
             100 * float(hits.average_precision[row]),
-            tuple(_hits(hits, row, unit, is_voice=not asks_by_voice)),
+            tuple(_hits(hits, row, in_bits=in_bits, is_voice=not asks_by_voice)),
             int(hits.relevant[row].sum()),
             float(hits.expected_relevant[row]),
             _cut(hits, row),
             first_hit(hits, row),
             int(hits.nearest[row]),
             int(hits.nearest_relevant[row]),
-            _own(hits, row, unit) if asks_by_voice else None,
+            _own(hits, row, in_bits=in_bits) if asks_by_voice else None,
             int(hits.relevant_items[row]),
             len(hits.gallery.names),
         )
@@ -205,25 +206,25 @@ def kinds_of(cards: Iterable[QueryCard]) -> list[str]:
     return [kind for kind in KINDS if kind in there]
 
 
-def _hits(hits: RankedHits, row: int, unit: str, *, is_voice: bool) -> Iterable[Hit]:
+def _hits(hits: RankedHits, row: int, *, in_bits: bool, is_voice: bool) -> Iterable[Hit]:
     for place, item in enumerate(hits.rows[row].tolist()):
         first, last = int(hits.first_rank[row, place]), int(hits.last_rank[row, place])
         yield Hit(
             _medium(hits.gallery, item, is_voice=is_voice),
-            _distance(hits.distances[row, place], unit),
+            _distance(hits.distances[row, place], in_bits=in_bits),
             _ranks(first, last),
             bool(hits.relevant[row, place]),
         )
 
 
-def _own(hits: RankedHits, row: int, unit: str) -> Hit | None:
+def _own(hits: RankedHits, row: int, *, in_bits: bool) -> Hit | None:
     """Return the image that the voice in ``row`` describes; None if it is not searched."""
     item = int(hits.own[row])
     if item < 0:
         return None
     return Hit(
         _medium(hits.gallery, item, is_voice=False),
-        _distance(hits.own_distance[row], unit),
+        _distance(hits.own_distance[row], in_bits=in_bits),
         _ranks(int(hits.own_first_rank[row]), int(hits.own_last_rank[row])),
         True,
     )
@@ -243,8 +244,8 @@ def _cut(hits: RankedHits, row: int) -> str:
     return _ranks(first, last) if last > hits.rows.shape[1] else ""
 
 
-def _distance(distance: float, unit: str) -> str:
-    return f"{int(distance)}{unit}" if unit else f"{float(distance):.4g}"
+def _distance(distance: float, *, in_bits: bool) -> str:
+    return counted(int(distance), "bit") if in_bits else f"{float(distance):.4g}"
 
 
 def _ranks(first: int, last: int) -> str:

@@ -139,9 +139,13 @@ function inWords(confidence) {
   const share = Math.round(100 * confidence.value);
   const others = confidence.known === null ? "the middle of the archive" :
     `the nearest known item at ${confidence.known}, the middle of these`;
-  return `The first hit is at ${confidence.first} bits, ${others} at ` +
+  return `The first hit is at ${inBits(confidence.first)}, ${others} at ` +
     `${Math.round(confidence.median)}: confidence ${share} %` +
     (confidence.unclear ? ". The query is probably about nothing known." : ".");
+}
+
+function inBits(distance) {
+  return distance === 1 ? "1 bit" : `${distance} bits`;
 }
 
 function hit(one) {
@@ -164,7 +168,7 @@ function hit(one) {
   const label = element("span", `${one.rank}. ${one.label || "no label"}`, "label");
   label.title = plain(one.label);
   head.append(label);
-  head.append(element("span", `${one.distance} bits`, "bits"));
+  head.append(element("span", inBits(one.distance), "bits"));
   words.append(head);
   if (one.caption) words.append(element("p", one.caption));
   const name = element("p", one.name, "quiet name");
