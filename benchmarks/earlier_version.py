@@ -44,7 +44,7 @@ images = sorted(Path(sys.argv[1]).rglob("*.jpg"))[: int(sys.argv[3])]
 voices = sorted(Path(sys.argv[2]).glob("*.wav"))
 config = reader = VoiceConfig()
 with suppress(ImportError):  # earlier versions give the settings themselves
-    from ivr.features.mfcc_encoder import MfccReader
+    from ivr.features.spectral_encoders import MfccReader
 
     reader = MfccReader(config)
 WORK = {

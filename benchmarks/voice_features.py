@@ -21,7 +21,7 @@ import soundfile
 from threadpoolctl import threadpool_limits
 
 from ivr.features.mfcc import VoiceConfig
-from ivr.features.mfcc_encoder import MfccReader
+from ivr.features.spectral_encoders import MfccReader
 from ivr.features.voice import BACKENDS
 from ivr.features.voice_file import read_voice
 from ivr.pipeline.extraction.parallel_readers import Readers

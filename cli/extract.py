@@ -56,7 +56,7 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
             settings=True,
         ),
         "trim_silence": Shown(),
-        "voice_encoder": Shown(metavar="mfcc|transformers:FOLDER"),
+        "voice_encoder": Shown(metavar="mfcc|log-mel|spectrogram|transformers:FOLDER"),
         "voice_layer": Shown(metavar="LAYER", default="the last of Whisper, 3/4 of others"),
         "voice_pooling": Shown(metavar="FRAMES", default="2"),
         "voice_seconds": Shown(metavar="SECONDS"),
@@ -99,6 +99,7 @@ def extract(
       ivr extract ucm.csv --out features --image-root images --voice-root voices
       ivr extract ucm.csv --out features --encoder squeezenet1_0 --weights squeezenet.pth
       ivr extract ucm.csv --out features --augment noise=10 --augment tract=1.1
+      ivr extract ucm.csv --out spectrograms --voice-encoder spectrogram --stored float16
       ivr extract ucm.csv --out features --voice-encoder transformers:whisper-tiny.en
       ivr extract ucm.csv --out features --shard 2/8    # then: ivr merge features
     """

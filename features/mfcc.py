@@ -1,4 +1,4 @@
-"""Settings of the MFCC, and the constants that follow from them.
+"""Settings of MFCC, log-mel spectra and spectrograms, and the constants that follow from them.
 
 The window, the mel filters, the cosine transform and the weights of the derivatives are computed
 once per configuration; :mod:`ivr.features.voice` and :mod:`ivr.features.voice_torch` apply them.
@@ -21,7 +21,10 @@ TrimSilence = Literal["off", "energy"]
 
 @config
 class VoiceConfig:
-    """MFCC of a spoken caption, with first and second derivatives.
+    """MFCC of a spoken caption, with first and second derivatives, or their log-mel spectrum.
+
+    A log-mel spectrum has no ``coefficients`` and no ``delta_width``; a spectrogram, the power of
+    each of the fft // 2 + 1 frequencies in dB, has no ``mels`` either.
 
     Window and hop are those of the papers (DVAN, PRRS 2018: 16 ms every 5 ms, padded or
     truncated to one length). A window of 256 samples has 129 frequencies 62.5 Hz apart, too few
@@ -41,7 +44,7 @@ class VoiceConfig:
         frames: Fixed length of the vectors in frames; shorter ones end in zeros.
         delta_width: Number of frames over which derivatives are fitted, odd.
         top_db: Dynamic range below the loudest band of the clip in dB; lower values are raised to
-            it.
+            it. For a spectrogram below its loudest frequency.
         backend: Implementation: ``fast``, ``librosa`` (the reference) or ``torch``; ``auto`` takes
             torch if the voices are extracted on a GPU, else fast.
         trim_silence: Whether silence before and after speech is cut off: ``energy`` keeps what lies
@@ -67,18 +70,41 @@ class VoiceConfig:
             raise ValueError(f"hop must be in (0, window={self.window}], got {self.hop}")
         if self.fft < self.window:
             raise ValueError(f"fft must be at least window={self.window}, got {self.fft}")
-        if self.coefficients > self.mels:
-            raise ValueError(
-                f"coefficients must be in (0, mels={self.mels}], got {self.coefficients}"
-            )
         if self.delta_width % 2 == 0:
             raise ValueError(f"delta_width must be odd, got {self.delta_width}")
-        empty = int((mel_filters(self.sample_rate, self.fft, self.mels).max(axis=1) == 0).sum())
-        if empty:
-            raise ValueError(
-                f"{empty} of mels={self.mels} mel filters hold no frequency of fft={self.fft} "
-                f"at {self.sample_rate} Hz; lower mels or raise fft"
-            )
+
+    @property
+    def frequencies(self) -> int:
+        """Number of frequencies of a frame."""
+        return self.fft // 2 + 1
+
+
+def require_cepstra(config: VoiceConfig) -> None:
+    """Refuse settings that MFCC cannot have.
+
+    Raises:
+        ValueError: more coefficients than mel bands, or as :func:`require_mel_bands`.
+    """
+    if config.coefficients > config.mels:
+        raise ValueError(
+            f"coefficients must be in (0, mels={config.mels}], got {config.coefficients}"
+        )
+    require_mel_bands(config)
+
+
+def require_mel_bands(config: VoiceConfig) -> None:
+    """Refuse settings whose mel bands cannot all be told.
+
+    Raises:
+        ValueError: a mel filter lies between two frequencies.
+    """
+    bank = mel_filters(config.sample_rate, config.fft, config.mels)
+    empty = int((bank.max(axis=1) == 0).sum())
+    if empty:
+        raise ValueError(
+            f"{empty} of mels={config.mels} mel filters hold no frequency of fft={config.fft} "
+            f"at {config.sample_rate} Hz; lower mels or raise fft"
+        )
 
 
 def mel_filters(sample_rate: int, fft: int, mels: int) -> np.ndarray:
@@ -113,38 +139,59 @@ def frame_lead(config: VoiceConfig) -> int:
     return config.fft // 2 - (config.fft - config.window) // 2
 
 
+MelGroups = tuple[tuple[slice, slice, np.ndarray], ...]
+"""Mel filters in groups of neighbours, since most of the whole matrix is zeros. Each group has the
+frequencies that it covers, the bands that it gives, and the filters [covered, bands], rounded to
+float32 as librosa's are."""
+
+
 @dataclass(frozen=True)
 class Constants:
-    """The constants of the MFCC: they depend on the configuration and the precision only.
+    """What turns mel bands into MFCC and their derivatives.
 
     Attributes:
-        window: [window].
-        mel: the mel filters in groups of neighbours, since most of the whole matrix is zeros. Each
-            group has the frequencies that it covers, the bands that it gives, and the filters
-            [covered, bands], rounded to float32 as librosa's are.
         cosines: [mels, coefficients], float64.
         slopes: weights of the first and second derivative, each [delta_width].
     """
 
-    window: np.ndarray
-    mel: tuple[tuple[slice, slice, np.ndarray], ...]
     cosines: np.ndarray
     slopes: tuple[np.ndarray, np.ndarray]
 
 
 @lru_cache(maxsize=8)
-def constants(config: VoiceConfig, dtype: str) -> Constants:
-    """Return the constants of ``config`` in the precision ``dtype``."""
+def hann_window(config: VoiceConfig, dtype: str) -> np.ndarray:
+    """Return the periodic Hann window [window] in the precision ``dtype``."""
     phases = 2 * np.pi * np.arange(config.window) / config.window
+    window: np.ndarray = (0.5 - 0.5 * np.cos(phases)).astype(dtype)
+    return window
+
+
+@lru_cache(maxsize=8)
+def mel_groups(config: VoiceConfig, dtype: str) -> MelGroups:
+    """Return the mel filters of ``config`` in the precision ``dtype``.
+
+    Raises:
+        ValueError: as :func:`require_mel_bands`.
+    """
+    require_mel_bands(config)
     mel = mel_filters(config.sample_rate, config.fft, config.mels).astype(np.float32)
     groups = np.array_split(np.arange(config.mels), min(_MEL_GROUPS, config.mels))
+    return tuple(_mel_group(mel, bands, dtype) for bands in groups)
+
+
+@lru_cache(maxsize=8)
+def constants(config: VoiceConfig, dtype: str) -> Constants:
+    """Return the constants of the MFCC of ``config`` in the precision ``dtype``.
+
+    Raises:
+        ValueError: as :func:`require_cepstra`.
+    """
+    require_cepstra(config)
     # Here, so that the config and its help need no scipy.
     import scipy.fft
 
     cosines = scipy.fft.dct(np.eye(config.mels), axis=0, norm="ortho")
     return Constants(
-        window=(0.5 - 0.5 * np.cos(phases)).astype(dtype),
-        mel=tuple(_mel_group(mel, bands, dtype) for bands in groups),
         cosines=np.ascontiguousarray(cosines[: config.coefficients].T),
         slopes=(
             _slope(config.delta_width, 1).astype(dtype),

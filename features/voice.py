@@ -1,4 +1,4 @@
-"""Voices as vectors: mel-frequency cepstral coefficients (MFCC) and their two derivatives.
+"""Voices as vectors: MFCC and their two derivatives, log-mel spectra, and spectrograms.
 
 Three backends give the same numbers. ``librosa`` calls librosa; ``fast`` does the same arithmetic
 with everything that depends on the configuration alone (window, mel filters, cosine transform,
@@ -8,7 +8,7 @@ cache. It needs NumPy and SciPy only: workers do not spend seconds on importing 
 ``benchmarks/voice_features.py`` measures them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,17 @@ import scipy.fft
 import soxr
 
 from .media import MediaError
-from .mfcc import AMIN, Backend, Constants, VoiceConfig, constants, frame_count, frame_lead
+from .mfcc import (
+    AMIN,
+    Backend,
+    VoiceConfig,
+    constants,
+    frame_count,
+    frame_lead,
+    hann_window,
+    mel_groups,
+)
+from .voice_encoder_config import LOG_MEL, SPECTROGRAM
 from .voice_file import Recording, recording_of
 from .voice_properties import without_silence
 
@@ -111,31 +121,54 @@ def _too_short(length: int, config: VoiceConfig) -> str:
 def _fast(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
     """Return [3, coefficients, n] of at least ``delta_width`` frames, NumPy and SciPy only."""
     known = constants(config, samples.dtype.str)
-    decibels = _mel_decibels(samples, config, known)
-    raised = np.maximum(decibels, decibels.max() - config.top_db)
     # In float32 the sum over bands would be the largest of all errors.
-    cepstra = (raised.astype(np.float64) @ known.cosines).astype(samples.dtype)
+    decibels = _mel_decibels(samples, config).astype(np.float64)
+    cepstra = (decibels @ known.cosines).astype(samples.dtype)
     first, second = (_derivative(cepstra, slope) for slope in known.slopes)
     return np.stack([cepstra, first, second]).transpose(0, 2, 1)
 
 
-def _mel_decibels(samples: np.ndarray, config: VoiceConfig, known: Constants) -> np.ndarray:
+def _fast_log_mel(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return the log-mel spectrum [1, mels, n], dB, NumPy and SciPy only."""
+    return _mel_decibels(samples, config).T[None]
+
+
+def _fast_spectrogram(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return the power of each frequency [1, fft // 2 + 1, n], dB, NumPy and SciPy only."""
+    energies = np.concatenate(list(_energies(samples, config)))
+    return _decibels(energies, config).T[None]
+
+
+def _mel_decibels(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
     """Return the power in each mel band, dB, [n, mels]."""
-    frames = _framed(samples, config)
-    decibels = np.empty((len(frames), config.mels), dtype=samples.dtype)
+    filters = mel_groups(config, samples.dtype.str)
+    parts = []
+    for energies in _energies(samples, config):
+        powers = np.empty((len(energies), config.mels), dtype=samples.dtype)
+        for covered, made, weights in filters:
+            np.matmul(energies[:, covered], weights, out=powers[:, made])
+        parts.append(powers)
+    return _decibels(np.concatenate(parts), config)
+
+
+def _energies(samples: np.ndarray, config: VoiceConfig) -> Iterator[np.ndarray]:
+    """Yield the power of each frequency in blocks of frames, each [block, fft // 2 + 1]."""
+    frames, window = _framed(samples, config), hann_window(config, samples.dtype.str)
     # The window starts the transform instead of standing in its middle: powers are the same.
     padded = np.zeros((_BLOCK, config.fft), dtype=samples.dtype)
     for start in range(0, len(frames), _BLOCK):
         block = frames[start : start + _BLOCK]
-        np.multiply(block, known.window, out=padded[: len(block), : config.window])
+        np.multiply(block, window, out=padded[: len(block), : config.window])
         spectra = scipy.fft.rfft(padded[: len(block)])
         squares = np.square(spectra.view(samples.dtype))  # real, imaginary, real, ...
-        energies = squares[:, ::2] + squares[:, 1::2]
-        powers = np.empty((len(block), config.mels), dtype=samples.dtype)
-        for covered, made, filters in known.mel:
-            np.matmul(energies[:, covered], filters, out=powers[:, made])
-        decibels[start : start + _BLOCK] = 10 * np.log10(np.maximum(powers, AMIN))
-    return decibels
+        yield squares[:, ::2] + squares[:, 1::2]
+
+
+def _decibels(powers: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return ``powers`` [n, bands] in dB, raised to ``top_db`` below the largest."""
+    decibels = 10 * np.log10(np.maximum(powers, AMIN))
+    raised: np.ndarray = np.maximum(decibels, decibels.max() - config.top_db)
+    return raised
 
 
 def _framed(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
@@ -168,6 +201,18 @@ def _librosa(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
     """Return [3, coefficients, n] of at least ``delta_width`` frames, by librosa."""
     import librosa
 
+    decibels = _librosa_log_mel(samples, config)[0]
+    cepstra = librosa.feature.mfcc(S=decibels, n_mfcc=config.coefficients)
+    first, second = (
+        librosa.feature.delta(cepstra, width=config.delta_width, order=order) for order in (1, 2)
+    )
+    return np.stack([cepstra, first, second])
+
+
+def _librosa_log_mel(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return the log-mel spectrum [1, mels, n], dB, by librosa."""
+    import librosa
+
     powers = librosa.feature.melspectrogram(
         y=samples,
         sr=config.sample_rate,
@@ -176,12 +221,19 @@ def _librosa(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
         hop_length=config.hop,
         n_mels=config.mels,
     )
-    decibels = librosa.power_to_db(powers, top_db=config.top_db)
-    cepstra = librosa.feature.mfcc(S=decibels, n_mfcc=config.coefficients)
-    first, second = (
-        librosa.feature.delta(cepstra, width=config.delta_width, order=order) for order in (1, 2)
+    decibels: np.ndarray = librosa.power_to_db(powers, top_db=config.top_db)
+    return decibels[None]
+
+
+def _librosa_spectrogram(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return the power of each frequency [1, fft // 2 + 1, n], dB, by librosa."""
+    import librosa
+
+    spectra = librosa.stft(
+        samples, n_fft=config.fft, win_length=config.window, hop_length=config.hop
     )
-    return np.stack([cepstra, first, second])
+    decibels: np.ndarray = librosa.power_to_db(np.abs(spectra) ** 2, top_db=config.top_db)
+    return decibels[None]
 
 
 def _torch(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
@@ -193,9 +245,46 @@ def _torch(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
     return batch_cepstra([samples], config, torch.device("cpu"))[0]
 
 
-BACKENDS: dict[Backend, Callable[[np.ndarray, VoiceConfig], np.ndarray]] = {
+def _torch_log_mel(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return the log-mel spectrum [1, mels, n], dB, by torch on the processor."""
+    import torch
+
+    from .voice_torch import batch_log_mel
+
+    return batch_log_mel([samples], config, torch.device("cpu"))[0]
+
+
+def _torch_spectrogram(samples: np.ndarray, config: VoiceConfig) -> np.ndarray:
+    """Return the power of each frequency [1, fft // 2 + 1, n], dB, by torch on the processor."""
+    import torch
+
+    from .voice_torch import batch_spectrograms
+
+    return batch_spectrograms([samples], config, torch.device("cpu"))[0]
+
+
+Vectorise = Callable[[np.ndarray, VoiceConfig], np.ndarray]
+
+BACKENDS: dict[Backend, Vectorise] = {
     "auto": _fast,
     "fast": _fast,
     "librosa": _librosa,
     "torch": _torch,
 }
+"""MFCC and their derivatives by each implementation."""
+
+SPECTRA: Mapping[str, Mapping[Backend, Vectorise]] = {
+    LOG_MEL: {
+        "auto": _fast_log_mel,
+        "fast": _fast_log_mel,
+        "librosa": _librosa_log_mel,
+        "torch": _torch_log_mel,
+    },
+    SPECTROGRAM: {
+        "auto": _fast_spectrogram,
+        "fast": _fast_spectrogram,
+        "librosa": _librosa_spectrogram,
+        "torch": _torch_spectrogram,
+    },
+}
+"""Spectra [1, bands, n] by voice encoder and implementation."""

@@ -6,10 +6,10 @@ from dataclasses import asdict, replace
 from ivr.extensions import extension_names, is_reference, load_extension
 from ivr.names import unknown
 
-from .mfcc_encoder import mfcc
+from .spectral_encoders import log_mel, mfcc, spectrogram
 from .speech_folder import TRANSFORMERS, transformers
 from .voice_blueprint import VoiceBlueprint, VoiceEncoderError
-from .voice_encoder_config import MFCC, VoiceChoices
+from .voice_encoder_config import LOG_MEL, MFCC, SPECTROGRAM, UNUSED_SETTINGS, VoiceChoices
 
 GROUP = "ivr.voice_encoders"
 
@@ -18,7 +18,7 @@ def voice_blueprint(choices: VoiceChoices) -> VoiceBlueprint:
     """Return the blueprint of the voice encoder that ``choices`` name; loads no weights.
 
     Its settings hold the choices too, so that a later query is encoded in the same way; those of
-    MFCC are as they always were.
+    MFCC, log-mel spectra and spectrograms are their own.
 
     Raises:
         UnknownNameError: there is no such encoder.
@@ -32,7 +32,7 @@ def voice_blueprint(choices: VoiceChoices) -> VoiceBlueprint:
             f"{name}: returns {type(made).__name__}, not an "
             "ivr.features.voice_blueprint.VoiceBlueprint"
         )
-    if name == MFCC:
+    if name in UNUSED_SETTINGS:
         return made
     chosen = asdict(choices.encoder) | {"trim_silence": choices.mfcc.trim_silence}
     return replace(
@@ -55,5 +55,7 @@ def _maker(name: str) -> Callable[[VoiceChoices], VoiceBlueprint]:
 
 VOICE_ENCODERS: dict[str, Callable[[VoiceChoices], VoiceBlueprint]] = {
     MFCC: mfcc,
+    LOG_MEL: log_mel,
+    SPECTROGRAM: spectrogram,
     TRANSFORMERS: transformers,
 }

@@ -5,6 +5,7 @@ All of it acts on cepstra: no recording is read again, and every step hears anot
 
 import math
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,17 +13,22 @@ from torch import Tensor
 
 from ivr.mel_scale import hertz_to_mel, mel_to_hertz
 
+Scale = Literal["cepstra", "mel", "hertz"]
+"""What the numbers of a frame are: cepstra of mel bands, or bands evenly spaced in mel or hertz."""
+
 WARPS = 33  # factors that the range is cut into, evenly in their logarithm; the middle one is 1
 UNWARPED = 0.2  # share of the voices that keep their vocal tract
 
 
-def warped(values: Tensor, largest: float, mels: int, sample_rate: int) -> Tensor:
-    """Return cepstra as of speakers with longer or shorter vocal tracts.
+def warped(
+    values: Tensor, largest: float, mels: int, sample_rate: int, scale: Scale = "cepstra"
+) -> Tensor:
+    """Return voices as of speakers with longer or shorter vocal tracts.
 
     Frequencies are multiplied by one factor per voice, whose logarithm is drawn evenly; a fifth of
-    the voices keep their frequencies. The mel bands that the cepstra were computed from are
-    resampled: with the cosine transform D and the resampling S this is the matrix D S D^T, a map of
-    the coefficients.
+    the voices keep their frequencies. Bands are resampled. For cepstra these are the mel bands that
+    they were computed from: with the cosine transform D and the resampling S this is the matrix
+    D S D^T, a map of the coefficients.
 
     Reference:
         Jaitly and Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech recognition",
@@ -32,12 +38,14 @@ def warped(values: Tensor, largest: float, mels: int, sample_rate: int) -> Tenso
     Args:
         values: [m, streams, coefficients, frames], zero where a voice has no frame.
         largest: largest absolute logarithm of the factor; 0 changes nothing.
-        mels: number of mel bands.
+        mels: number of bands.
         sample_rate: Hz.
+        scale: what the coefficients are; of a spectrum there are as many as bands.
     """
     if not largest:
         return values
-    matrices = _warp_matrices(largest, values.shape[2], mels, sample_rate).to(values.device)
+    coefficients = values.shape[2]
+    matrices = _warp_matrices(largest, coefficients, mels, sample_rate, scale).to(values.device)
     drawn = torch.randint(WARPS, (len(values),), device=values.device)
     kept = torch.rand(len(values), device=values.device) < UNWARPED
     chosen = torch.where(kept, torch.full_like(drawn, WARPS // 2), drawn)
@@ -126,22 +134,42 @@ def _runs(count: int, extent: Tensor, share: float, length: int, device: torch.d
 
 
 @lru_cache(maxsize=8)
-def _warp_matrices(largest: float, coefficients: int, mels: int, sample_rate: int) -> Tensor:
+def _warp_matrices(
+    largest: float, coefficients: int, mels: int, sample_rate: int, scale: Scale
+) -> Tensor:
     """Return the maps [WARPS, coefficients, coefficients] of the factors, ascending."""
-    top = hertz_to_mel(np.array(sample_rate / 2))
-    centres = np.linspace(0, top, mels + 2)[1:-1]
-    cosines = _cosine_transform(mels)[:coefficients]
-    step = centres[1] - centres[0] if mels > 1 else 1.0
-    matrices = []
-    for factor in np.exp(np.linspace(-largest, largest, WARPS)):
-        source = hertz_to_mel(np.minimum(mel_to_hertz(centres) * factor, sample_rate / 2))
-        place = np.clip((source - centres[0]) / step, 0, mels - 1)
-        below = np.minimum(place.astype(int), max(0, mels - 2))
-        resample = np.zeros((mels, mels))
-        resample[np.arange(mels), below] = 1 - (place - below)
-        resample[np.arange(mels), np.minimum(below + 1, mels - 1)] += place - below
-        matrices.append(cosines @ resample @ cosines.T)
-    return torch.from_numpy(np.array(matrices, np.float32))
+    factors = np.exp(np.linspace(-largest, largest, WARPS))
+    places = (_warped_places(float(factor), mels, sample_rate, scale) for factor in factors)
+    resamplings = np.array([_resampling(place) for place in places])
+    if scale == "cepstra":
+        cosines = _cosine_transform(mels)[:coefficients]
+        resamplings = cosines @ resamplings @ cosines.T
+    return torch.from_numpy(resamplings.astype(np.float32))
+
+
+def _warped_places(factor: float, bands: int, sample_rate: int, scale: Scale) -> np.ndarray:
+    """Return which band, in fractions of a band, each of ``bands`` is taken from, float64 [bands].
+
+    Bands of a spectrum in hertz lie from 0 Hz to half the sample rate, both included; centres of
+    mel bands lie between them.
+    """
+    if scale == "hertz":
+        return (factor * np.arange(bands)).clip(0, bands - 1)
+    centres = np.linspace(0, hertz_to_mel(np.array(sample_rate / 2)), bands + 2)[1:-1]
+    step = centres[1] - centres[0] if bands > 1 else 1.0
+    source = hertz_to_mel(np.minimum(mel_to_hertz(centres) * factor, sample_rate / 2))
+    places: np.ndarray = (source - centres[0]) / step
+    return places.clip(0, bands - 1)
+
+
+def _resampling(place: np.ndarray) -> np.ndarray:
+    """Return the matrix [n, n] that interpolates between the two neighbours of each ``place``."""
+    count = len(place)
+    below = np.minimum(place.astype(int), max(0, count - 2))
+    matrix = np.zeros((count, count))
+    matrix[np.arange(count), below] = 1 - (place - below)
+    matrix[np.arange(count), np.minimum(below + 1, count - 1)] += place - below
+    return matrix
 
 
 def _cosine_transform(size: int) -> np.ndarray:

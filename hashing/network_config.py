@@ -39,7 +39,7 @@ class NetworkConfig:
         image_dropout: share of image vector entries left out while training.
         time_masks: stretches of frames hidden from the voice CNN while training (SpecAugment).
         time_mask_share: longest stretch, as a share of the frames of the voice.
-        frequency_masks: runs of MFCC hidden while training.
+        frequency_masks: runs of coefficients, or of bands of a spectrum, hidden while training.
         frequency_mask_share: longest run, as a share of the coefficients.
     """
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cepstral_augmentation import (
+    Scale,
     stretched,
     tilted,
     warped,
@@ -30,9 +31,12 @@ class Sizes:
         voice_shape: streams (MFCC, delta, delta-delta), coefficients and frames of a voice.
         bits: length of the code.
         classes: number of classes in the training split.
-        mels: number of mel bands that the MFCC were computed from; 0 for sequences that are no
-            cepstra, e.g. of a pretrained speech encoder.
+        mels: number of bands that the voices were computed from, the mel bands of MFCC or the bands
+            of a spectrum; 0 for sequences whose numbers have no order of frequencies, e.g. of a
+            pretrained speech encoder.
         sample_rate: sample rate of the voices, Hz.
+        scale: what the numbers of a frame are: cepstra, or bands that are evenly spaced in mel or
+            in hertz.
     """
 
     image_dim: int
@@ -41,6 +45,7 @@ class Sizes:
     classes: int
     mels: int = 64
     sample_rate: int = 16_000
+    scale: Scale = "cepstra"
 
 
 class Standardise(nn.Module):
@@ -164,7 +169,7 @@ class VoiceRefinement(nn.Module):
     def _changed(self, voices: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return voices as another speaker might have spoken them, and their numbers of runs."""
         config, sizes = self.config, self.sizes
-        voices = warped(voices, config.voice_warp, sizes.mels, sizes.sample_rate)
+        voices = warped(voices, config.voice_warp, sizes.mels, sizes.sample_rate, sizes.scale)
         return stretched(tilted(voices, config.voice_tilt), frames, config.voice_stretch)
 
     def _masked(self, voices: Tensor, frames: Tensor) -> Tensor:

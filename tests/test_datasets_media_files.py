@@ -14,7 +14,7 @@ from PIL import Image
 
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_input import ImageInput
-from ivr.features.mfcc_encoder import MfccReader, SampleReader
+from ivr.features.spectral_encoders import MfccReader, SampleReader
 from ivr.pipeline.datasets.audit import check
 from ivr.pipeline.datasets.audited_files import MISSING, OUTSIDE, UNREADABLE
 from ivr.pipeline.datasets.manifest import Manifest, ManifestRow, write_manifest

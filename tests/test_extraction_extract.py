@@ -31,7 +31,7 @@ from ivr.features.image_bands import PixelConfig
 from ivr.features.image_config import ImageConfig
 from ivr.features.image_file import read_image
 from ivr.features.image_input import ImageInput
-from ivr.features.mfcc_encoder import MfccReader
+from ivr.features.spectral_encoders import MfccReader
 from ivr.features.store import StoreError, open_table, text_column, write_table
 from ivr.features.voice import voice_vectors
 from ivr.features.voice_file import read_voice
@@ -818,7 +818,7 @@ def test_a_reader_process_leaves_signals_to_its_caller() -> None:
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from ivr.pipeline.extraction.worker_tasks import listen;"
-        "from ivr.features.mfcc_encoder import MfccReader;"
+        "from ivr.features.spectral_encoders import MfccReader;"
         "from ivr.features.mfcc import VoiceConfig;"
         "assert 'torch' not in sys.modules and 'librosa' not in sys.modules;"
         "listen('absent.wav', Path('.'), MfccReader(VoiceConfig()), os.getppid());"

@@ -14,8 +14,11 @@ import soundfile
 import soxr
 
 from ivr.features.media import MediaError
-from ivr.features.mfcc import VoiceConfig, mel_filters
+from ivr.features.mfcc import VoiceConfig, constants, mel_filters
+from ivr.features.spectral_encoders import log_mel, mfcc
 from ivr.features.voice import BACKENDS, voice_vectors
+from ivr.features.voice_blueprint import VoiceEncoderError
+from ivr.features.voice_encoder_config import VoiceChoices
 from ivr.features.voice_file import read_voice
 
 SHARED = Path(os.environ.get("IVR_SHARED", Path(__file__).parents[2] / "shared"))
@@ -232,7 +235,6 @@ def test_unusable_file_is_refused(tmp_path: Path) -> None:
         ({"hop": 257}, r"hop must be in \(0, window=256\], got 257"),
         ({"fft": 255}, "fft must be at least window=256, got 255"),
         ({"mels": 0}, "mels must be at least 1, got 0"),
-        ({"coefficients": 65}, r"coefficients must be in \(0, mels=64\], got 65"),
         ({"frames": 0}, "frames must be at least 1, got 0"),
         ({"delta_width": 8}, "delta_width must be odd, got 8"),
         ({"top_db": 0.0}, r"top_db must be above 0, got 0\.0"),
@@ -250,7 +252,19 @@ def test_empty_mel_filters_are_refused_where_librosa_only_warns() -> None:
     empty = int((bank.max(axis=1) == 0).sum())
     message = rf"^{empty} of mels=128 mel filters hold no frequency of fft=256 at 16000 Hz; "
     with pytest.raises(ValueError, match=message + "lower mels or raise fft$"):
-        VoiceConfig(fft=256, mels=128)
+        constants(VoiceConfig(fft=256, mels=128), "<f4")
+    with pytest.raises(VoiceEncoderError, match=message + "lower mels or raise fft$"):
+        log_mel(VoiceChoices(mfcc=VoiceConfig(fft=256, mels=128)))
+
+
+def test_more_coefficients_than_bands_are_refused() -> None:
+    config = VoiceConfig(coefficients=65)
+    with pytest.raises(ValueError, match=r"^coefficients must be in \(0, mels=64\], got 65$"):
+        voice_vectors(clip(0.1, 16_000), 16_000, config)
+    with pytest.raises(
+        VoiceEncoderError, match=r"^coefficients must be in \(0, mels=64\], got 65$"
+    ):
+        mfcc(VoiceChoices(mfcc=config))
 
 
 def test_fast_backend_imports_neither_librosa_nor_torch() -> None:

@@ -8,7 +8,15 @@ import scipy.fft
 import torch
 
 from ivr.features.mfcc import mel_filters
-from ivr.hashing.cepstral_augmentation import WARPS, _warp_matrices, stretched, tilted, warped
+from ivr.hashing.cepstral_augmentation import (
+    WARPS,
+    Scale,
+    _warp_matrices,
+    stretched,
+    tilted,
+    warped,
+)
+from ivr.mel_scale import hertz_to_mel, mel_to_hertz
 
 MELS, RATE = 64, 16_000
 
@@ -25,7 +33,7 @@ def cepstra_of(peak: float) -> np.ndarray:
 @pytest.mark.parametrize("number", [0, 8, 24, WARPS - 1])
 def test_a_warp_moves_a_peak_of_the_spectrum_by_its_factor(number: int) -> None:
     factor = float(np.exp(np.linspace(-0.2, 0.2, WARPS))[number])
-    matrix = _warp_matrices(0.2, MELS, MELS, RATE)[number].numpy()
+    matrix = _warp_matrices(0.2, MELS, MELS, RATE, "cepstra")[number].numpy()
     bands = [
         scipy.fft.idct(c, norm="ortho")
         for c in (matrix @ cepstra_of(2000), cepstra_of(2000 / factor))
@@ -37,8 +45,32 @@ def test_a_warp_moves_a_peak_of_the_spectrum_by_its_factor(number: int) -> None:
     )
 
 
+@pytest.mark.parametrize("number", [0, 8, 24, WARPS - 1])
+@pytest.mark.parametrize("scale", ["mel", "hertz"])
+def test_a_warp_of_a_spectrum_moves_a_peak_by_its_factor(scale: Scale, number: int) -> None:
+    factor = float(np.exp(np.linspace(-0.2, 0.2, WARPS))[number])
+    top = float(hertz_to_mel(np.array(RATE / 2)))
+    centres = {
+        "mel": mel_to_hertz(np.linspace(0, top, MELS + 2)[1:-1]),
+        "hertz": np.linspace(0, RATE / 2, 257),
+    }[scale]
+    matrix = _warp_matrices(0.2, len(centres), len(centres), RATE, scale)[number].numpy()
+    peak = matrix @ np.exp(-(((centres - 2000) / 400) ** 2))
+    expected = np.exp(-(((factor * centres - 2000) / 400) ** 2))
+    assert np.abs(peak - expected).max() < 0.05
+    assert np.abs(matrix.sum(1) - 1).max() < 1e-5
+
+
+@pytest.mark.parametrize("scale", ["mel", "hertz"])
+def test_the_middle_warp_of_a_spectrum_changes_nothing(scale: Scale) -> None:
+    middle = _warp_matrices(0.2, 30, 30, RATE, scale)[WARPS // 2]
+    torch.testing.assert_close(middle, torch.eye(30), rtol=0, atol=1e-6)
+
+
 def test_the_middle_warp_and_a_fifth_of_the_voices_stay_as_they_are() -> None:
-    torch.testing.assert_close(_warp_matrices(0.2, 20, MELS, RATE)[WARPS // 2], torch.eye(20))
+    torch.testing.assert_close(
+        _warp_matrices(0.2, 20, MELS, RATE, "cepstra")[WARPS // 2], torch.eye(20)
+    )
     torch.manual_seed(0)
     values = torch.randn(2000, 2, 20, 1)
     same = (warped(values, 0.2, MELS, RATE) - values).abs().amax((1, 2, 3)) < 1e-5

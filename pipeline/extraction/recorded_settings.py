@@ -8,12 +8,18 @@ from typing import Any
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_input import ImageInput
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.spectral_encoders import used_settings
 from ivr.features.voice_blueprint import VoiceBlueprint, VoiceEncoderError
-from ivr.features.voice_encoder_config import MFCC, VoiceChoices, VoiceEncoderConfig
+from ivr.features.voice_encoder_config import (
+    MFCC,
+    UNUSED_SETTINGS,
+    VoiceChoices,
+    VoiceEncoderConfig,
+)
 from ivr.features.voice_encoders import voice_blueprint
 from ivr.pipeline.runtime.config_options import StoredConfigError, from_json
 
-from .feature_schema import LATER, compared_settings, different_settings
+from .feature_schema import LATER, NOT_COMPARED, different_settings
 
 BESIDE = ("stored", "shape", "streams")
 """Settings of a feature file that the voice encoder does not have by itself."""
@@ -24,15 +30,17 @@ def recorded_voice_encoder(settings: Mapping[str, Any], name: str, source: str) 
 
     Args:
         settings: settings of a voice feature file.
-        name: the encoder as ``--voice-encoder`` names it, ``""`` for MFCC.
+        name: the encoder as ``--voice-encoder`` names it; not read for those that need no weights.
         source: name of the run or model in messages.
 
     Raises:
         StoredConfigError: a setting is missing or has a value that this version does not have.
         VoiceEncoderError: the encoder is not there, or another one by now.
     """
-    if settings.get("voice_encoder", MFCC) == MFCC:
-        return voice_blueprint(VoiceChoices(mfcc=recorded_voice_config(settings, source)))
+    kind = settings.get("voice_encoder", MFCC)
+    if kind in UNUSED_SETTINGS:
+        config = recorded_voice_config(settings, source)
+        return voice_blueprint(VoiceChoices(VoiceEncoderConfig(kind), config))
     names = [one for one in VoiceEncoderConfig.__dataclass_fields__ if one != "voice_encoder"]
     chosen = chosen_settings(settings, names, source)
     encoder = from_json(VoiceEncoderConfig, {**chosen, "voice_encoder": name})
@@ -53,7 +61,7 @@ def recorded_voice_encoder(settings: Mapping[str, Any], name: str, source: str) 
 
 
 def recorded_voice_config(settings: Mapping[str, Any], source: str) -> VoiceConfig:
-    """Return the MFCC that voice features with ``settings`` were made with.
+    """Return the MFCC, log-mel spectrum or spectrogram that ``settings`` are of.
 
     Args:
         settings: settings of a voice feature file.
@@ -62,7 +70,8 @@ def recorded_voice_config(settings: Mapping[str, Any], source: str) -> VoiceConf
     Raises:
         StoredConfigError: a setting is missing or has a value that this version does not have.
     """
-    names = compared_settings(VoiceConfig.__dataclass_fields__)
+    used = used_settings(VoiceConfig(), settings.get("voice_encoder", MFCC))
+    names = [name for name in used if name not in (*NOT_COMPARED, "voice_encoder")]
     return from_json(VoiceConfig, chosen_settings({**LATER, **settings}, names, source))
 
 

@@ -245,14 +245,19 @@ def _voice_encoder(data: FeatureDataset) -> dict[str, str]:
 def _sizes(data: FeatureDataset, config: RunConfig, number_of_classes: int) -> Sizes:
     voice = data.voice_settings()
     _, coefficients, frames = voice["shape"]
-    cepstra = voice.get("voice_encoder", MFCC) == MFCC
+    scale, mels = Sizes.scale, 0
+    if voice.get("voice_encoder", MFCC) == MFCC:
+        mels = voice.get("mels", Sizes.mels)
+    elif voice.get("scale") in ("mel", "hertz"):
+        scale, mels = voice["scale"], coefficients
     return Sizes(
         data.image_settings()["shape"][0],
         (len(_streams(data, config)), coefficients, frames),
         config.bits,
         number_of_classes,
-        voice.get("mels", Sizes.mels) if cepstra else 0,
+        mels,
         voice.get("sample_rate", Sizes.sample_rate),
+        scale,
     )
 
 

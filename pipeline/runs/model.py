@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ivr.features.voice_streams import STREAMS
+from ivr.hashing.cepstral_augmentation import Scale
 from ivr.hashing.codes import pack, sign
 from ivr.hashing.method import Method
 from ivr.hashing.methods import method_entry
@@ -232,6 +233,7 @@ def fit(
     streams: Sequence[str] | None = None,
     mels: int = Sizes.mels,
     sample_rate: int = Sizes.sample_rate,
+    scale: Scale = Sizes.scale,
     device: str = RunConfig.device,
     **options: Any,
 ) -> Model:
@@ -255,8 +257,11 @@ def fit(
         training: options of the training; by default those of the method.
         streams: names of the streams, the first of MFCC, delta and delta-delta by default.
         mels: mel bands that the MFCC were computed from; they decide how voices are warped. 0 for
-            other sequences than MFCC, which have a voice network of their own.
+            sequences whose numbers have no order of frequencies, which have a voice network of
+            their own.
         sample_rate: sample rate of the recordings, Hz; see ``mels``.
+        scale: what the numbers of a frame are: ``cepstra``; or ``mel`` for log-mel spectra and
+            ``hertz`` for spectrograms, whose bands are their width, whatever ``mels`` is.
         device: auto takes cuda if there is one.
         options: options of the training (``epochs=20``); all other names are options of the method
             (``gamma=0.5``).
@@ -283,7 +288,8 @@ def fit(
     )
     stream_count, coefficients, length = spoken.shape[1:]
     shape = (stream_count, coefficients, length)
-    sizes = Sizes(vectors.shape[1], shape, bits, len(names), mels, sample_rate)
+    bands = mels if scale == "cepstra" else coefficients
+    sizes = Sizes(vectors.shape[1], shape, bits, len(names), bands, sample_rate, scale)
     config = _recorded(choices, options, sizes, names)
     everything = choices.training.pairing == "class"
     torch.manual_seed(seed)
