@@ -22,6 +22,7 @@ OPTIONS = {
     "cmir_net": (*SMALL, "features=16"),
     "dtbh": (*SMALL, "features=16"),
     "dqh": (*SMALL, "features=16"),
+    "dblp": ("width=16", "channels=8,8,8,8", "frame_pool=1"),
 }
 TRAINING = TrainConfig(epochs=24, batch_size=6, learning_rate=0.01, validate_every=24)
 # Trained networks had less than this with one of 8 seeds of one method (ortho_hash, 0.87), and

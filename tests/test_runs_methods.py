@@ -36,6 +36,7 @@ OPTIONS = {
     "cmir_net": (*SMALL, "features=16"),
     "dtbh": (*SMALL, "features=16"),
     "dqh": (*SMALL, "features=16"),
+    "dblp": ("width=16", "channels=8,8,8,8", "frame_pool=1"),
 }
 TRAINING = TrainConfig(epochs=12, batch_size=6, learning_rate=0.02, validate_every=4)
 METHODS = method_names()
