@@ -119,10 +119,27 @@ def precision_within(hist: Histograms, radius: int) -> Floats:
     Raises:
         MetricsError: a negative radius.
     """
+    within = _within(radius)
+    return ratio(hist.relevant[:, within].sum(axis=1), hist.items[:, within].sum(axis=1))
+
+
+def recall_within(hist: Histograms, radius: int) -> Floats:
+    """Return the recall within a Hamming radius of each query [q]: relevant items there, of all.
+
+    Args:
+        hist: histograms [q, buckets], bucket d for Hamming distance d.
+        radius: items at this distance or nearer are retrieved.
+
+    Raises:
+        MetricsError: a negative radius.
+    """
+    return ratio(hist.relevant[:, _within(radius)].sum(axis=1), hist.relevant.sum(axis=1))
+
+
+def _within(radius: int) -> slice:
     if radius < 0:
         raise MetricsError(f"a Hamming radius must be 0 or more, got {radius}")
-    within = slice(radius + 1)
-    return ratio(hist.relevant[:, within].sum(axis=1), hist.items[:, within].sum(axis=1))
+    return slice(radius + 1)
 
 
 @lru_cache(maxsize=4)

@@ -214,6 +214,25 @@ def chance_histograms(hist: Histograms) -> Histograms:
     )
 
 
+def spread_histograms(hist: Histograms) -> Histograms:
+    """Return histograms whose shares are those of a random order at the distances of ``hist``.
+
+    Which items are relevant is drawn anew, while the distances stay: each bucket then has its share
+    of the relevant items. Metrics within a radius of these are those of chance.
+
+    Args:
+        hist: histograms [q, buckets].
+
+    Returns:
+        Histograms [q, buckets] of items * n items and items * T relevant ones, with n the items and
+        T the relevant items of a query: whole numbers whose quotients are the expected ones.
+    """
+    return Histograms(
+        items=hist.items * hist.items.sum(axis=1, keepdims=True),
+        relevant=hist.items * hist.relevant.sum(axis=1, keepdims=True),
+    )
+
+
 def perfect_histograms(hist: Histograms) -> Histograms:
     """Return histograms of a perfect ranking: the metrics of these are the ceilings.
 

@@ -12,7 +12,8 @@ Conventions:
   Histograms of one item per bucket (``file_order_histograms``) have no ties: all three agree.
 * The function of a metric returns 0 for a query without a relevant item. :func:`scores` counts
   such a query as 0 (``zero``), leaves it out of every mean (``skip``), or refuses it (``error``).
-* Chance is the metric of ``chance_histograms``, in which all items are tied.
+* Chance is the metric of ``chance_histograms``, in which all items are tied; within a radius, that
+  of ``spread_histograms``, which keeps the distances.
 * Values are fractions from 0 to 1; only :meth:`Scores.to_percent` returns percent.
 """
 
@@ -28,12 +29,22 @@ from .average_precision import (
     average_precision_upper,
 )
 from .buckets import Floats, Integers, MetricsError
-from .cutoff_metrics import f_at, hit_at, ndcg_at, precision_at, precision_within, recall_at
+from .cutoff_metrics import (
+    f_at,
+    hit_at,
+    ndcg_at,
+    precision_at,
+    precision_within,
+    recall_at,
+    recall_within,
+)
 from .empty_queries import mean_over_queries, query_weights
 from .histograms import Histograms
 
 CUTOFFS = (1, 5, 10)
+RADIUS = 2
 MEAN_OF_TIES = "Mean over all orders of the tied items, in closed form."
+RADIUS_TIES = "Items at equal distance are all inside the radius or all outside."
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,7 @@ def scores(
     empty: str = "zero",
     *,
     hamming: Histograms | None = None,
+    radius: int | None = None,
     metrics: Sequence[str] | None = None,
 ) -> Scores:
     """Return the value of every query by every metric.
@@ -163,12 +175,14 @@ def scores(
             is refused (``error``).
         hamming: histograms of the same queries with bucket d for Hamming distance d; without them,
             metrics within a Hamming radius are left out.
+        radius: Hamming radius in place of that of the table.
         metrics: names of :data:`METRICS`, all by default.
 
     Raises:
         MetricsError: a cut-off below 1, an unknown choice, or a query is refused.
     """
     weights = query_weights(hist, empty)
+    within = None if radius is None else (radius,)
     names, values = {}, {}
     for metric in METRICS.values() if metrics is None else [METRICS[name] for name in metrics]:
         read = hist if metric.reads == "order" else hamming
@@ -178,7 +192,8 @@ def scores(
             names[metric.name] = metric.names()
             values[metric.name] = metric.function(read, at, denominator) * weights
             continue
-        ks = metric.cutoffs if cutoffs is None or metric.reads == "radius" else tuple(cutoffs)
+        chosen = cutoffs if metric.reads == "order" else within
+        ks = metric.cutoffs if chosen is None else tuple(chosen)
         if ks:
             names[metric.name] = metric.names(ks)
             columns = np.stack([metric.function(read, k) for k in ks], axis=1)
@@ -328,8 +343,17 @@ METRICS = {
             "Precision within Hamming radius K: relevant items at distance K or less, divided by "
             "all items there; 0 for a query that has no item there.",
             precision_within,
-            (2,),
-            ties="Items at equal distance are all inside the radius or all outside.",
+            (RADIUS,),
+            ties=RADIUS_TIES,
+            reads="radius",
+        ),
+        Metric(
+            "R@r<=K",
+            "Recall within Hamming radius K: relevant items at distance K or less, divided by all "
+            "relevant items.",
+            recall_within,
+            (RADIUS,),
+            ties=RADIUS_TIES,
             reads="radius",
         ),
     )

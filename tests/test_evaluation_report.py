@@ -77,7 +77,7 @@ def test_the_table_shows_the_protocol_the_metrics_chance_and_the_bounds() -> Non
         found, chance = results[direction], results["chance"][direction]
         assert lines[place].split()[3:] == [f"{found[name]:.2f}" for name in names]
         assert lines[place + 1].split() == ["chance", *(f"{chance[n]:.2f}" for n in names)]
-    more = ["NDCG@1", "NDCG@5", "NDCG@10", "P@r<=2"]
+    more = ["NDCG@1", "NDCG@5", "NDCG@10", "P@r<=2", "R@r<=2"]
     assert lines[10].split() == ["percent,", "continued", *more]
     found = results["voice_to_image"]
     assert lines[13].split()[3:] == [f"{found[name]:.2f}" for name in more]
@@ -148,7 +148,7 @@ def test_the_table_shows_results_of_an_older_version() -> None:
     for name in ("image_to_image", "voice_to_voice", "protocol_in_words"):
         del results[name]
     for direction in ("image_to_voice", "voice_to_image"):
-        del results[direction]["P@r<=2"]
+        del results[direction]["P@r<=2"], results[direction]["R@r<=2"]
         for k in (1, 5, 10):
             del results[direction][f"NDCG@{k}"]
     lines = results_table(results).splitlines()

@@ -240,16 +240,29 @@ def test_the_number_of_queries_in_the_means_is_in_the_results() -> None:
     assert (skip["queries"], skip["n"]) == (3, 2)
 
 
-def test_precision_within_radius_two_is_that_of_a_loop_and_is_absent_for_outputs() -> None:
+@pytest.mark.parametrize("radius", [0, 1, 2, 5])
+def test_precision_and_recall_within_a_radius_are_those_of_a_loop(radius: int) -> None:
     codes = random_codes(6, images=14)
-    results = evaluate_codes(codes, replace(ALL, ties="file-order")).results
-    table = distances(codes.images, codes.voices)
+    results = evaluate_codes(codes, replace(ALL, ties="file-order", radius=radius)).results
+    near = distances(codes.images, codes.voices) <= radius
     relevant = same_class(codes.images, codes.voices)
-    rows = [
-        r[d <= 2].mean() if (d <= 2).any() else 0.0 for d, r in zip(table, relevant, strict=True)
-    ]
-    assert results["image_to_voice"]["P@r<=2"] == pytest.approx(100 * np.mean(rows))
-    assert results["chance"]["image_to_voice"]["P@r<=2"] == pytest.approx(100 * relevant.mean())
+    some = near.any(axis=1)
+    assert radius != 1 or 0 < some.mean() < 1
+    precision = [r[n].mean() if n.any() else 0.0 for n, r in zip(near, relevant, strict=True)]
+    recall = [r[n].sum() / r.sum() for n, r in zip(near, relevant, strict=True)]
+    found, chance = results["image_to_voice"], results["chance"]["image_to_voice"]
+    precise, recalled = f"P@r<={radius}", f"R@r<={radius}"
+    assert found[precise] == pytest.approx(100 * np.mean(precision))
+    assert found[recalled] == pytest.approx(100 * np.mean(recall))
+    # A random order has the same distances, and as many queries without an item in the radius.
+    assert chance[precise] == pytest.approx(100 * np.mean(some * relevant.mean(axis=1)))
+    assert chance[recalled] == pytest.approx(100 * near.mean())
+    assert {name for name in found if "@r" in name} == {precise, recalled}
+    assert precise in results_table(results)
+
+
+def test_metrics_within_a_radius_are_absent_for_outputs() -> None:
+    codes = random_codes(6, images=14)
     own = evaluate_codes(with_outputs(codes), OUTPUTS, euclidean_distance).results
     assert "P@r<=2" not in own["image_to_voice"]
     assert "P@r<=2" not in results_table(own)

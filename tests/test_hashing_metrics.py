@@ -116,7 +116,9 @@ def test_metrics_within_a_radius_are_there_if_the_hamming_distances_are() -> Non
     assert "P@r<=2" not in scores(hist).to_percent()
     found = scores(hist, hamming=hamming)
     assert found.to_percent()["P@r<=2"] == 100
-    assert found.of("P@r<=2").tolist() == [1.0]
+    assert found.of("P@r<=2").tolist() == found.of("R@r<=2").tolist() == [1.0]
+    nearest = scores(hist, hamming=hamming, radius=0)
+    assert nearest.of("P@r<=0").tolist() == nearest.of("R@r<=0").tolist() == [0.0]
     assert found.of("P@1").tolist() == [0.0]
     assert found.of("mAP").tolist() == found.average_precision.tolist() == [0.5]
     with pytest.raises(MetricsError, match="no metric 'P@7' among the scores; there are mAP, "):

@@ -159,7 +159,7 @@ def test_config_json_holds_every_choice_the_data_and_the_versions(
     assert config["training"] == asdict(TRAINING)
     assert config["sizes"] == {
         "image_dim": 32, "voice_shape": [3, 5, 40], "bits": 16, "classes": 3,
-        "mels": 20, "sample_rate": 16_000,
+        "mels": 20, "sample_rate": 16_000, "scale": "cepstra",
     }  # fmt: skip
     assert config["classes"] == ["forest", "pond", "river"]
     assert config["features"]["folder"] == str(features.resolve())

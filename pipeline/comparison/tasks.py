@@ -1,14 +1,15 @@
 """Tasks of a comparison: one run to train and to evaluate each, and how far it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ivr.errors import IvrError
 from ivr.features.store import open_table
+from ivr.hashing.metrics import METRICS
 from ivr.pipeline.evaluation.evaluate import completed
-from ivr.pipeline.evaluation.protocol import Protocol
+from ivr.pipeline.evaluation.protocol import DIRECTIONS, Protocol
 from ivr.pipeline.extraction.feature_dataset import open_features
 from ivr.pipeline.extraction.feature_schema import stream_rows
 from ivr.pipeline.runs.choices import manifest_digest
@@ -114,7 +115,20 @@ def is_evaluated(run: Path, plan: EvaluationPlan) -> bool:
         and codes.get("model_sha256") == made["model"]
         and isinstance(health, dict)  # results of an earlier version have none
         and isinstance(results.get("ceiling"), dict)  # nor have they these
+        and _has_every_metric(results)
         and (health.get(QUANTISATION) is None) == unknown
+    )
+
+
+def _has_every_metric(results: Mapping[str, Any]) -> bool:
+    """Return whether the results, perhaps of an earlier version, have all metrics of this one."""
+    return all(
+        name in results[direction]
+        for direction in DIRECTIONS
+        if direction in results  # else it is damaged, which its reader says
+        for metric in METRICS.values()
+        if metric.reads == "order" or results["protocol"]["distance"] == "hamming"
+        for name in metric.names()
     )
 
 

@@ -36,6 +36,8 @@ class Protocol:
             leaves it out, ``error`` stops.
         distance: Distance to rank by: ``hamming`` between the codes, or the method's own
             ``euclidean`` or ``matching`` between its outputs; by default the method's own.
+        radius: Hamming radius of ``P@r`` and ``R@r``: precision and recall of the items at this
+            distance or nearer; a query with none there counts as 0.
         bits: Number of first bits of the codes to rank by, a multiple of 8; by default all.
         speaker: Use the voices of this speaker only; by default those of all.
         without_speaker: Use the voices of all known speakers except this one.
@@ -56,6 +58,7 @@ class Protocol:
     ties: Literal["expectation", "file-order"] = "expectation"
     empty: Literal["zero", "skip", "error"] = "zero"
     distance: Distance | None = None
+    radius: NonNegativeInt = 2
     bits: Annotated[int, Field(ge=8, multiple_of=8)] | None = None
     speaker: str | None = None
     without_speaker: str | None = None

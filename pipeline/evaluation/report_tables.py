@@ -9,6 +9,7 @@ from ivr.pipeline.datasets.public_datasets import DATASETS
 from ivr.pipeline.datasets.published_results import published_results
 from ivr.pipeline.runtime.words import counted
 
+from .protocol import Protocol
 from .protocol_words import protocol_in_words
 
 ARROWS = {"image_to_voice": "image -> voice", "voice_to_image": "voice -> image"}
@@ -22,7 +23,7 @@ WIDTH = 100
 def results_table(results: Mapping[str, Any]) -> str:
     """Return metrics, chance and published rows of a known data set from ``results.json``."""
     lines = [*_run_lines(results), *_protocol_lines(results)]
-    for head, names in metric_blocks(results["protocol"]["relevance"]):
+    for head, names in metric_blocks(results["protocol"]):
         lines += _metric_lines(results, head, names)
     bounds = ", ".join(
         f"{arrow} {results[direction]['mAP_lower']:.2f} to {results[direction]['mAP_upper']:.2f}"
@@ -66,12 +67,18 @@ def _protocol_lines(results: Mapping[str, Any]) -> list[str]:
     return [*textwrap.wrap(protocol_in_words(results["protocol"]), WIDTH), counts]
 
 
-def metric_blocks(relevance: str) -> list[tuple[str, list[str]]]:
-    """Return the head of each block of the table, and the names of the metrics in it."""
+def metric_blocks(protocol: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return the head of each block of the table, and the names of the metrics in it.
+
+    Args:
+        protocol: the protocol as results.json has it; the radius of earlier versions was 2.
+    """
     blocks: dict[str, list[str]] = {}
+    within = (protocol.get("radius", Protocol.radius),)
     for metric in METRICS.values():
-        if metric.block and relevance in metric.relevance:
-            blocks.setdefault(metric.block, []).extend(metric.names())
+        if metric.block and protocol["relevance"] in metric.relevance:
+            names = metric.names(within if metric.reads == "radius" else None)
+            blocks.setdefault(metric.block, []).extend(names)
     return list(blocks.items())
 
 

@@ -7,7 +7,12 @@ import numpy as np
 
 from ivr.hashing.distances import Measure
 from ivr.hashing.health import PairDistances, confusion, pair_distances
-from ivr.hashing.histograms import Histograms, chance_histograms, perfect_histograms
+from ivr.hashing.histograms import (
+    Histograms,
+    chance_histograms,
+    perfect_histograms,
+    spread_histograms,
+)
 from ivr.hashing.metrics import Scores, join_scores, matching_accuracy, scores
 from ivr.hashing.retrieval_curves import (
     OverRetrieved,
@@ -145,10 +150,14 @@ def _direction_scores(queries: CodedItems, gallery: CodedItems, ranker: Ranker) 
         hist = ranker.ranked(block, gallery, by_distance)
         hamming = by_distance if ranker.distance is None else None
         found.append(_scores(hist, ranker.protocol, hamming))
-        for scored, order in ((random, chance_histograms), (perfect, perfect_histograms)):
-            tied = None if hamming is None else order(hamming)
+        tied = chance_histograms(hist)
+        for scored, order, at_distances in (
+            (random, tied, spread_histograms),
             # The order of the items alone has two groups: all other metrics need no more.
-            scored.append(_scores(order(chance_histograms(hist)), ranker.protocol, tied))
+            (perfect, perfect_histograms(tied), perfect_histograms),
+        ):
+            moved = None if hamming is None else at_distances(hamming)
+            scored.append(_scores(order, ranker.protocol, moved))
         counted = ~np.isnan(found[-1].average_precision)
         if counted.any():
             means.append((int(np.count_nonzero(counted)), over_retrieved(hist, points, empty)))
@@ -178,6 +187,7 @@ def _scores(hist: Histograms, protocol: Protocol, hamming: Histograms | None) ->
         denominator=protocol.denominator,
         empty=protocol.empty,
         hamming=hamming,
+        radius=protocol.radius,
     )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from ivr.pipeline.datasets.published_results import published_results
 from ivr.pipeline.evaluation.hits import empty_lookups, relevant_items
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
+from ivr.pipeline.evaluation.protocol import Protocol
 from ivr.pipeline.evaluation.report_tables import metric_blocks
+from ivr.pipeline.runtime.words import counted
 
 from .caveats import interval_of_map
 from .evaluated_run import EvaluatedRun
@@ -21,8 +23,6 @@ LIMITED: Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "R@10": ("more", lambda relevant: relevant > 10),
 }
 """Metrics that a gallery can limit, and which numbers of relevant items limit them."""
-LOOKUP = "P@r<=2"
-LOOKUP_RADIUS = 2
 FULL = 99.995
 """A best possible value from here on is 100."""
 
@@ -115,7 +115,7 @@ def number_tables(found: EvaluatedRun) -> list[NumberTable]:
     """Return the metrics of both directions with chance and the best possible values."""
     best = found.results["ceiling"]
     tables = []
-    for title, names in metric_blocks(found.results["protocol"]["relevance"]):
+    for title, names in metric_blocks(found.results["protocol"]):
         there = tuple(
             name for name in names if all(name in found.results[way] for way in DIRECTIONS)
         )
@@ -167,20 +167,21 @@ def _reason(found: EvaluatedRun, name: str, ways: list[str]) -> str:
 def lookup_words(found: EvaluatedRun) -> str:
     """Return how many queries have no item within the radius of lookups; ``""`` if all have some.
 
-    They count as 0, so that precision within a radius can be less than chance.
+    They count as 0, so that precision within a radius can be less than the share of relevant items.
     """
-    parts = []
+    parts, radius = [], found.results["protocol"].get("radius", Protocol.radius)
+    name = f"P@r<={radius}"
     for way in reversed(DIRECTIONS):
-        if LOOKUP in found.results[way]:
+        if name in found.results[way]:
             asked = ~np.isnan(found.queries[way].average_precision)
-            nothing = empty_lookups(found.selection, way, LOOKUP_RADIUS)[asked]
+            nothing = empty_lookups(found.selection, way, radius)[asked]
             if nothing.any():
                 parts.append(f"{nothing.sum()} of {len(nothing)} ({DIRECTION_WORDS[way]})")
     if not parts:
         return ""
     return (
-        f"{LOOKUP}: queries with no item within {LOOKUP_RADIUS} bits count as 0, so it can be "
-        f"below chance: {', '.join(parts)}."
+        f"{name}: queries with no item within {counted(radius, 'bit')} count as 0: "
+        f"{', '.join(parts)}."
     )
 
 
