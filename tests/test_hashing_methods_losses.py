@@ -193,8 +193,9 @@ def test_beta_grows_from_one_to_its_last_value() -> None:
     assert grown == sorted(grown)
 
 
-def test_csq_is_the_binary_cross_entropy_to_the_bits_of_the_centre() -> None:
-    model = with_open_ends(CSQ(CSQConfig(0.3), SIZES))
+@pytest.mark.parametrize("form", ["squared", "log-cosh"])
+def test_csq_is_the_binary_cross_entropy_to_the_bits_of_the_centre(form: str) -> None:
+    model = with_open_ends(CSQ(CSQConfig(0.3, form), SIZES))  # type: ignore[arg-type]
     assert isinstance(model, CSQ)
     centres = model.centres.tolist()
 
@@ -205,7 +206,12 @@ def test_csq_is_the_binary_cross_entropy_to_the_bits_of_the_centre() -> None:
                 probability = (math.tanh(table[i][k]) + 1) / 2
                 bit = (centres[LABELS[i]][k] + 1) / 2
                 total -= bit * math.log(probability) + (1 - bit) * math.log(1 - probability)
-        return total / (5 * BITS) + 0.3 * (loop_off(tanhs(x)) + loop_off(tanhs(v)))
+        return total / (5 * BITS) + 0.3 * (off(tanhs(x)) + off(tanhs(v)))
+
+    def off(table: Table) -> float:
+        if form == "log-cosh":
+            return loop_off(table)
+        return sum((abs(u) - 1) ** 2 for row in table for u in row) / (5 * BITS)
 
     assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
 

@@ -8,6 +8,7 @@ Across modalities: both encoders have the same centres.
 """
 
 from dataclasses import field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,10 +30,13 @@ class CSQConfig:
 
     Attributes:
         quantisation: weight of the distance of the outputs to codes, 0.0001 in the authors' code.
+        quantisation_form: that distance for outputs u: ``squared``, (|u| - 1)^2 as in the authors'
+            code, or ``log-cosh``, log cosh(|u| - 1) as in eq. 5 of the paper.
         network: sizes of the two encoders.
     """
 
     quantisation: NonNegativeFloat = 1e-4
+    quantisation_form: Literal["squared", "log-cosh"] = "squared"
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
@@ -62,7 +66,8 @@ class CSQ(DualEncoder):
         ends = self.image(batch.images), self.voice(batch.voices, batch.frames)
         centres = self.centres[batch.labels]
         similarity = torch.stack([central_similarity(hidden, centres) for hidden in ends])
-        off = torch.stack([bits_off(torch.tanh(hidden)) for hidden in ends])
+        distance = squared_off if self.config.quantisation_form == "squared" else bits_off
+        off = torch.stack([distance(torch.tanh(hidden)) for hidden in ends])
         return {
             "central similarity": similarity.sum(),
             "quantisation": self.config.quantisation * off.sum(),
@@ -80,6 +85,11 @@ def central_similarity(hidden: Tensor, centres: Tensor) -> Tensor:
         centres: c [n, bits], entries -1 or +1.
     """
     return F.softplus(-2 * centres * hidden).mean()
+
+
+def squared_off(outputs: Tensor) -> Tensor:
+    """Return the mean of (|u| - 1)^2 over outputs u [n, bits]."""
+    return (outputs.abs() - 1).square().mean()
 
 
 METHOD = MethodEntry(build=CSQ, config=CSQConfig)
