@@ -22,7 +22,8 @@ same gallery, which is the value if all items are tied.
 FOOT = """
 A metric of the order of the items is computed for every method. A metric within a Hamming radius
 needs Hamming distances: it is absent for a method that ranks by its outputs. Its chance value keeps
-the distances and draws anew which items are relevant. `ivr evaluate --radius` sets the radius.
+the distances and draws anew which items are relevant, so that each method has its own: a table of
+several methods leaves it out. `ivr evaluate --radius` sets the radius.
 
 To add a metric, add one entry to the table: its name, its definition, and a function from
 histograms (`hashing/histograms.py`) to one value per query.

@@ -320,6 +320,30 @@ def test_a_metric_that_is_added_by_one_entry_has_a_column(monkeypatch: pytest.Mo
     assert "| **2.00** | **2.00** |" in as_markdown(table)
 
 
+def test_chance_within_a_radius_is_that_of_one_method_alone() -> None:
+    columns = retrieval_columns(("mAP", "R@r<=2"))
+    grid = Grid((Variant("lsh", "lsh"),), seeds=(0,))
+    lines = []
+    for name, chance in (("csq", 3.0), ("dtbh", 7.0)):
+        found = evaluation([0.5, 0.5], "ab")
+        for direction in DIRECTIONS:
+            found.results[direction] = found.results[direction] | {"R@r<=2": 40.0}
+            found.results["chance"] |= {
+                direction: found.results["chance"][direction] | {"R@r<=2": chance}
+            }
+        lines.append(line(name, {0: found}))
+
+    def of_chance(some: Sequence[ComparisonRow]) -> str:
+        metrics = [metrics_of(one, columns) for one in some]
+        table = comparison_table("A title", grid, some, columns, metrics, differences=False)
+        (*_, row) = csv.DictReader(io.StringIO(as_csv(table)))
+        assert (row["kind"], row["image_to_voice.mAP"]) == ("chance", "5")
+        return str(row["image_to_voice.R@r<=2"])
+
+    assert [of_chance(lines[:1]), of_chance(lines[1:])] == ["3", "7"]
+    assert of_chance(lines) == ""
+
+
 def test_the_legend_says_by_what_a_value_is_the_best() -> None:
     def legend(*columns: Column) -> str:
         cells = {column.key: Spread(1.0, 0.1, best=True) for column in columns}

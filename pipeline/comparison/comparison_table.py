@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from ivr.hashing.metrics import metric_of
 from ivr.pipeline.datasets.published_results import Kind, PublishedResult, published_results
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 
@@ -173,12 +174,18 @@ def _rivals(row: TableRow, other: TableRow) -> bool:
 
 
 def _chance_rows(rows: Sequence[ComparisonRow], columns: Sequence[Column]) -> list[TableRow]:
-    """Return the row of chance, which all methods share; from the row with the most seeds."""
+    """Return the row of chance, which all methods share; from the row with the most seeds.
+
+    Within a Hamming radius each method has a chance of its own: there it is of one row alone.
+    """
     if not rows:
         return []
     fullest = max(rows, key=lambda row: len(row.evaluations))
     cells = {}
     for column in columns:
+        metric = metric_of(column.name)
+        if metric and metric.reads == "radius" and len(rows) > 1:
+            continue
         values = [
             float(evaluation.results["chance"][column.direction][column.name])
             for evaluation in fullest.evaluations.values()
