@@ -123,8 +123,10 @@ class DBLP(TrainedMethod):
 class SpectrumNetwork(nn.Module):
     """The paper's five convolutions: voices [m, streams, bands, frames] to [m, width].
 
-    The first one sees all bands of one frame, the others run over time; each is rectified, and all
-    but the first and the last are followed by a maximum over three frames, every second one kept.
+    The first one sees all bands of one frame, the others run over time. All but the last are
+    rectified, and all but the first and the last are followed by a maximum over three frames, every
+    second one kept. The authors rectify the last one too: then all signs of a voice are alike, and
+    it has no code.
     The result is the mean over the frames that the voice really has. The batch normalisation is
     ours: without it twelve epochs on UC Merced taught nothing.
     """
@@ -157,7 +159,8 @@ class SpectrumNetwork(nn.Module):
         for layer, (convolution, norm) in enumerate(
             zip(self.convolutions, self.norms, strict=True)
         ):
-            hidden = torch.relu(norm(convolution(hidden)))
+            hidden = norm(convolution(hidden))
+            hidden = torch.relu(hidden) if layer < last else hidden
             hidden = hidden * frame_mask(count, hidden.shape[-1])[:, None, :]
             if 0 < layer < last:
                 hidden = F.max_pool1d(hidden, 3, stride=2, padding=1)
