@@ -117,7 +117,7 @@ def test_where_there_is_no_impostor_the_cost_is_nothing() -> None:
     assert not similarity.grad.any()
 
 
-def test_codes_of_voices_have_both_signs() -> None:
+def test_outputs_of_voices_have_both_signs() -> None:
     outputs = model().encode_voices(torch.randn(20, 2, 3, 40), torch.full((20,), 40))
-    assert (outputs > 0).any(dim=0).sum() > 6
-    assert (outputs < 0).any(dim=0).sum() > 6
+    assert (outputs > 0).any()
+    assert (outputs < 0).any()

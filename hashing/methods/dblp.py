@@ -61,9 +61,9 @@ class DBLP(TrainedMethod):
 
     source = "Harwath et al., NIPS 2016, dharwath/DAVEnet-pytorch"
     differences = (
-        "DIVH gives no settings for its row; outputs of unit length; batch normalisation; fewer "
-        "channels and frames of 20 ms; impostors of other classes (`impostors` any is the paper's "
-        "form)"
+        "DIVH gives no settings for its row; outputs of unit length, of both signs; batch "
+        "normalisation; fewer channels and frames of 20 ms; impostors of other classes "
+        "(`impostors` any is the paper's form)"
     )
     distance = "euclidean"
     config: DBLPConfig
