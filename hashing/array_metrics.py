@@ -26,16 +26,17 @@ from .buckets import Floats, MetricsError
 from .cutoff_metrics import hit_at as _hit_at
 from .cutoff_metrics import ndcg_at as _ndcg_at
 from .cutoff_metrics import precision_at as _precision_at
-from .cutoff_metrics import precision_within
+from .cutoff_metrics import precision_within, recall_within
 from .cutoff_metrics import recall_at as _recall_at
 from .empty_queries import mean_over_queries, query_weights
 from .histograms import Histograms, best_order, worst_order
-from .retrieval_curves import PrecisionRecall
+from .retrieval_curves import PrecisionRecall, mean_precision_recall_curve
 from .retrieval_curves import precision_recall_curve as _precision_recall_curve
 
 Ties = Literal["expectation", "lower", "upper", "gallery-order"]
 Empty = Literal["zero", "skip", "error"]
 Denominator = Literal["relevant", "min", "hits"]
+Average = Literal["pooled", "queries"]
 
 __all__ = [
     "MetricsError",
@@ -47,6 +48,7 @@ __all__ = [
     "precision_recall_curve",
     "precision_within_radius",
     "recall_at",
+    "recall_within_radius",
 ]
 
 
@@ -144,23 +146,40 @@ def ndcg_at(
     return _cutoff_metric(_ndcg_at, items, relevance, k, ties, empty)
 
 
-def precision_recall_curve(items: Items, relevance: Relevance) -> PrecisionRecall:
-    """Return precision and recall within each Hamming radius, pooled over the queries.
+def precision_recall_curve(
+    items: Items,
+    relevance: Relevance,
+    *,
+    average: Average = "pooled",
+    empty: Empty = "zero",
+) -> PrecisionRecall:
+    """Return precision and recall within each Hamming radius.
 
     Args:
         items: Hamming distances [q, g], integers; or a pair of codes, as in
             :func:`mean_average_precision`.
         relevance: booleans [q, g]; or a pair of labels.
+        average: ``pooled`` (micro) adds up the items of all queries before it divides, as DCMH's
+            code does; ``queries`` (macro) is the mean over the queries, as in DeepHash's code: a
+            query that retrieves nothing within a radius has precision 0 there.
+        empty: how a query without a relevant item counts in the mean over the queries; pooled,
+            its items always count.
 
     Returns:
-        ``radius`` [p], ``precision`` [p] and ``recall`` [p]: relevant items retrieved by all
-        queries, divided by all items retrieved, and by all relevant items. A radius within which no
-        query retrieves an item is left out.
+        ``radius`` [p], ``precision`` [p] and ``recall`` [p]: relevant items retrieved, divided by
+        the items retrieved, and by all relevant items. Pooled, a radius within which no query
+        retrieves an item is left out.
 
     Raises:
-        MetricsError: no query has a relevant item, or distances are not integers.
+        MetricsError: no query has a relevant item, an unknown choice, a query is refused, or
+            distances are not integers.
     """
-    return _precision_recall_curve(hamming_histograms(items, relevance))
+    hist = hamming_histograms(items, relevance)
+    if average == "pooled":
+        return _precision_recall_curve(hist)
+    if average == "queries":
+        return mean_precision_recall_curve(hist, empty)
+    raise MetricsError(f"average must be one of pooled, queries, got {average!r}")
 
 
 def precision_within_radius(
@@ -180,6 +199,17 @@ def precision_within_radius(
     """
     hist = hamming_histograms(items, relevance)
     return _mean(precision_within(hist, radius), hist, empty)
+
+
+def recall_within_radius(
+    items: Items, relevance: Relevance, radius: int = 2, *, empty: Empty = "zero"
+) -> float:
+    """Return the mean recall within a Hamming radius: relevant items there, of all relevant ones.
+
+    The arguments and errors are those of :func:`precision_within_radius`.
+    """
+    hist = hamming_histograms(items, relevance)
+    return _mean(recall_within(hist, radius), hist, empty)
 
 
 def _cutoff_metric(

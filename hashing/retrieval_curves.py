@@ -13,12 +13,12 @@ from .histograms import Histograms
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """Precision and recall within growing Hamming radii, pooled over queries.
+    """Precision and recall within growing Hamming radii, pooled over queries or their mean.
 
     Attributes:
-        radius: [p], int64, radii within which at least one item is retrieved.
-        precision: [p], relevant items retrieved by all queries / items retrieved by all queries.
-        recall: [p], relevant items retrieved by all queries / relevant items of all queries.
+        radius: [p], int64, the radii.
+        precision: [p], relevant items retrieved / items retrieved.
+        recall: [p], relevant items retrieved / relevant items.
     """
 
     radius: Integers
@@ -86,6 +86,9 @@ def precision_recall_curve(hist: Histograms) -> PrecisionRecall:
 
     Raises:
         MetricsError: no query has a relevant item.
+
+    Reference:
+        ``calcPreRecRadiusLabel`` of DCMH (github.com/jiangqy/DCMH-CVPR2017).
     """
     retrieved = np.cumsum(hist.items.sum(axis=0))
     hits = np.cumsum(hist.relevant.sum(axis=0))
@@ -96,4 +99,33 @@ def precision_recall_curve(hist: Histograms) -> PrecisionRecall:
         radius=radius,
         precision=hits[radius] / retrieved[radius],
         recall=hits[radius] / hits[-1],
+    )
+
+
+def mean_precision_recall_curve(hist: Histograms, empty: str = "zero") -> PrecisionRecall:
+    """Return precision and recall within each Hamming radius, mean over queries (macro).
+
+    Every query has its own precision and recall within a radius, and every query weighs the same. A
+    query that retrieves nothing within a radius has precision 0 there, so that the curve starts low
+    where few queries find anything, and has a point at every radius from 0 on.
+
+    Args:
+        hist: histograms [q, buckets], bucket d for distance d.
+        empty: a query without a relevant item counts as 0 (``zero``), is left out (``skip``) or
+            is refused (``error``).
+
+    Raises:
+        MetricsError: an unknown choice, a query is refused, or no query is left.
+
+    Reference:
+        ``get_precision_recall_by_Hamming_Radius_All`` of DeepHash (github.com/thulab/DeepHash).
+    """
+    weights = query_weights(hist, empty)[:, None]
+    hits = np.cumsum(hist.relevant, axis=1)
+    precision = ratio(hits, np.cumsum(hist.items, axis=1))
+    recall = ratio(hits, hist.relevant.sum(axis=1, keepdims=True))
+    return PrecisionRecall(
+        radius=np.arange(hits.shape[1]),
+        precision=mean_over_queries(precision * weights),
+        recall=mean_over_queries(recall * weights),
     )

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from evaluation_world import (
 )
 
 from ivr.hashing.distances import euclidean_distance
+from ivr.pipeline.evaluation.curves import read_curves, write_curves
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
 from ivr.pipeline.evaluation.score import curve_points
 from ivr.pipeline.runs.codes_file import Codes
@@ -45,6 +47,31 @@ def test_curves_are_precision_at_each_place_and_within_each_radius() -> None:
         within = distance <= radius
         assert precision == pytest.approx((within & relevant).sum() / within.sum())
         assert recall == pytest.approx((within & relevant).sum() / relevant.sum())
+    by_query = curve.by_query
+    assert by_query is not None
+    for radius, precision, recall in zip(
+        by_query.radius, by_query.precision, by_query.recall, strict=True
+    ):
+        within = distance <= radius
+        hits = (within & relevant).sum(axis=1)
+        assert precision == pytest.approx(np.mean(hits / np.maximum(within.sum(axis=1), 1)))
+        assert recall == pytest.approx(np.mean(hits / np.maximum(relevant.sum(axis=1), 1)))
+
+
+def test_curves_are_read_as_they_were_written(tmp_path: Path) -> None:
+    written = evaluate_codes(random_codes(9), ALL).curves
+    write_curves(tmp_path / "curves.csv", written)
+    read = read_curves(tmp_path / "curves.csv")
+    assert list(read) == list(written)
+    for direction, curve in written.items():
+        for one, other in (
+            (curve.radius, read[direction].radius),
+            (curve.by_query, read[direction].by_query),
+        ):
+            assert one is not None and other is not None
+            assert one.radius.tolist() == other.radius.tolist()
+            np.testing.assert_allclose(other.precision, one.precision, atol=1e-6)
+            np.testing.assert_allclose(other.recall, one.recall, atol=1e-6)
 
 
 def test_curves_of_outputs_are_precision_and_recall_among_the_first_of_every_query() -> None:
@@ -59,7 +86,7 @@ def test_curves_of_outputs_are_precision_and_recall_among_the_first_of_every_que
     )
     curves = evaluate_codes(codes, OUTPUTS, euclidean_distance).curves
     curve = curves["image_to_voice"]
-    assert curve.within == "rank"
+    assert (curve.within, curve.by_query) == ("rank", None)
     order = np.argsort(output_distances(codes.images, codes.voices), axis=1)
     ranked = np.take_along_axis(same_class(codes.images, codes.voices), order, axis=1)
     for place in range(1, 7):

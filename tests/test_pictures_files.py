@@ -30,7 +30,14 @@ from ivr.pipeline.pictures.confusion import (
     confusions_size,
     draw_confusions,
 )
-from ivr.pipeline.pictures.picture_files import FORMATS, Picture, csv_text, svg_text, write_picture
+from ivr.pipeline.pictures.picture_files import (
+    EVALUATION,
+    FORMATS,
+    Picture,
+    csv_text,
+    svg_text,
+    write_picture,
+)
 from ivr.pipeline.pictures.style import DARK, LIGHT, Theme, new_figure, styled
 
 HOSTILE = (
@@ -275,6 +282,23 @@ def test_a_caption_names_a_column_of_ceilings_only_where_one_is_drawn() -> None:
         )
         assert "One line for both directions, which count the same pairs" in line.caption
         assert "The shade follows the square root of the percentage" in picture.caption
+
+
+def test_precision_and_recall_by_query_are_a_picture_of_their_own() -> None:
+    results, curves = results_and_curves(random_codes(0, images=9), ALL)
+    found = {one.name: one for one in evaluation_pictures(results, curves)}
+    assert set(found) <= set(EVALUATION)
+    pooled, by_query = found["precision-recall"], found["precision-recall-by-query"]
+    assert "pooled over the queries" in pooled.caption
+    assert "has precision 0" not in pooled.caption
+    assert "mean over the queries" in by_query.title
+    assert "A query with no item within the radius has precision 0" in by_query.caption
+    points = curves["image_to_voice"].by_query
+    assert points is not None
+    rows = [row for row in by_query.rows if row["line"].startswith("image")]
+    assert [row["at"] for row in rows] == points.radius.tolist()
+    assert [row["precision"] for row in rows] == pytest.approx((100 * points.precision).tolist())
+    assert [row["precision"] for row in pooled.rows] != [row["precision"] for row in by_query.rows]
 
 
 def test_a_class_without_queries_is_drawn_empty() -> None:

@@ -17,6 +17,7 @@ class CurvesError(IvrError):
     """A file of curves cannot be read; the message is one line."""
 
 
+BY_QUERY = "radius-by-query"
 COLUMNS = (
     "direction",
     "curve",
@@ -38,15 +39,19 @@ class Curves:
         retrieved: numbers of retrieved items [p].
         means: precision and recall at each of them, mean over the queries, with those of a perfect
             ranking and of a random order, 0 to 1.
-        radius: precision and recall within each Hamming radius, or within each rank.
+        radius: precision and recall within each Hamming radius, or within each rank, pooled over
+            the queries.
         within: radius, for codes, or rank, for outputs, whose distances do not compare between
             queries.
+        by_query: precision and recall within each Hamming radius, mean over the queries; ``None``
+            for outputs, and in files of earlier versions.
     """
 
     retrieved: tuple[int, ...]
     means: OverRetrieved
     radius: PrecisionRecall
     within: Literal["radius", "rank"]
+    by_query: PrecisionRecall | None = None
 
     @property
     def precision(self) -> np.ndarray:
@@ -68,12 +73,15 @@ def write_curves(path: Path, curves: Mapping[str, Curves]) -> None:
             table = np.stack([getattr(curve.means, name) for name in COLUMNS[3:]], axis=1)
             for count, values in zip(curve.retrieved, table, strict=True):
                 writer.writerow([direction, "retrieved", count, *map(_percent, values)])
-            points = curve.radius
-            for radius, precision, recall in zip(
-                points.radius, points.precision, points.recall, strict=True
-            ):
-                shown = _percent(precision), _percent(recall), "", "", _percent(curve.chance), ""
-                writer.writerow([direction, curve.within, radius, *shown])
+            for kind, points in ((curve.within, curve.radius), (BY_QUERY, curve.by_query)):
+                if points is None:
+                    continue
+                for radius, precision, recall in zip(
+                    points.radius, points.precision, points.recall, strict=True
+                ):
+                    chance = _percent(curve.chance) if kind != BY_QUERY else ""
+                    shown = _percent(precision), _percent(recall), "", "", chance, ""
+                    writer.writerow([direction, kind, radius, *shown])
 
 
 def read_curves(path: Path) -> dict[str, Curves]:
@@ -100,12 +108,17 @@ def read_curves(path: Path) -> dict[str, Curves]:
 def _curves(rows: Mapping[str, list[list[float]]]) -> Curves:
     retrieved = np.array(rows["retrieved"])
     within: Literal["radius", "rank"] = "radius" if "radius" in rows else "rank"
-    points = np.array(rows[within])
     means = OverRetrieved(
         **{name: retrieved[:, place] / 100 for place, name in enumerate(COLUMNS[3:], 1)}
     )
-    radius = PrecisionRecall(points[:, 0].astype(np.int64), points[:, 1] / 100, points[:, 2] / 100)
-    return Curves(tuple(int(n) for n in retrieved[:, 0]), means, radius, within)
+    by_query = _precision_recall(rows[BY_QUERY]) if BY_QUERY in rows else None
+    counts = tuple(int(n) for n in retrieved[:, 0])
+    return Curves(counts, means, _precision_recall(rows[within]), within, by_query)
+
+
+def _precision_recall(rows: list[list[float]]) -> PrecisionRecall:
+    points = np.array(rows)
+    return PrecisionRecall(points[:, 0].astype(np.int64), points[:, 1] / 100, points[:, 2] / 100)
 
 
 def _percent(share: float) -> str:

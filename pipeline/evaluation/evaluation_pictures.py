@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivr.hashing.health import BitCounts
+from ivr.hashing.retrieval_curves import PrecisionRecall
 from ivr.pipeline.pictures.captions import ARROWS, Subject, caption, put_title, titled_axes
 from ivr.pipeline.pictures.captions import title as title_of
 from ivr.pipeline.pictures.class_precision import (
@@ -50,6 +51,10 @@ GUIDES = (
     "Dash-dotted, grey above: the ceiling, a ranking with every relevant item first",
 )
 
+NOTHING_WITHIN = (
+    "A query with no item within the radius has precision 0, so that a line may start below chance"
+)
+
 
 def evaluation_pictures(
     results: Mapping[str, Any],
@@ -72,8 +77,14 @@ def evaluation_pictures(
             _retrieved(subject, retrieved_curves(results, curves, name), name, draw_into)
             for name, draw_into in (("precision", draw_precision), ("recall", draw_recall))
         ),
-        _precision_recall(subject, precision_recall_curves(results, curves)),
+        _precision_recall(
+            subject, precision_recall_curves(results, curves), "precision-recall", "pooled"
+        ),
     ]
+    by_query = precision_recall_curves_by_query(results, curves)
+    if by_query:
+        name = "precision-recall-by-query"
+        found.append(_precision_recall(subject, by_query, name, "mean"))
     by_class = class_precisions(results)
     if by_class:
         found.append(_class_precision(subject, by_class))
@@ -101,19 +112,33 @@ def retrieved_curves(
 def precision_recall_curves(
     results: Mapping[str, Any], curves: Mapping[str, Curves]
 ) -> list[PrecisionRecallCurve]:
-    """Return precision and recall within each radius or rank, of both directions."""
+    """Return precision and recall within each radius or rank, pooled, of both directions."""
+    return [_line(results, direction, curve, curve.radius) for direction, curve in curves.items()]
+
+
+def precision_recall_curves_by_query(
+    results: Mapping[str, Any], curves: Mapping[str, Curves]
+) -> list[PrecisionRecallCurve]:
+    """Return precision and recall within each radius, mean over the queries; none for outputs."""
     return [
-        PrecisionRecallCurve(
-            label=ARROWS[direction],
-            within=curve.within,
-            at=curve.radius.radius,
-            precision=100 * curve.radius.precision,
-            recall=100 * curve.radius.recall,
-            queries=results[direction]["n"],
-            chance=100 * curve.chance,
-        )
+        _line(results, direction, curve, curve.by_query)
         for direction, curve in curves.items()
+        if curve.by_query is not None
     ]
+
+
+def _line(
+    results: Mapping[str, Any], direction: str, curve: Curves, points: PrecisionRecall
+) -> PrecisionRecallCurve:
+    return PrecisionRecallCurve(
+        label=ARROWS[direction],
+        within=curve.within,
+        at=points.radius,
+        precision=100 * points.precision,
+        recall=100 * points.recall,
+        queries=results[direction]["n"],
+        chance=100 * curve.chance,
+    )
 
 
 def class_precisions(results: Mapping[str, Any]) -> list[ClassPrecision]:
@@ -156,8 +181,12 @@ def _retrieved(
     )
 
 
-def _precision_recall(subject: Subject, curves: list[PrecisionRecallCurve]) -> Picture:
-    kind = "Precision against recall"
+def _precision_recall(
+    subject: Subject, curves: list[PrecisionRecallCurve], name: str, average: str
+) -> Picture:
+    """Return the picture ``name`` of curves that are ``pooled`` or the ``mean`` over queries."""
+    pooled = average == "pooled"
+    kind = "Precision against recall" + ("" if pooled else ", mean over the queries")
     within = {"radius": "Hamming radius", "rank": "rank"}[curves[0].within]
 
     def draw(theme: Theme) -> "Figure":
@@ -165,14 +194,15 @@ def _precision_recall(subject: Subject, curves: list[PrecisionRecallCurve]) -> P
         return titled_axes(title_of(kind, subject), drawn, theme)
 
     more = (
-        f"Within each {within}, pooled over the queries, in percent",
-        "One line for both directions, which count the same pairs"
+        f"Within each {within}, {average} over the queries, in percent",
+        "" if pooled else NOTHING_WITHIN,
+        "One line for both directions, which " + ("count the same pairs" if pooled else "coincide")
         if len(distinct_curves(curves)) < len(curves)
         else "",
         GUIDES[0],
     )
     return Picture(
-        "precision-recall",
+        name,
         title_of(kind, subject),
         caption(kind, subject, *more),
         precision_recall_rows(curves),

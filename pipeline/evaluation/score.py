@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ivr.hashing.metrics import Scores, join_scores, matching_accuracy, scores
 from ivr.hashing.retrieval_curves import (
     OverRetrieved,
     PrecisionRecall,
+    mean_precision_recall_curve,
     over_retrieved,
     precision_recall_curve,
 )
@@ -36,6 +38,8 @@ from .rank import (
     stacked,
 )
 from .select import EvaluateError, Selection
+
+Means = TypeVar("Means", OverRetrieved, PrecisionRecall)
 
 CURVE_POINTS = 200
 PAIRS_AT_ONCE = 64
@@ -144,7 +148,7 @@ def _direction_scores(queries: CodedItems, gallery: CodedItems, ranker: Ranker) 
     found: list[Scores] = []
     random: list[Scores] = []
     perfect: list[Scores] = []
-    means, pooled = [], []
+    means, by_query, pooled = [], [], []
     for block in ranker.blocks(queries, gallery):
         by_distance = ranker.histograms(block, gallery)
         hist = ranker.ranked(block, gallery, by_distance)
@@ -160,14 +164,18 @@ def _direction_scores(queries: CodedItems, gallery: CodedItems, ranker: Ranker) 
             scored.append(_scores(order, ranker.protocol, moved))
         counted = ~np.isnan(found[-1].average_precision)
         if counted.any():
-            means.append((int(np.count_nonzero(counted)), over_retrieved(hist, points, empty)))
+            asked = int(np.count_nonzero(counted))
+            means.append((asked, over_retrieved(hist, points, empty)))
+            if hamming is not None:
+                by_query.append((asked, mean_precision_recall_curve(hamming, empty)))
             pooled.append(ranker.pooled(by_distance, counted))
     if not pooled:
         raise EvaluateError("no query has a relevant item in the database")
     metrics = join_scores(found)
     counted = ~np.isnan(metrics.average_precision)
     distances = stacked(pooled)
-    curves = _curves(points, _mean(means), distances, ranker)
+    radii = _mean(by_query) if by_query else None
+    curves = _curves(points, _mean(means), distances, radii)
     if ranker.distance is not None:
         distances = ranker.pooled_by_codes(queries.select(np.flatnonzero(counted)), gallery)
     return DirectionScores(
@@ -191,19 +199,24 @@ def _scores(hist: Histograms, protocol: Protocol, hamming: Histograms | None) ->
     )
 
 
-def _mean(parts: Sequence[tuple[int, OverRetrieved]]) -> OverRetrieved:
+def _mean(parts: Sequence[tuple[int, Means]]) -> Means:
     """Return the mean over the queries of all blocks, each given with its number of queries."""
     counts = [count for count, _ in parts]
-    return OverRetrieved(
-        *(
-            np.average([getattr(means, field.name) for _, means in parts], axis=0, weights=counts)
-            for field in fields(OverRetrieved)
-        )
-    )
+    first = parts[0][1]
+    means = {
+        field.name: np.average([getattr(part, field.name) for _, part in parts], 0, counts)
+        for field in fields(first)
+    }
+    if isinstance(first, PrecisionRecall):
+        means["radius"] = first.radius
+    return type(first)(**means)
 
 
 def _curves(
-    points: tuple[int, ...], means: OverRetrieved, distances: Histograms, ranker: Ranker
+    points: tuple[int, ...],
+    means: OverRetrieved,
+    distances: Histograms,
+    by_query: PrecisionRecall | None,
 ) -> Curves:
     """Return the curves of one direction.
 
@@ -211,10 +224,11 @@ def _curves(
         points: numbers of retrieved items [p].
         means: precision and recall at each of them, mean over the queries.
         distances: the histograms of the queries, added up.
-        ranker: how the queries are ranked.
+        by_query: precision and recall within each Hamming radius, mean over the queries; ``None``
+            where they are ranked by outputs.
     """
-    if ranker.distance is None:
-        return Curves(points, means, precision_recall_curve(distances), "radius")
+    if by_query is not None:
+        return Curves(points, means, precision_recall_curve(distances), "radius", by_query)
     return Curves(points, means, _precision_recall_by_rank(points, means, distances), "rank")
 
 

@@ -23,6 +23,7 @@ EVALUATION = (
     "precision",
     "recall",
     "precision-recall",
+    "precision-recall-by-query",
     "class-precision",
     "confusion",
     "distances",
