@@ -13,8 +13,9 @@ Items at equal distance are tied. ``ties`` says how they count: ``expectation``,
 their orders, in closed form; ``lower`` and ``upper``, the least and the greatest value that an
 order gives; ``gallery-order``, in which tied items keep the order of the gallery.
 
-Every function returns the mean over the queries, from 0 to 1. ``empty`` says how a query without a
-relevant item counts: ``zero``, as 0; ``skip``, it is left out; ``error``, it is refused.
+Every function returns the mean over the queries, from 0 to 1, except the two of ranks. ``empty``
+says how a query without a relevant item counts: ``zero``, as 0, and among ranks as the one behind
+the last item; ``skip``, it is left out; ``error``, it is refused.
 """
 
 from collections.abc import Callable
@@ -28,8 +29,16 @@ from .cutoff_metrics import ndcg_at as _ndcg_at
 from .cutoff_metrics import precision_at as _precision_at
 from .cutoff_metrics import precision_within, recall_within
 from .cutoff_metrics import recall_at as _recall_at
-from .empty_queries import mean_over_queries, query_weights
+from .empty_queries import query_weights
 from .histograms import Histograms, best_order, worst_order
+from .over_queries import mean_over_queries, median_over_queries
+from .rank_metrics import (
+    expected_rank,
+    greatest_rank,
+    least_rank,
+    median_of_ranks,
+    rank_distribution,
+)
 from .retrieval_curves import PrecisionRecall, mean_precision_recall_curve
 from .retrieval_curves import precision_recall_curve as _precision_recall_curve
 
@@ -43,6 +52,8 @@ __all__ = [
     "PrecisionRecall",
     "hit_at",
     "mean_average_precision",
+    "mean_rank",
+    "median_rank",
     "ndcg_at",
     "precision_at",
     "precision_recall_curve",
@@ -144,6 +155,35 @@ def ndcg_at(
     The arguments are those of :func:`mean_average_precision`.
     """
     return _cutoff_metric(_ndcg_at, items, relevance, k, ties, empty)
+
+
+def mean_rank(
+    items: Items, relevance: Relevance, *, ties: Ties = "expectation", empty: Empty = "zero"
+) -> float:
+    """Return the mean rank of the nearest relevant item; 1 if no query has a nearer item.
+
+    The arguments are those of :func:`mean_average_precision`; ``lower`` is the best value that an
+    order of the ties gives.
+    """
+    hist = item_histograms(items, relevance, _gallery_order(ties))
+    function = {"lower": least_rank, "upper": greatest_rank}.get(ties, expected_rank)
+    return _mean(function(hist), hist, empty)
+
+
+def median_rank(
+    items: Items, relevance: Relevance, *, ties: Ties = "expectation", empty: Empty = "zero"
+) -> float:
+    """Return the median over the queries of the rank of the nearest relevant item.
+
+    With ``expectation`` it is the median of the ranks of all queries in all orders of their ties,
+    in which every query counts the same. The arguments are those of :func:`mean_rank`.
+    """
+    hist = item_histograms(items, relevance, _gallery_order(ties))
+    weights = query_weights(hist, empty)
+    if ties in ("lower", "upper"):
+        function = {"lower": least_rank, "upper": greatest_rank}[ties]
+        return float(median_over_queries(function(hist) * weights))
+    return float(median_of_ranks(rank_distribution(hist) * weights[:, None]))
 
 
 def precision_recall_curve(

@@ -111,6 +111,31 @@ def average_precision_upper(
     return _average_precision(hist, at, denominator, UPPER)
 
 
+def class_average_precision(average_precision: Floats, labels: Integers) -> dict[int, float]:
+    """Return the mean average precision of the queries of each class.
+
+    Args:
+        average_precision: [q], NaN for queries that are left out.
+        labels: class of each query [q], integers.
+
+    Returns:
+        Class to mean, ascending; a class whose queries are all left out is absent.
+
+    Raises:
+        MetricsError: not one label per query.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != average_precision.shape:
+        raise MetricsError(
+            f"{average_precision.size} queries, but labels of shape {list(labels.shape)}"
+        )
+    counted = ~np.isnan(average_precision)
+    return {
+        int(label): float(average_precision[counted & (labels == label)].mean())
+        for label in np.unique(labels[counted])
+    }
+
+
 @dataclass(frozen=True)
 class _Cut:
     """Some ranked lists cut at k.

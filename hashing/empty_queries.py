@@ -22,19 +22,6 @@ def query_weights(hist: Histograms, empty: str) -> Floats:
     return EMPTY[empty](hist.relevant.sum(axis=1) == 0)
 
 
-def mean_over_queries(values: Floats) -> Floats:
-    """Return the mean over the queries (first axis) that are not NaN.
-
-    Raises:
-        MetricsError: no query is left.
-    """
-    counted = ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
-    if not counted.any():
-        raise MetricsError("no query is left: none has a relevant item in the gallery")
-    mean: Floats = values[counted].mean(axis=0)
-    return mean
-
-
 def _count_as_zero(without: Booleans) -> Floats:
     return np.ones(without.shape)
 

@@ -10,11 +10,12 @@ Conventions:
   tied; the value is the mean over all orders of the ties, in closed form, unless the name says
   ``lower`` or ``upper``: the least and the greatest value that an order of the ties gives.
   Histograms of one item per bucket (``file_order_histograms``) have no ties: all three agree.
-* The function of a metric returns 0 for a query without a relevant item. :func:`scores` counts
-  such a query as 0 (``zero``), leaves it out of every mean (``skip``), or refuses it (``error``).
+* The function of a metric returns 0 for a query without a relevant item, and a rank behind the last
+  item if it returns ranks. :func:`scores` counts such a query so (``zero``), leaves it out
+  (``skip``), or refuses it (``error``).
 * Chance is the metric of ``chance_histograms``, in which all items are tied; within a radius, that
   of ``spread_histograms``, which keeps the distances.
-* Values are fractions from 0 to 1; only :meth:`Scores.to_percent` returns percent.
+* Values are fractions from 0 to 1, or ranks from 1; only :meth:`Scores.in_units` returns percent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ from .average_precision import (
     average_precision_lower,
     average_precision_upper,
 )
-from .buckets import Floats, Integers, MetricsError
+from .buckets import Floats, MetricsError
 from .cutoff_metrics import (
     f_at,
     hit_at,
@@ -38,12 +39,24 @@ from .cutoff_metrics import (
     recall_at,
     recall_within,
 )
-from .empty_queries import mean_over_queries, query_weights
+from .empty_queries import query_weights
 from .histograms import Histograms
+from .over_queries import MEAN, MEDIAN, Aggregate, mean_over_queries
+from .rank_metrics import (
+    MEDIAN_OF_RANKS,
+    expected_rank,
+    greatest_rank,
+    least_rank,
+    rank_distribution,
+)
 
 CUTOFFS = (1, 5, 10)
 RADIUS = 2
 MEAN_OF_TIES = "Mean over all orders of the tied items, in closed form."
+NEAREST = "nearest partner: rank"
+NEAREST_RANK = (
+    "Rank of the nearest relevant item, from 1; behind the last item for a query without one."
+)
 RADIUS_TIES = "Items at equal distance are all inside the radius or all outside."
 
 
@@ -62,6 +75,9 @@ class Metric:
         ties: how tied items count, one sentence.
         reads: ``order``, the order of the items alone; or ``radius``, Hamming distances, so that a
             ranking by other distances has no value.
+        unit: ``%``, for values from 0 to 1 that are shown in percent; or ``rank``, for values from
+            1 that are shown as they are.
+        aggregate: how the values of the queries become one value.
         more_is_better: the greatest value is the best.
         block: head of the block of the table of ``ivr evaluate`` that shows the metric; ``""``
             for a metric that is only written to results.json.
@@ -75,6 +91,8 @@ class Metric:
     cutoffs: tuple[int, ...] = ()
     ties: str = MEAN_OF_TIES
     reads: Literal["order", "radius"] = "order"
+    unit: Literal["%", "rank"] = "%"
+    aggregate: Aggregate = MEAN
     more_is_better: bool = True
     block: str = "percent, continued"
     relevance: tuple[str, ...] = ("class", "pair")
@@ -90,7 +108,7 @@ class Metric:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Values of every query by every metric, as fractions; NaN for a query that is left out.
+    """Values of every query by every metric, as fractions or ranks; NaN for one that is left out.
 
     Attributes:
         at: cut-off of average precision, ``None`` for the full list.
@@ -100,7 +118,7 @@ class Scores:
         empty_queries: number of queries without a relevant item.
         names: names of the columns of the values, by metric.
         values: values by metric, [q] for a metric without cut-offs, [q, cut-offs] for one that has
-            them.
+            them; or what else the aggregate of the metric takes, queries first.
     """
 
     at: int | None
@@ -133,23 +151,30 @@ class Scores:
     def of(self, name: str) -> Floats:
         """Return the values [q] under ``name``, for example ``P@1``.
 
+        Of a metric whose aggregate takes several numbers per query, these [q, numbers].
+
         Raises:
             MetricsError: no such name.
         """
         for metric, names in self.names.items():
             if name in names:
-                values = self.values[metric].reshape(-1, len(names))
-                return values[:, names.index(name)]
+                values = self.values[metric]
+                return values[:, names.index(name)] if METRICS[metric].cutoffs else values
         known = ", ".join(name for names in self.names.values() for name in names)
         raise MetricsError(f"no metric {name!r} among the scores; there are {known}")
 
-    def to_percent(self) -> dict[str, float]:
-        """Return the means over queries in percent by name, in the order of :data:`METRICS`."""
-        means: dict[str, float] = {}
-        for metric, names in self.names.items():
-            values = np.atleast_1d(mean_over_queries(self.values[metric]))
-            means |= {name: float(value) for name, value in zip(names, values, strict=True)}
-        return {name: 100 * value for name, value in means.items()}
+    def in_units(self) -> dict[str, float]:
+        """Return the values over the queries by name, in the order of :data:`METRICS`.
+
+        In the unit of each metric: percent, or a rank.
+        """
+        found: dict[str, float] = {}
+        for name, names in self.names.items():
+            metric = METRICS[name]
+            values = np.atleast_1d(metric.aggregate.function(self.values[name]))
+            whole = 100 if metric.unit == "%" else 1
+            found |= {n: whole * float(value) for n, value in zip(names, values, strict=True)}
+        return found
 
 
 def scores(
@@ -190,16 +215,22 @@ def scores(
             continue
         if not metric.cutoffs:
             names[metric.name] = metric.names()
-            values[metric.name] = metric.function(read, at, denominator) * weights
+            values[metric.name] = _weighted(metric.function(read, at, denominator), weights)
             continue
         chosen = cutoffs if metric.reads == "order" else within
         ks = metric.cutoffs if chosen is None else tuple(chosen)
         if ks:
             names[metric.name] = metric.names(ks)
             columns = np.stack([metric.function(read, k) for k in ks], axis=1)
-            values[metric.name] = columns * weights[:, None]
+            values[metric.name] = _weighted(columns, weights)
     without = int((hist.relevant.sum(axis=1) == 0).sum())
     return Scores(at, denominator, empty, without, names, values)
+
+
+def _weighted(values: Floats, weights: Floats) -> Floats:
+    """Return ``values`` [q] or [q, columns] times the weight of each query [q]."""
+    weighted: Floats = (values.T * weights).T
+    return weighted
 
 
 def join_scores(parts: Sequence[Scores]) -> Scores:
@@ -230,31 +261,6 @@ def join_scores(parts: Sequence[Scores]) -> Scores:
 def metric_of(name: str) -> Metric | None:
     """Return the metric that has ``name``, for example ``P@1``; ``None`` if there is none."""
     return next((metric for metric in METRICS.values() if name in metric.names()), None)
-
-
-def class_average_precision(average_precision: Floats, labels: Integers) -> dict[int, float]:
-    """Return the mean average precision of the queries of each class.
-
-    Args:
-        average_precision: [q], NaN for queries that are left out.
-        labels: class of each query [q], integers.
-
-    Returns:
-        Class to mean, ascending; a class whose queries are all left out is absent.
-
-    Raises:
-        MetricsError: not one label per query.
-    """
-    labels = np.asarray(labels)
-    if labels.shape != average_precision.shape:
-        raise MetricsError(
-            f"{average_precision.size} queries, but labels of shape {list(labels.shape)}"
-        )
-    counted = ~np.isnan(average_precision)
-    return {
-        int(label): float(average_precision[counted & (labels == label)].mean())
-        for label in np.unique(labels[counted])
-    }
 
 
 def matching_accuracy(matching: Floats, others: Floats) -> float:
@@ -337,6 +343,64 @@ METRICS = {
             "1) over the relevant items among the first K, divided by the sum of the best order.",
             ndcg_at,
             CUTOFFS,
+        ),
+        Metric(
+            "mean rank",
+            NEAREST_RANK,
+            expected_rank,
+            unit="rank",
+            more_is_better=False,
+            block=NEAREST,
+            relevance=("pair",),
+        ),
+        Metric(
+            "mean rank_lower",
+            "The least such rank that an order of the tied items gives.",
+            least_rank,
+            ties="The best order of the tied items.",
+            unit="rank",
+            more_is_better=False,
+            block="",
+        ),
+        Metric(
+            "mean rank_upper",
+            "The greatest such rank that an order of the tied items gives.",
+            greatest_rank,
+            ties="The worst order of the tied items.",
+            unit="rank",
+            more_is_better=False,
+            block="",
+        ),
+        Metric(
+            "median rank",
+            NEAREST_RANK,
+            rank_distribution,
+            ties="All orders of the tied items of all queries, each query with the same weight.",
+            unit="rank",
+            aggregate=MEDIAN_OF_RANKS,
+            more_is_better=False,
+            block=NEAREST,
+            relevance=("pair",),
+        ),
+        Metric(
+            "median rank_lower",
+            "The least such rank that an order of the tied items gives.",
+            least_rank,
+            ties="The best order of the tied items.",
+            unit="rank",
+            aggregate=MEDIAN,
+            more_is_better=False,
+            block="",
+        ),
+        Metric(
+            "median rank_upper",
+            "The greatest such rank that an order of the tied items gives.",
+            greatest_rank,
+            ties="The worst order of the tied items.",
+            unit="rank",
+            aggregate=MEDIAN,
+            more_is_better=False,
+            block="",
         ),
         Metric(
             "P@r<=K",

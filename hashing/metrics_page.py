@@ -9,14 +9,15 @@ Every metric that `ivr evaluate` writes to `results.json` and that `ivr compare`
 page is written from the table `METRICS` in `hashing/metrics.py`; `python -m
 ivr.hashing.metrics_page > docs/reference/metrics.md` writes it again after a change.
 
-All values are means over the queries, in percent. A query without a relevant item counts as
-`--empty` says ([protocols](../explanation/protocols.md)). Hamming distances are often equal:
+Values are in percent, or ranks: places in the list, of which 1 is the first. The last column says
+whether a value is the mean or the median over the queries. A query without a relevant item counts
+as `--empty` says ([protocols](../explanation/protocols.md)). Hamming distances are often equal:
 items at equal distance are tied, and the table says how each metric counts them. With `--ties
 file-order` there are no ties. The chance value of a metric is its value for a random order of the
 same gallery, which is the value if all items are tied.
 
-| metric | definition | tied items | best | cut-offs |
-|---|---|---|---|---|
+| metric | definition | tied items | best | cut-offs | unit | over the queries |
+|---|---|---|---|---|---|---|
 """
 
 FOOT = """
@@ -37,8 +38,10 @@ def metrics_page() -> str:
 
 def _row(metric: Metric) -> str:
     best = "greatest" if metric.more_is_better else "least"
-    cutoffs = ", ".join(map(str, metric.cutoffs)) or "that of the protocol"
-    return f"| {metric.name} | {metric.definition} | {metric.ties} | {best} | {cutoffs} |"
+    of_protocol = "that of the protocol" if metric.unit == "%" else "none"
+    cutoffs = ", ".join(map(str, metric.cutoffs)) or of_protocol
+    cells = (metric.name, metric.definition, metric.ties, best, cutoffs, metric.unit)
+    return f"| {' | '.join(cells)} | {metric.aggregate.name} |"
 
 
 if __name__ == "__main__":

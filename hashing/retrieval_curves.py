@@ -7,8 +7,9 @@ import numpy as np
 
 from .buckets import Floats, Integers, MetricsError, ratio
 from .cutoff_metrics import hits_at
-from .empty_queries import mean_over_queries, query_weights
+from .empty_queries import query_weights
 from .histograms import Histograms
+from .over_queries import mean_over_queries
 
 
 @dataclass(frozen=True, eq=False)

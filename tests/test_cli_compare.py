@@ -593,14 +593,14 @@ def test_help_lists_the_presets() -> None:
             assert getattr(parameter, "help", None), parameter.name
 
 
-def test_a_comparison_by_pairs_shows_hits(features: Path, tmp_path: Path) -> None:
+def test_a_comparison_by_pairs_shows_hits_and_ranks(features: Path, tmp_path: Path) -> None:
     arguments = ("--methods", "lsh", "--bits", 16, "--seeds", 1, "--protocol", "pair")
     succeeded(ivr("compare", features, "--out", tmp_path, *arguments, "--device", "cpu"))
     (line,) = lines_of(tmp_path / "compare.csv")
     (chance,) = lines_of(tmp_path / "compare.csv", "chance")
     found = results_of(tmp_path, "lsh-16-stack-one-0", "pair-own")
     for direction in DIRECTIONS:
-        for name in ("mAP", "H@1", "H@5", "H@10"):
+        for name in ("mAP", "H@1", "H@5", "H@10", "mean rank", "median rank"):
             key = f"{direction}.{name}"
             assert float(line[key]) == pytest.approx(found[direction][name], abs=1e-3)
             assert float(chance[key]) == pytest.approx(found["chance"][direction][name], abs=1e-3)

@@ -14,7 +14,12 @@ import pytest
 from ivr.hashing.bootstrap import paired_bootstrap
 from ivr.hashing.cutoff_metrics import precision_at
 from ivr.hashing.metrics import METRICS, Metric
-from ivr.pipeline.comparison.columns import Column, retrieval_columns
+from ivr.pipeline.comparison.columns import (
+    Column,
+    chosen_columns,
+    default_columns,
+    retrieval_columns,
+)
 from ivr.pipeline.comparison.compare import chosen_config
 from ivr.pipeline.comparison.compare_config import CompareConfig
 from ivr.pipeline.comparison.comparison_table import comparison_table, metrics_of
@@ -381,3 +386,66 @@ def test_a_negative_mean_has_a_sign_of_minus_in_latex() -> None:
     rows = (TableRow("measured", {"method": "a"}, {column.key: Spread(-4.26, 0.51)}),)
     text = as_latex(Table("title", ("method",), (column,), rows))
     assert "\na & $-$4.26 $\\pm$ 0.51 \\\\\n" in text
+
+
+def ranked_rows() -> list[ComparisonRow]:
+    """Return two rows: csq has the better mAP, dtbh the better ranks."""
+    found = []
+    for name, value, places in (("csq", 0.9, (8.0, 12.0)), ("dtbh", 0.5, (3.0, 3.5))):
+        by_seed = {seed: evaluation([value], ["a"]) for seed in (0, 1)}
+        for seed, one in by_seed.items():
+            for direction in DIRECTIONS:
+                ranks = {"median rank": places[seed], "mean rank": 10 * places[seed]}
+                one.results[direction] |= ranks
+                one.results["chance"][direction] |= {"median rank": 40.5, "mean rank": 50.0}
+        found.append(line(name, by_seed))
+    return found
+
+
+def test_the_least_rank_is_the_best_and_the_table_says_what_is_no_percentage() -> None:
+    lines = ranked_rows()
+    columns = retrieval_columns(("mAP", "median rank"))
+    grid = Grid((Variant("lsh", "lsh"),), seeds=(0, 1))
+    table = comparison_table(
+        "A title", grid, lines, columns, [metrics_of(one, columns) for one in lines]
+    )
+    assert table.notes[0].startswith(
+        "Percent (median rank: rank of the nearest relevant item, the least is the best); protocol"
+    )
+    cells = {row.heads["method"]: row.cells for row in table.rows}
+    for direction in DIRECTIONS:
+        assert cells["csq"][f"{direction}.mAP"] == Spread(90, 0, best=True)
+        assert cells["csq"][f"{direction}.median rank"] == Spread(10, 8**0.5, second=True)
+        assert cells["dtbh"][f"{direction}.mAP"] == Spread(50, 0, second=True)
+        assert cells["dtbh"][f"{direction}.median rank"] == Spread(3.25, 0.125**0.5, best=True)
+        assert cells["chance"][f"{direction}.median rank"] == Spread(40.5)
+    assert "3.25 ± 0.35*" in as_text(table) and "10.0 ± 2.8+" in as_text(table)
+    assert "**3.25 ± 0.35**" in as_markdown(table) and "*10.0 ± 2.8*" in as_markdown(table)
+    assert r"\textbf{3.25 $\pm$ 0.35}" in as_latex(table)
+    assert "or the least where less is better" in as_text(table)
+    (first, second) = as_json(table)["lines"][:2]
+    assert first["best"] == [f"{direction}.mAP" for direction in DIRECTIONS]
+    assert second["best"] == [f"{direction}.median rank" for direction in DIRECTIONS]
+    # Differences stay those of mAP, in points.
+    assert table.rows[1].cells["image_to_voice.difference"].values()[""] == pytest.approx(-40)
+
+
+def test_a_table_of_ranks_alone_is_not_in_percent() -> None:
+    lines = ranked_rows()
+    columns = retrieval_columns(("mean rank", "median rank"))
+    grid = Grid((Variant("lsh", "lsh"),), seeds=(0, 1))
+    found = [metrics_of(one, columns) for one in lines]
+    table = comparison_table("A title", grid, lines, columns, found, differences=False)
+    assert table.notes[0].startswith("Rank of the nearest relevant item, the least is the best; ")
+    assert "ercent" not in as_text(table)
+
+
+def test_only_pairs_show_ranks_unless_they_are_asked_for() -> None:
+    shown = {
+        relevance: {column.name for column in default_columns("results", (), relevance)}
+        for relevance in ("class", "pair")
+    }
+    assert shown["pair"] - shown["class"] == {"H@1", "H@5", "H@10", "mean rank", "median rank"}
+    assert not {name for name in shown["class"] if "rank" in name}
+    asked = chosen_columns(("median rank_upper",), "results", (), differences=False)
+    assert [(column.name, column.lowest) for column in asked] == [("median rank_upper", True)] * 2

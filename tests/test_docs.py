@@ -225,7 +225,7 @@ def test_the_metric_that_the_docs_show_is_scored_with_ties(
     importlib.import_module("r_precision")
     # Two relevant items: one alone at the front, one of two tied items behind it.
     hist = Histograms(np.array([[1, 2, 1]]), np.array([[1, 1, 0]]))
-    assert metrics.scores(hist).to_percent()["R-precision"] == 75.0
+    assert metrics.scores(hist).in_units()["R-precision"] == 75.0
 
 
 def test_the_arrays_that_the_notebook_page_shows_are_ranked_and_scored(

@@ -26,7 +26,7 @@ from ivr.hashing.buckets import MetricsError
 from ivr.hashing.distances import euclidean_distance
 from ivr.pipeline.datasets.voice_sampling import one_voice_per_image
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
-from ivr.pipeline.evaluation.protocol import PROTOCOLS
+from ivr.pipeline.evaluation.protocol import DIRECTIONS, PROTOCOLS
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.evaluation.select import EvaluateError
 from ivr.pipeline.runs.codes_file import Codes
@@ -156,6 +156,35 @@ def test_items_without_any_label_are_evaluated_by_pairs_only() -> None:
     assert found["R@1"] <= found["H@1"] <= found["H@10"] == 100  # among six, any is
     assert "any partner found" in results_table(results)
     assert "any partner found" not in results_table(evaluate_codes(codes, ALL).results)
+
+
+def test_ranks_are_shown_with_their_bounds_by_pairs_only_and_are_no_percentages() -> None:
+    codes = random_codes(4, images=30)
+    results = evaluate_codes(codes, replace(ALL, relevance="pair")).results
+    table = results_table(results)
+    for direction, arrow in (
+        ("image_to_voice", "image -> voice"),
+        ("voice_to_image", "voice -> image"),
+    ):
+        found, chance = results[direction], results["chance"][direction]
+        mean, median = found["mean rank"], found["median rank"]
+        assert f"{arrow}{mean:>19.2f}{median:>13.2f}\n" in table
+        assert chance["mean rank"] == chance["median rank"] == (30 + 1) / 2
+        assert found["mean rank_lower"] < mean < found["mean rank_upper"] < 30
+    bounds = [
+        results[way][f"median rank{end}"] for way in DIRECTIONS for end in ("_lower", "_upper")
+    ]
+    words = "image -> voice {:.2f} to {:.2f}, voice -> image {:.2f} to {:.2f}".format(*bounds)
+    assert f"median rank over any order of the ties: {words}\n" in table
+    assert results["ceiling"]["voice_to_image"]["median rank"] == 1
+    ranks = [name for name, unit in results["units"].items() if unit == "rank"]
+    assert ranks == [
+        f"{a} rank{end}" for a in ("mean", "median") for end in ("", "_lower", "_upper")
+    ]
+    assert {*results["units"]} == {*results["chance"]["image_to_voice"]}
+    by_class = evaluate_codes(codes, ALL).results
+    assert "median rank" in by_class["image_to_voice"]
+    assert "n rank" not in results_table(by_class)
 
 
 def test_without_splits_every_item_is_a_query_and_is_searched(

@@ -63,6 +63,22 @@ def test_the_table_has_every_row_and_marks_the_best_by_more_than_colour(
     assert cell.text.startswith(f"{best['figures'][key]:.0f}"[:8])
 
 
+def test_ranks_are_said_to_be_no_percentages(features: Path, tmp_path: Path) -> None:
+    methods = ("--methods", "lsh,cca_sign", "--bits", 8, "--seeds", 1, "--device", "cpu")
+    succeeded(command("compare", features, "--out", tmp_path / "c", *methods, "--protocol", "pair"))
+    ivr.report(tmp_path / "c", tmp_path / "report.html")
+    table = read_page(tmp_path / "report.html").one(id="methods").all("table")[0]
+    assert "percent (mean rank, median rank: rank of the" in table.one("caption").text
+    heads = [head.text for head in table.one("thead").all("th")]
+    lines = json.loads((tmp_path / "c" / "compare.json").read_text())["lines"]
+    key = "voice_to_image.mean rank"
+    ranks = [line["figures"][key] for line in lines if line["kind"] == "measured"]
+    assert [key in line["best"] for line in lines][:2] == [rank == min(ranks) for rank in ranks]
+    for row, rank in zip(table.one("tbody").all("tr"), ranks, strict=False):
+        cell = row.all("td")[heads.index("mean rank") - 1].text.replace("\u2007", "")
+        assert cell.startswith(f"{rank:.2f}") and ("★" in cell) == (rank == min(ranks))
+
+
 def test_what_all_rows_share_is_in_the_caption_and_takes_no_column(page: Element) -> None:
     table = page.one(id="methods").all("table")[0]
     heads = [head.text for head in table.one("thead").all("th")]

@@ -1,6 +1,6 @@
 """Columns of comparison tables; imports no torch, so that the command line can read the presets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,6 +64,21 @@ def retrieval_columns(names: Sequence[str]) -> tuple[Column, ...]:
         for direction in DIRECTIONS
         for name in names
     )
+
+
+def units_in_words(unit: str, names: Iterable[str]) -> str:
+    """Return ``unit``, and the unit of those metrics among ``names`` that are ranks.
+
+    Args:
+        unit: unit of the other values, e.g. ``Percent``.
+        names: names of metrics.
+    """
+    found = {name: metric_of(name) for name in names}
+    ranks = [name for name, metric in found.items() if metric and metric.unit == "rank"]
+    told = "rank of the nearest relevant item, the least is the best"
+    if found and len(ranks) == len(found):
+        return f"{told[0].upper()}{told[1:]}" if unit[0].isupper() else told
+    return f"{unit} ({', '.join(ranks)}: {told})" if ranks else unit
 
 
 VALIDATION = retrieval_columns(("validation mAP",))

@@ -9,7 +9,7 @@ from ivr.hashing.methods import method_entry
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
 from ivr.pipeline.runtime.words import counted
 
-from .columns import ARROWS, Column
+from .columns import ARROWS, Column, units_in_words
 from .evaluated_runs import ComparisonRow
 from .grid import Grid, streams_name
 from .row_heads import row_name, told_once
@@ -35,7 +35,8 @@ def general_notes(
     if len(voices) == 1:
         trained = {"one": "one voice per image", "all": "all voices"}
         told.append(f"trained on {trained[voices.pop()]}")
-    notes = [f"{unit}; {', '.join(told)}; mean ± standard deviation (n - 1) over {_seeds(rows)}."]
+    units = units_in_words(unit, [column.name for column in columns])
+    notes = [f"{units}; {', '.join(told)}; mean ± standard deviation (n - 1) over {_seeds(rows)}."]
     if results:
         queries = query_counts(results, columns)
         weights = results["features"]["images"].get("encoder", "unknown")

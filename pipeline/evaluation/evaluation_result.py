@@ -16,7 +16,7 @@ class EvaluationResult(TableResult):
 
     Attributes:
         folder: where results.json, queries.h5, curves and pictures were written.
-        results: the content of results.json, metrics in percent.
+        results: the content of results.json, metrics in percent or as ranks.
     """
 
     folder: Path
@@ -24,7 +24,10 @@ class EvaluationResult(TableResult):
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
-        """The metrics in percent by direction and name, e.g. ``["voice_to_image"]["mAP"]``."""
+        """The metrics by direction and name, e.g. ``["voice_to_image"]["mAP"]``.
+
+        In percent, or as ranks: ``results["units"]`` has the unit of each.
+        """
         return {
             direction: {name: self.results[direction][name] for name in names}
             for direction, names in self._names().items()

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ivr.features.atomic_files import HDF5, TEXT, require_replaceable
-from ivr.hashing.metrics import Scores, class_average_precision
+from ivr.hashing.average_precision import class_average_precision
+from ivr.hashing.metrics import METRICS, Scores
 from ivr.pipeline.datasets.public_datasets import known_dataset
 from ivr.pipeline.pictures import picture_files
 from ivr.pipeline.pictures.picture_files import Format, Picture, drawn_formats, write_picture
@@ -44,7 +45,7 @@ class Report:
     """Everything that an evaluation finds.
 
     Attributes:
-        results: the content of results.json, metrics in percent.
+        results: the content of results.json, metrics in percent or as ranks.
         curves: by direction.
         queries: average precision of every query, by direction.
         chance: average precision of every query in a random order, 0 to 1, by direction; NaN for a
@@ -90,11 +91,15 @@ def report(
         for name, found in scored.directions.items()
     }
     results["health"] = health.section
-    results["chance"] = {
-        name: found.chance.to_percent() for name, found in scored.directions.items()
-    }
+    results["chance"] = {name: found.chance.in_units() for name, found in scored.directions.items()}
     results["ceiling"] = {
-        name: found.ceiling.to_percent() for name, found in scored.directions.items()
+        name: found.ceiling.in_units() for name, found in scored.directions.items()
+    }
+    results["units"] = {
+        name: METRICS[metric].unit
+        for found in scored.directions.values()
+        for metric, names in found.scores.names.items()
+        for name in names
     }
     results |= {name: _modality_results(found) for name, found in scored.modalities.items()}
     if scored.matching is not None:
@@ -156,7 +161,7 @@ def _direction_results(
     selection: Selection, direction: str, found: DirectionScores
 ) -> dict[str, Any]:
     queries, numbers = selection.queries[direction], selection.class_numbers
-    return found.scores.to_percent() | {
+    return found.scores.in_units() | {
         "per_class": _per_class(found.scores, queries, numbers),
         "per_class_chance": _per_class(found.chance, queries, numbers),
         "per_class_ceiling": _per_class(found.ceiling, queries, numbers),
@@ -172,8 +177,8 @@ def _modality_results(found: ModalityScores | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
-        "mAP": found.scores.to_percent()["mAP"],
-        "chance": found.chance.to_percent()["mAP"],
+        "mAP": found.scores.in_units()["mAP"],
+        "chance": found.chance.in_units()["mAP"],
         "queries": len(found.scores.average_precision),
         "gallery": found.gallery,
         "queries_with_nothing_relevant": found.scores.empty_queries,

@@ -16,6 +16,8 @@ ARROWS = {"image_to_voice": "image -> voice", "voice_to_image": "voice -> image"
 WITHIN = {"image_to_image": "image -> image", "voice_to_voice": "voice -> voice"}
 HEAD = 22
 """Characters of the first column."""
+CELL = 8
+"""Characters of a value, or more for a longer name of its metric."""
 WIDTH = 100
 """Characters of a line of words."""
 
@@ -23,13 +25,11 @@ WIDTH = 100
 def results_table(results: Mapping[str, Any]) -> str:
     """Return metrics, chance and published rows of a known data set from ``results.json``."""
     lines = [*_run_lines(results), *_protocol_lines(results)]
-    for head, names in metric_blocks(results["protocol"]):
+    blocks = metric_blocks(results["protocol"])
+    for head, names in blocks:
         lines += _metric_lines(results, head, names)
-    bounds = ", ".join(
-        f"{arrow} {results[direction]['mAP_lower']:.2f} to {results[direction]['mAP_upper']:.2f}"
-        for direction, arrow in ARROWS.items()
-    )
-    lines += ["", f"mAP over any order of the ties: {bounds}", *_within_lines(results)]
+    shown = [name for _, names in blocks for name in names]
+    lines += ["", *_bounds_lines(results, shown), *_within_lines(results)]
     if "matching" in results:
         matching = results["matching"]
         lines.append(
@@ -87,11 +87,26 @@ def _metric_lines(results: Mapping[str, Any], head: str, names: Iterable[str]) -
     there = [name for name in names if all(name in results[direction] for direction in ARROWS)]
     if not there:
         return []
-    lines = ["", _line(head, there)]
+    widths = [max(CELL, len(name) + 2) for name in there]
+    lines = ["", _line(head, there, widths)]
     for direction, arrow in ARROWS.items():
         for first, found in ((arrow, results), ("  chance", results["chance"])):
-            lines.append(_line(first, [_two_digits(found[direction][name]) for name in there]))
+            cells = [_two_digits(found[direction][name]) for name in there]
+            lines.append(_line(first, cells, widths))
     return lines
+
+
+def _bounds_lines(results: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Return the bounds of those of ``names`` for which the results have any."""
+    return [
+        f"{name} over any order of the ties: "
+        + ", ".join(
+            f"{arrow} {results[way][f'{name}_lower']:.2f} to {results[way][f'{name}_upper']:.2f}"
+            for way, arrow in ARROWS.items()
+        )
+        for name in names
+        if all(f"{name}_lower" in results[direction] for direction in ARROWS)
+    ]
 
 
 def _within_lines(results: Mapping[str, Any]) -> list[str]:
@@ -159,8 +174,9 @@ def _published_lines(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _line(head: str, cells: Sequence[str]) -> str:
-    return f"{head:<{HEAD}}" + "".join(f"{cell:>8}" for cell in cells)
+def _line(head: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+    texts = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    return f"{head:<{HEAD}}" + "".join(texts)
 
 
 def _two_digits(value: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ivr.hashing.bootstrap import Difference
-from ivr.pipeline.comparison.columns import ARROWS
+from ivr.pipeline.comparison.columns import ARROWS, units_in_words
 from ivr.pipeline.comparison.row_heads import TOLD_ONCE
 from ivr.pipeline.comparison.table import Gap, Spread
 from ivr.pipeline.evaluation.per_query import DIRECTIONS
@@ -72,7 +72,7 @@ def table_parts(found: Compared, run: EvaluatedRun) -> list[TablePart]:
     voices = _voices(found, run)
     return [
         TablePart(
-            _caption(group, ", ".join([*shared, *voices])),
+            _caption(group, keys, ", ".join([*shared, *voices])),
             heads,
             tuple(_head(key, group) for key in keys),
             tuple(_rows(found, keys, heads)),
@@ -107,7 +107,7 @@ def _voices(found: Compared, run: EvaluatedRun) -> list[str]:
     return [*told, "published rows with recorded voices"] if published else told
 
 
-def _caption(group: str, shared: str) -> str:
+def _caption(group: str, keys: Sequence[str], shared: str) -> str:
     if group == "differences":
         return (
             "Difference of mAP from the reference row, which the notes name, in points, with the "
@@ -115,7 +115,8 @@ def _caption(group: str, shared: str) -> str:
             "the interval excludes 0 is a difference certain for other queries of the same kind"
         )
     words = DIRECTION_WORDS.get(group)
-    what = f"{words[0].upper()}{words[1:]} ({ARROWS[group]}), percent" if words else "Further"
+    units = units_in_words("percent", [key.rpartition(".")[2] for key in keys])
+    what = f"{words[0].upper()}{words[1:]} ({ARROWS[group]}), {units}" if words else "Further"
     mean = "mean ± standard deviation over seeds; ★ best mean of the rows with as many bits"
     return (
         f"{what}: {mean}, which may still be chance: see the intervals of the differences. {shared}"

@@ -54,7 +54,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class NumberRow:
-    """One row of a table of metrics: what it is, its kind, and a value per metric in percent."""
+    """One row of a table of metrics: what it is, its kind, and a value per metric."""
 
     head: str
     kind: str
@@ -63,7 +63,7 @@ class NumberRow:
 
 @dataclass(frozen=True)
 class NumberTable:
-    """A table of metrics in percent."""
+    """A table of metrics in percent, or of ranks."""
 
     title: str
     names: tuple[str, ...]
