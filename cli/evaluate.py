@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
+from ivr.pipeline.evaluation.protocol import PROTOCOL_TEXTS, PROTOCOLS, Protocol
 from ivr.pipeline.runtime.config_options import with_options
 
 from .command import command
@@ -26,7 +26,10 @@ _OWN = "own"
     type=click.Choice(list(PROTOCOLS)),
     default=next(iter(PROTOCOLS)),
     show_default=True,
-    help="Protocol to start from; the options below override its choices one by one.",
+    help="Protocol to start from; the options below override its choices one by one. "
+    "Average precision by each: "
+    + "; ".join(f"{name}: {text}" for name, text in PROTOCOL_TEXTS.items())
+    + ".",
 )
 @config_options(
     Protocol,
@@ -68,6 +71,8 @@ def evaluate(
     options: dict[str, Any],
 ) -> None:
     """Rank by the method's distance and print mAP, P@K, R@K and F@K of RUN, both directions.
+
+    With relevance by pair also H@K, mean rank and median rank.
 
     Queries are the images and voices of the test split. Writes results.json, queries.h5 (average
     precision of every query), curves.csv and pictures/ with the data of each as CSV. Options never

@@ -40,6 +40,7 @@ from .cutoff_metrics import (
     recall_within,
 )
 from .empty_queries import query_weights
+from .found_lists import MEAN_OF_FOUND, found_average_precision
 from .histograms import Histograms
 from .over_queries import MEAN, MEDIAN, Aggregate, mean_over_queries
 from .rank_metrics import (
@@ -82,6 +83,7 @@ class Metric:
         block: head of the block of the table of ``ivr evaluate`` that shows the metric; ``""``
             for a metric that is only written to results.json.
         relevance: kinds of relevance for which that block is shown.
+        at_cutoff: shown only if average precision has a cut-off.
         compared: names that the default table of ``ivr compare`` shows, e.g. ``("P@1", "P@10")``.
     """
 
@@ -96,6 +98,7 @@ class Metric:
     more_is_better: bool = True
     block: str = "percent, continued"
     relevance: tuple[str, ...] = ("class", "pair")
+    at_cutoff: bool = False
     compared: tuple[str, ...] = ()
 
     def names(self, cutoffs: Sequence[int] | None = None) -> tuple[str, ...]:
@@ -343,6 +346,15 @@ METRICS = {
             "1) over the relevant items among the first K, divided by the sum of the best order.",
             ndcg_at,
             CUTOFFS,
+        ),
+        Metric(
+            "mAP_found",
+            "mAP of the queries with a relevant item among the first places; the others do not "
+            "count, whatever --empty says. DeepHash's mAP, with --denominator hits.",
+            found_average_precision,
+            ties="Every order in which a query finds something counts the same.",
+            aggregate=MEAN_OF_FOUND,
+            at_cutoff=True,
         ),
         Metric(
             "mean rank",

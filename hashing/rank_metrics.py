@@ -55,6 +55,30 @@ def rank_distribution(hist: Histograms, at: int | None = None, denominator: str 
     return _nearest_relevant(hist).astype(np.float64)
 
 
+def found_among(distributions: Integers, places: int) -> Floats:
+    """Return the probability of a relevant item among the first places, over orders of the ties.
+
+    Args:
+        distributions: N, n and r [c, 3], as :func:`rank_distribution` returns them.
+        places: number of first places.
+
+    Returns:
+        Probabilities [c]; 0 for a query without a relevant item unless the gallery is shorter than
+        ``places``.
+    """
+    before, size, relevant = distributions.T
+    log_factorial = _log_factorials(int(size.max()))
+    left = size - np.clip(places - before, 0, size - relevant)
+    missed = np.exp(
+        log_factorial[left]
+        - log_factorial[left - relevant]
+        - log_factorial[size]
+        + log_factorial[size - relevant]
+    )
+    found: Floats = np.where(places > before + size - relevant, 1.0, 1.0 - missed)
+    return found.astype(np.float64)
+
+
 def median_of_ranks(distributions: Floats) -> Floats:
     """Return the median of the ranks of all queries in all orders of their ties.
 
@@ -73,27 +97,15 @@ def median_of_ranks(distributions: Floats) -> Floats:
     counted = counted_queries(distributions).astype(np.int64)
     cases, queries = np.unique(counted, axis=0, return_counts=True)
     before, size, relevant = cases.T
-    last = before + size - relevant + 1
-    log_factorial = _log_factorials(int(size.max()))
-
-    def share(rank: int) -> float:
-        """Return the share of the ranks up to ``rank``, 0 to 1."""
-        places = np.clip(rank - before, 0, size - relevant)
-        exceeded = np.exp(
-            log_factorial[size - places]
-            - log_factorial[size - places - relevant]
-            - log_factorial[size]
-            + log_factorial[size - relevant]
-        )
-        within = np.where(rank >= last, 1.0, 1.0 - exceeded)
-        return float(np.average(within, weights=queries))
+    least, greatest = int(before.min()) + 1, int((before + size - relevant).max()) + 1
 
     def first(above: float) -> int:
-        """Return the first rank up to which the share exceeds ``above``."""
-        low, high = int(before.min()) + 1, int(last.max())
+        """Return the first rank up to which the share of the ranks exceeds ``above``."""
+        low, high = least, greatest
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if share(middle) > above else (middle + 1, high)
+            share = np.average(found_among(cases, middle), weights=queries)
+            low, high = (low, middle) if share > above else (middle + 1, high)
         return low
 
     return np.array((first(0.5 - SAME_SHARE) + first(0.5 + SAME_SHARE)) / 2)

@@ -14,7 +14,7 @@ from ivr.hashing.metrics import METRICS, Metric
 from ivr.pipeline.datasets.public_datasets import DATASETS
 from ivr.pipeline.datasets.published_results import published_results
 from ivr.pipeline.evaluation.evaluate import evaluate_codes
-from ivr.pipeline.evaluation.protocol import PROTOCOLS, Protocol
+from ivr.pipeline.evaluation.protocol import PROTOCOL_TEXTS, PROTOCOLS, Protocol
 from ivr.pipeline.evaluation.protocol_words import protocol_in_words
 from ivr.pipeline.evaluation.report_tables import results_table
 from ivr.pipeline.runs.codes_file import Codes
@@ -30,6 +30,11 @@ def test_the_presets_are_those_of_the_papers() -> None:
         PROTOCOLS["divh"], voices="all", cutoff=150, denominator="hits"
     )
     assert PROTOCOLS["pair"] == replace(PROTOCOLS["divh"], voices="all", relevance="pair")
+    retrieval = replace(PROTOCOLS["divh"], database="train", test=None)
+    assert PROTOCOLS["dcmh"] == replace(retrieval, ties="file-order")
+    assert PROTOCOLS["fire"] == replace(retrieval, cutoff=1000, denominator="hits")
+    assert PROTOCOLS["deephash"] == replace(retrieval, cutoff=5000, denominator="hits")
+    assert list(PROTOCOL_TEXTS) == list(PROTOCOLS)
     (option,) = (parameter for parameter in command.params if parameter.name == "preset")
     assert list(option.type.choices) == list(PROTOCOLS)  # type: ignore[attr-defined]
 
@@ -77,12 +82,13 @@ def test_the_table_shows_the_protocol_the_metrics_chance_and_the_bounds() -> Non
         found, chance = results[direction], results["chance"][direction]
         assert lines[place].split()[3:] == [f"{found[name]:.2f}" for name in names]
         assert lines[place + 1].split() == ["chance", *(f"{chance[n]:.2f}" for n in names)]
-    more = ["NDCG@1", "NDCG@5", "NDCG@10", "P@r<=2", "R@r<=2"]
+    more = ["NDCG@1", "NDCG@5", "NDCG@10", "mAP_found", "P@r<=2", "R@r<=2"]
     assert lines[10].split() == ["percent,", "continued", *more]
     found = results["voice_to_image"]
     assert lines[13].split()[3:] == [f"{found[name]:.2f}" for name in more]
     lower, upper = (results["voice_to_image"][name] for name in ("mAP_lower", "mAP_upper"))
     assert lines[16].endswith(f"voice -> image {lower:.2f} to {upper:.2f}")
+    assert "mAP_found" not in results_table(evaluate_codes(random_codes(2), ALL).results)
 
 
 def test_published_rows_are_of_all_classes() -> None:

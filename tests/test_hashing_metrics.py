@@ -25,10 +25,12 @@ def test_a_query_without_a_relevant_item_counts_as_zero_or_is_skipped_or_refused
     ends = ("", "_lower", "_upper")
     ranks = [f"{average} rank{end}" for average in ("mean", "median") for end in ends]
     # Of two items none is relevant: its rank is 3.
+    of_ranks, found = dict.fromkeys(ranks, (1 + 3) / 2), {"mAP_found": 100.0}
     zero = scores(hist, cutoffs=(1,)).in_units()
-    assert zero == pytest.approx({**dict.fromkeys(shares, 50), **dict.fromkeys(ranks, (1 + 3) / 2)})
+    assert zero == pytest.approx({**dict.fromkeys(shares, 50), **found, **of_ranks})
     skip = scores(hist, cutoffs=(1,), empty="skip")
-    assert skip.in_units() == {**dict.fromkeys(shares, 100.0), **dict.fromkeys(ranks, 1.0)}
+    of_ranks = dict.fromkeys(ranks, 1.0)
+    assert skip.in_units() == {**dict.fromkeys(shares, 100.0), **found, **of_ranks}
     assert np.isnan(skip.average_precision).tolist() == [False, True]
     assert (skip.empty, skip.empty_queries) == ("skip", 1)
     with pytest.raises(MetricsError, match="1 of 2 queries have no relevant item"):
@@ -50,6 +52,7 @@ def test_units_are_percent_or_ranks_of_every_metric_in_order() -> None:
     assert list(percent) == [
         *("mAP", "mAP_lower", "mAP_upper"),
         *(f"{name}@{k}" for name in ("P", "R", "F", "H", "NDCG") for k in (1, 5, 10)),
+        "mAP_found",
         *(
             f"{average} rank{end}"
             for average in ("mean", "median")

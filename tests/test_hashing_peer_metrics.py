@@ -9,11 +9,20 @@ FIRe and DeepHash leave the order of tied items to the sort of a library. Their 
 stably, as DCMH's code does, which is ``gallery-order``.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from evaluation_world import distances, random_codes, same_class
+from tied_lists import mean_over, orders, small_lists
 
 from ivr.hashing import array_metrics as metrics
 from ivr.hashing.buckets import MetricsError
+from ivr.hashing.found_lists import found_average_precision, mean_of_found
+from ivr.hashing.histograms import file_order_histograms, score_histograms
+from ivr.hashing.metrics import scores
+from ivr.pipeline.evaluation.evaluate import evaluate_codes
+from ivr.pipeline.evaluation.protocol import PROTOCOLS
 
 BITS = 16
 
@@ -119,6 +128,53 @@ def test_average_precision_at_a_cutoff_is_that_of_fire_dcmh_and_deephash(k: int)
     # DeepHash leaves it out of the mean: the value divided by the share of lists with a hit.
     hit = metrics.hit_at(distance, relevant, k, ties="gallery-order")
     assert found / hit == pytest.approx(np.mean(counted))
+    hist = file_order_histograms(distance, relevant)
+    assert mean_of_found(found_average_precision(hist, k, "hits")) == pytest.approx(
+        np.mean(counted)
+    )
+    # Whatever counts as what without a relevant item: it finds nothing.
+    for empty in ("zero", "skip"):
+        table = scores(hist, at=k, denominator="hits", empty=empty).in_units()
+        assert table["mAP_found"] == pytest.approx(100 * np.mean(counted))
+        assert table["mAP"] < table["mAP_found"] or (empty, k) == ("skip", 90)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 9])
+def test_with_ties_the_mean_of_found_lists_is_over_all_orders_that_find_something(k: int) -> None:
+    distance, relevant = small_lists()
+    total = share = 0.0
+    for d, r in zip(distance.tolist(), relevant.tolist(), strict=True):
+        every = orders(d, r)
+        total += mean_over(
+            every, lambda row: precision_of_hits(np.array(row[:k])) if any(row[:k]) else 0
+        )
+        share += mean_over(every, lambda row: any(row[:k]))
+    found = found_average_precision(score_histograms(distance, relevant), k, "hits")
+    assert float(mean_of_found(found)) == pytest.approx(total / share)
+    assert found[:, 1].sum() == pytest.approx(share) and 0 < share < len(distance)
+
+
+def test_nothing_found_is_zero() -> None:
+    hist = score_histograms(np.array([[0, 1]]), np.array([[False, True]]))
+    assert scores(hist, at=1, denominator="hits").in_units()["mAP_found"] == 0
+
+
+@pytest.mark.parametrize("preset", ["dcmh", "fire", "deephash"])
+def test_the_protocols_of_other_code_search_its_lists_by_its_rules(preset: str) -> None:
+    codes = random_codes(5, images=40, test=15)
+    protocol = replace(PROTOCOLS[preset], seed=0, ties="file-order")
+    protocol = protocol if preset == "dcmh" else replace(protocol, cutoff=3)
+    found = evaluate_codes(codes, protocol).results["image_to_voice"]
+    queries = codes.images.select(range(25, 40))
+    gallery = codes.voices.select(range(25))
+    lists = ranked(distances(queries, gallery), same_class(queries, gallery))
+    lists = lists[:, : protocol.cutoff]
+    values = [precision_of_hits(hits) for hits in lists if hits.any()]
+    assert (len(values) < len(lists)) == (preset != "dcmh")
+    if preset == "deephash":
+        assert found["mAP_found"] == pytest.approx(100 * np.mean(values))
+    else:
+        assert found["mAP"] == pytest.approx(100 * sum(values) / len(lists))
 
 
 def test_average_precision_of_the_full_list_is_that_of_dcmh() -> None:

@@ -29,7 +29,7 @@ class Protocol:
             list.
         denominator: Denominator of average precision at a cut-off: ``relevant`` for all relevant
             items, ``min`` for min(cut-off, relevant items), ``hits`` for the relevant items among
-            the first places.
+            the first places, as in the code of FIRe, DCMH and DeepHash.
         ties: How to rank items at equal distance: ``expectation`` averages over all their orders,
             ``file-order`` keeps the order of the manifest.
         empty: How to score a query that has no relevant item: ``zero`` counts it as 0, ``skip``
@@ -73,10 +73,24 @@ class Protocol:
             raise ValueError("give speaker or without_speaker, not both")
 
 
-# The protocols of the papers; docs/explanation/protocols.md says where a choice is ours.
+# The protocols of papers and of other authors' code; docs/explanation/protocols.md says where a
+# choice is ours.
 PROTOCOLS = {
     "divh": Protocol(),
     "dvan": Protocol(test=0.1),  # by its text; by its results, 20 % of UC Merced and 19 % of Sydney
     "rsicd-150": Protocol(voices="all", cutoff=150, denominator="hits"),
     "pair": Protocol(relevance="pair", voices="all"),
+    "dcmh": Protocol(database="train", ties="file-order", test=None),
+    "fire": Protocol(database="train", cutoff=1000, denominator="hits", test=None),
+    "deephash": Protocol(database="train", cutoff=5000, denominator="hits", test=None),
 }
+PROTOCOL_TEXTS = {
+    "divh": "full list, one voice per image",
+    "dvan": "the same with a tenth of the images for testing",
+    "rsicd-150": "first 150 places, divided by the relevant items among them, all voices",
+    "pair": "full list, relevance by pair, all voices",
+    "dcmh": "full list of the training split, ties in file order",
+    "fire": "first 1000 places of the training split, divided by the relevant items among them",
+    "deephash": "the same with 5000 places, as mAP_found: queries that find nothing do not count",
+}
+"""What each protocol says of average precision, for the help."""

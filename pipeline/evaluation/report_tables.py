@@ -76,6 +76,8 @@ def metric_blocks(protocol: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     blocks: dict[str, list[str]] = {}
     within = (protocol.get("radius", Protocol.radius),)
     for metric in METRICS.values():
+        if metric.at_cutoff and not protocol.get("cutoff"):
+            continue
         if metric.block and protocol["relevance"] in metric.relevance:
             names = metric.names(within if metric.reads == "radius" else None)
             blocks.setdefault(metric.block, []).extend(names)
