@@ -15,6 +15,7 @@ from conftest import CLASSES, assert_one_line, ivr, merged, succeeded, write_mad
 from ivr.features.store import open_table, text_column, write_table
 from ivr.features.voice_streams import STREAMS
 from ivr.hashing.pairs import Pairs
+from ivr.pipeline.comparison.check_kinds import CheckKind
 from ivr.pipeline.comparison.evaluated_runs import read_rows
 from ivr.pipeline.comparison.generalisation import (
     PLAIN_CHECK,
@@ -269,6 +270,35 @@ def test_codes_of_every_item_are_made_also_of_classes_that_were_left_out(checked
     codes = read_codes(run / "codes.h5")
     assert len(set(codes.images.labels)) == 6
     assert len(open_table(run / "codes.h5", "codes").config["run"]["classes"]) == 4
+
+
+def test_a_declaration_names_the_checks_of_its_table(spoken: Path, tmp_path: Path) -> None:
+    shown = succeeded(ivr("compare", "--show-preset", "generalisation")).stdout
+    grid = tmp_path / "new.yaml"
+    out = ("--out", tmp_path / "out")
+    for kinds, left_out in (
+        ("[classes]", "unseen_classes=0.25"),
+        ("[speakers, voices]", "without=ann_1"),
+    ):
+        grid.write_text(re.sub(r"(?<=checks: )\[.*\]", kinds, shown))
+        plan = succeeded(ivr("compare", spoken, *out, "--grid", grid, *SHORT, "--plan")).stdout
+        assert "4 runs: 4 new" in plan
+        assert left_out in plan
+        assert "unseen_captions" not in plan
+    kinds: tuple[CheckKind, ...] = ("speakers", "voices")
+    found = checks_of(open_features(spoken), kinds)
+    assert [check.label for check in found] == [
+        "plain", "speaker never heard", "- same model, others", "all voices of an image",
+    ]  # fmt: skip
+    assert "Not checked" not in " ".join(check_notes(found, (0,), kinds))
+    for wrong, told in (
+        ("source: generalisation\nchecks: [noise, noise]", "each check once"),
+        ("checks: [noise]", "source: generalisation"),
+        ("source: generalisation\nchecks: [weather]", "weather"),
+    ):
+        grid.write_text(wrong)
+        refused = ivr("compare", spoken, "--out", tmp_path, "--grid", grid)
+        assert_one_line(refused, told, status=2)
 
 
 def with_noise(features: Path, to: Path) -> Path:

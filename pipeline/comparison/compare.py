@@ -34,7 +34,7 @@ from .declaration import (
     table_name,
 )
 from .evaluated_runs import ComparisonRow, read_rows
-from .generalisation import PLAIN_CHECK, check_notes, checks_of
+from .generalisation import check_notes, checks_of
 from .grid import Grid, grid_of
 from .plan import ComparisonPlan, planned_runs
 from .preset_metrics import preset_metrics
@@ -208,7 +208,8 @@ def write_table(
     sweep = declared_rows(declared, config.methods)[1]
     columns = _columns(declared, config, grid.protocol)
     shown = [row for row in rows if declared.by_sign or not row.by_sign]
-    checks = check_notes(grid.checks, grid.seeds) if _has_checks(declared) else []
+    kinds = declared.check_kinds()
+    checks = check_notes(grid.checks, grid.seeds, kinds) if kinds else []
     labels = [variant.label for variant in grid.variants]
     results = (evaluation.results for row in shown for evaluation in row.evaluations.values())
     first = next(results, {"features": {"folder": str(features.resolve())}})
@@ -234,7 +235,7 @@ def write_table(
 def _grid(features: Path, config: CompareConfig) -> Grid:
     """Return the grid of ``config``, with the checks that the features allow if it has any."""
     data = open_features(features)
-    checks = checks_of(data) if _has_checks(declaration_of(config)) else (PLAIN_CHECK,)
+    checks = checks_of(data, declaration_of(config).check_kinds())
     return grid_of(config, checks, data.voice_streams())
 
 
@@ -243,10 +244,6 @@ def _require_place(out: Path, grid: Grid, config: CompareConfig) -> None:
     keys = [column.key for column in _columns(declared, config, grid.protocol)]
     shows = _has_differences(declared, config)
     require_place(out, table_name(config), table_choices(grid), keys, differences=shows)
-
-
-def _has_checks(declared: TableDeclaration) -> bool:
-    return declared.source == "generalisation"
 
 
 def _has_differences(declared: TableDeclaration, config: CompareConfig) -> bool:

@@ -18,6 +18,7 @@ from ivr.pipeline.evaluation.protocol import PROTOCOLS
 from ivr.pipeline.runtime.config_options import from_json
 from ivr.pipeline.runtime.json_files import load_yaml
 
+from .check_kinds import CHECK_KINDS, CheckKind
 from .columns import ACCURACY, OF_SOURCE, Column, Source, chosen_columns, default_columns
 from .sweep import Sweep, parsed_axes, sweep_of
 from .variants import (
@@ -38,6 +39,7 @@ USUAL_PRESET = "compare"
 RENAMED = {"honest-checks": "generalisation"}
 """Earlier names of presets, which are still accepted."""
 BEST = "best"
+GENERALISATION: Source = "generalisation"
 
 
 @config
@@ -49,6 +51,8 @@ class TableDeclaration:
         title: Subject of the table; by default from its rows.
         metrics: Metrics that it shows; by default those that methods are compared by.
         source: Where the values come from.
+        checks: What a table of generalisation checks beside the plain result, in this order of
+            rows: all voices of an image, noise, sentences, classes and speakers; by default all.
         methods: Methods that it compares if the user names none; by default all.
         variants: Rows in place of methods: name -> option -> value. The option ``method`` names the
             method of a row, by default divh.
@@ -69,6 +73,7 @@ class TableDeclaration:
     title: str = ""
     metrics: tuple[str, ...] = ()
     source: Source = "results"
+    checks: tuple[CheckKind, ...] = ()
     methods: tuple[str, ...] = ()
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -88,6 +93,10 @@ class TableDeclaration:
             raise ValueError("variants and a sweep exclude each other; give one of them")
         if self.protocol not in PROTOCOLS:
             raise ValueError(str(unknown("protocol", self.protocol, PROTOCOLS)))
+        if self.checks and self.source != GENERALISATION:
+            raise ValueError(f"checks are rows of a table with source: {GENERALISATION}")
+        if len(set(self.checks)) < len(self.checks):
+            raise ValueError(f"each check once, got {', '.join(self.checks)}")
         for label, found in self.variants.items():
             require_label(label)
             flat_settings(found)
@@ -100,6 +109,10 @@ class TableDeclaration:
         if tuple(self.metrics) != (ACCURACY,):
             chosen_columns(self.metrics, self.source, (), differences=False)
         return default_columns(self.source, self.metrics, relevance)
+
+    def check_kinds(self) -> tuple[CheckKind, ...]:
+        """Return the generalisation checks of the table, none for other tables."""
+        return (self.checks or CHECK_KINDS) if self.source == GENERALISATION else ()
 
     def own_rows(self) -> bool:
         """Return whether it names its rows itself, as variants or as a sweep."""

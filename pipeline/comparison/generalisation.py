@@ -2,12 +2,15 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ivr.features.waveform_augmentation import parse_change
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.evaluation.protocol import Classes, Protocol
+
+from .check_kinds import CHECK_KINDS, CheckKind
 
 if TYPE_CHECKING:
     from ivr.pipeline.extraction.feature_dataset import FeatureDataset
@@ -92,51 +95,86 @@ class Check:
 PLAIN_CHECK = Check()
 
 
-def checks_of(data: "FeatureDataset") -> tuple[Check, ...]:
-    """Return the checks that ``data`` allows.
+def checks_of(
+    data: "FeatureDataset", kinds: Sequence[CheckKind] = CHECK_KINDS
+) -> tuple[Check, ...]:
+    """Return the plain check, and those of ``kinds`` that ``data`` allows, in that order.
 
     Raises:
         ChangeError: voices with a noise that cannot be read.
     """
-    checks = [PLAIN_CHECK, Check("all voices of an image", name="all-voices", voices="all")]
-    voices = data.voice_items()
-    checks += [
-        Check(f"noise at {change.removeprefix(NOISE)} dB", change=change)
-        for change in sorted(filter(_is_noise, data.changes()), key=_decibels, reverse=True)
+    found = {
+        "voices": _voice_checks,
+        "noise": _noise_checks,
+        "sentences": _sentence_checks,
+        "classes": _class_checks,
+        "speakers": _speaker_checks,
+    }
+    return (PLAIN_CHECK, *(check for kind in kinds for check in found[kind](data)))
+
+
+def _voice_checks(data: "FeatureDataset") -> list[Check]:
+    return [Check("all voices of an image", name="all-voices", voices="all")]
+
+
+def _noise_checks(data: "FeatureDataset") -> list[Check]:
+    noises = sorted(filter(_is_noise, data.changes()), key=_decibels, reverse=True)
+    return [Check(f"noise at {name.removeprefix(NOISE)} dB", change=name) for name in noises]
+
+
+def _sentence_checks(data: "FeatureDataset") -> list[Check]:
+    told = any(voice.caption for voice in data.voice_items())
+    return [Check("sentences never heard", LeftOut(captions=True))] if told else []
+
+
+def _class_checks(data: "FeatureDataset") -> list[Check]:
+    if len(classes(data.manifest.images())) < 4:  # two to train on, two to tell apart
+        return []
+    left = LeftOut(classes=SHARE)
+    return [
+        Check("classes never seen", left, "unseen", classes="unseen"),
+        Check("- among all classes", left, "among-all", classes="unseen-among-all"),
+        Check("- same model, classes it saw", left, "seen", classes="seen"),
     ]
-    if any(voice.caption for voice in voices):
-        checks.append(Check("sentences never heard", LeftOut(captions=True)))
-    if len(classes(data.manifest.images())) >= 4:  # two to train on, two to tell apart
-        left = LeftOut(classes=SHARE)
-        checks += [
-            Check("classes never seen", left, "unseen", classes="unseen"),
-            Check("- among all classes", left, "among-all", classes="unseen-among-all"),
-            Check("- same model, classes it saw", left, "seen", classes="seen"),
-        ]
-    speakers = tuple(sorted({voice.speaker for voice in voices} - {""}))
-    if len(speakers) > 1:
-        left = LeftOut(speakers=speakers)
-        checks += [
-            Check("speaker never heard", left, "never-heard", voices="all", speaker="left out"),
-            Check("- same model, others", left, "known", voices="all", speaker="others"),
-        ]
-    return tuple(checks)
 
 
-def check_notes(checks: tuple[Check, ...], seeds: tuple[int, ...]) -> list[str]:
-    """Return the notes below a table of ``checks`` with ``seeds``."""
+def _speaker_checks(data: "FeatureDataset") -> list[Check]:
+    speakers = tuple(sorted({voice.speaker for voice in data.voice_items()} - {""}))
+    if len(speakers) < 2:
+        return []
+    left = LeftOut(speakers=speakers)
+    return [
+        Check("speaker never heard", left, "never-heard", voices="all", speaker="left out"),
+        Check("- same model, others", left, "known", voices="all", speaker="others"),
+    ]
+
+
+def check_notes(
+    checks: tuple[Check, ...], seeds: tuple[int, ...], kinds: Sequence[CheckKind] = CHECK_KINDS
+) -> list[str]:
+    """Return the notes below a table of ``checks`` with ``seeds``.
+
+    Args:
+        checks: the checks of the table, those that the data allows of ``kinds``.
+        seeds: seeds of the runs.
+        kinds: what was to be checked.
+    """
     left = {check.left_out for check in checks}
     speakers = next((found for found in left if found.speakers), None)
     noisy = any(check.change for check in checks)
     lacking = [
         name
-        for name, there in (
-            ("noise (no voices with it: ivr extract --augment noise=20)", noisy),
-            ("sentences (no captions in the manifest)", any(found.captions for found in left)),
-            ("classes (fewer than four)", any(found.classes for found in left)),
-            ("speakers (fewer than two in the manifest)", speakers is not None),
+        for kind, name, there in (
+            ("noise", "noise (no voices with it: ivr extract --augment noise=20)", noisy),
+            (
+                "sentences",
+                "sentences (no captions in the manifest)",
+                any(each.captions for each in left),
+            ),
+            ("classes", "classes (fewer than four)", any(each.classes for each in left)),
+            ("speakers", "speakers (fewer than two in the manifest)", speakers is not None),
         )
-        if not there
+        if kind in kinds and not there
     ]
     notes = [
         "Items that were never heard or seen were neither trained on nor used to choose the "
