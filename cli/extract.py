@@ -48,6 +48,9 @@ def _describe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
             off=True,
         ),
         "size": Shown(("--image-size",), default="the network's own"),
+        "vocabulary_images": None,
+        "vocabulary_descriptors": None,
+        "vocabulary_seed": None,
         "bands": Shown(metavar="R,G,B", type=CommaList()),
         "stretch": Shown(metavar="HOW"),
         "voice": Shown(

@@ -13,7 +13,7 @@ from pathlib import Path
 from ivr.features.encoder_table import TABLE, KnownEncoder, release
 from ivr.features.encoders import ENCODERS, encoder_blueprint
 from ivr.features.image import described_by_network
-from ivr.features.image_config import ImageConfig
+from ivr.features.image_config import SIFT, ImageConfig
 from ivr.features.torchvision_networks import torchvision_names
 
 
@@ -38,7 +38,9 @@ def known(name: str) -> KnownEncoder:
 
 def main() -> None:
     """Write the table."""
-    encoders = {name: asdict(known(name)) for name in (*ENCODERS, *torchvision_names())}
+    # The vectors of sift are as long as its vocabulary.
+    names = (name for name in (*ENCODERS, *torchvision_names()) if name != SIFT)
+    encoders = {name: asdict(known(name)) for name in names}
     content = {"torchvision": release("torchvision"), "encoders": encoders}
     path = Path(__file__).parents[1] / "features" / TABLE
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in encoders.items())

@@ -60,6 +60,9 @@ class Blueprint:
             general ones: each function takes ``net`` with its weights, and returns a module that
             turns its input into vectors and has a text ``words``; raises ValueError if the network
             has no such vector.
+        of_file: makes the network with the shapes of a weights file in place of ``net``, for
+            networks whose vectors are as long as their weights decide; raises ValueError for a file
+            of another kind.
     """
 
     net: nn.Module
@@ -79,6 +82,7 @@ class Blueprint:
     unused: tuple[str, ...] = ()
     adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     poolings: Mapping[str, Callable[[nn.Module], nn.Module]] = field(default_factory=dict)
+    of_file: Callable[[Path], nn.Module] | None = None
 
     @property
     def input(self) -> ImageInput:

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -71,6 +72,23 @@ def cut(blueprint: Blueprint) -> None:
     """Replace the classifier of the network, if it has one, by the identity."""
     if blueprint.classifier:
         blueprint.net.set_submodule(blueprint.classifier, nn.Identity())
+
+
+def with_shapes_of_file(config: ImageConfig, blueprint: Blueprint) -> Blueprint:
+    """Return ``blueprint`` with a network of the shapes of its weights file, if these decide them.
+
+    Raises:
+        WeightsError: the file cannot be read or belongs to another network.
+    """
+    if blueprint.of_file is None or config.weights in ("imagenet", "random"):
+        return blueprint
+    path = Path(config.weights)
+    refuse_unusable(path, _source(config.encoder, blueprint))
+    try:
+        return replace(blueprint, net=blueprint.of_file(path))
+    except (OSError, ValueError) as error:
+        advice = blueprint.weights_help and f"; {blueprint.weights_help}"
+        raise WeightsError(f"{path}: {first_line(error)}{advice}") from error
 
 
 def load_weights(config: ImageConfig, blueprint: Blueprint) -> tuple[str, str]:

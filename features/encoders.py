@@ -10,7 +10,8 @@ from ivr.names import unknown
 
 from .blueprint import Blueprint, EncoderError
 from .cnn_f import cnn_f
-from .image_config import TIMM
+from .image_config import SIFT, TIMM
+from .sift import require_opencv, sift
 from .timm_networks import require_timm_name, timm_blueprint
 from .torchvision_networks import torchvision_blueprint, torchvision_names
 
@@ -24,13 +25,15 @@ def encoder_names() -> tuple[str, ...]:
 
 
 def require_encoder(name: str) -> None:
-    """Refuse the name of an encoder that does not exist; imports no package but timm.
+    """Refuse the name of an encoder that does not exist; imports no package but timm and OpenCV.
 
     Raises:
         UnknownNameError: there is no such encoder; the message has the nearest names.
-        EncoderError: it is one of timm, which is not installed.
+        EncoderError: it needs timm or OpenCV, which is not installed.
     """
-    if name.startswith(TIMM):
+    if name == SIFT:
+        require_opencv()
+    elif name.startswith(TIMM):
         require_timm_name(name.removeprefix(TIMM))
     elif name not in encoder_names() and not is_reference(name):
         raise unknown("encoder", name, encoder_names(), "or timm:NAME, or module:function")
@@ -83,4 +86,4 @@ def _made(name: str, size: int, device: str, bands: int) -> Blueprint:
     return made
 
 
-ENCODERS: dict[str, Callable[[], Blueprint]] = {"cnn_f": cnn_f}
+ENCODERS: dict[str, Callable[[], Blueprint]] = {"cnn_f": cnn_f, SIFT: sift}

@@ -18,7 +18,7 @@ from ivr.errors import first_line
 
 from .blueprint import Blueprint, EncoderError
 from .encoder_provenance import encoder_provenance, layer_words
-from .encoder_weights import cut, identify_weights, load_weights
+from .encoder_weights import cut, identify_weights, load_weights, with_shapes_of_file
 from .encoders import encoder_blueprint
 from .exact_float32 import exact_float32
 from .image_config import VIEWS, ImageConfig
@@ -126,6 +126,7 @@ def described_by_network(config: ImageConfig) -> tuple[int, dict[str, object]]:
 def _cut_blueprint(config: ImageConfig, device: str) -> Blueprint:
     """Return the network of ``config`` without its classifier, and without the ReLU if wanted."""
     blueprint = encoder_blueprint(config.encoder, config.size, device, config.pixels.count)
+    blueprint = with_shapes_of_file(config, blueprint)
     cut(blueprint)
     if not config.relu:
         _leave_out_relu(blueprint, config.encoder)

@@ -9,6 +9,8 @@ from .image_bands import PixelConfig
 
 TIMM = "timm:"
 """Start of the name of an encoder of timm."""
+SIFT = "sift"
+"""Name of the encoder that counts visual words (:mod:`ivr.features.sift`)."""
 # Quarter turns, and whether the picture is mirrored after them. Of two or four views half are
 # mirrored, and four views cover all four turns.
 VIEWS = {
@@ -29,10 +31,11 @@ class ImageConfig:
     Attributes:
         encoder: Network that turns an image into a vector: ``cnn_f`` (the network of the papers), a
             classification network of torchvision such as ``vgg16`` or ``alexnet``, ``timm:NAME``
-            for a network of timm, an encoder of another package by its name, or
-            ``module:function``.
-        weights: Weights of the encoder: ``imagenet`` (torchvision's, downloaded once), ``random``
-            (the same everywhere) or the path of a weights file.
+            for a network of timm, ``sift`` for counts of visual words, an encoder of another
+            package by its name, or ``module:function``.
+        weights: Weights of the encoder: ``imagenet`` (torchvision's, downloaded once; ``sift``
+            learns its vocabulary instead), ``random`` (the same everywhere) or the path of a
+            weights file.
         relu: Take the vector after its ReLU, as the network does; if false, before it (only for
             networks whose vector comes from a ReLU, such as ``vgg16``, ``alexnet`` and ``cnn_f``).
         precision: Precision of the network: ``float32``, or ``bfloat16`` or ``float16`` on a device

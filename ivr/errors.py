@@ -70,6 +70,7 @@ class IvrError(ValueError):
                 ChangedFileError ivr.features.regular_files
             UnwritableError      ivr.features.atomic_files
             VerifyError          ivr.pipeline.runs.verify
+            VocabularyError      ivr.features.visual_words
             VoiceEncoderError    ivr.features.voice_blueprint
             WeightsError         ivr.features.weights_file
             WeightsSizeError     ivr.features.weights_size

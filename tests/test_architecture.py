@@ -45,6 +45,7 @@ ORDER = (
 ONLY_IN = {
     "av": r"features/ffmpeg_(audio|opus)\.py",
     "click": r"cli/.*",
+    "cv2": r"features/sift\.py",
     "h5py": r"features/store\.py",
     "jinja2": r"pipeline/report/render\.py",
     "lancedb": r"pipeline/archive/lance_library\.py",
@@ -56,7 +57,7 @@ ONLY_IN = {
     "onnxruntime": r"pipeline/packing/onnx_(sessions|quantisation)\.py",
     "rasterio": r"features/raster_\w+\.py",
     "simplejpeg": r"features/jpeg_file\.py",
-    "sklearn": r"(pipeline/evaluation/linear_probe|hashing/methods/seph)\.py",
+    "sklearn": r"(features/visual_words|pipeline/evaluation/linear_probe|hashing/methods/seph)\.py",
     "torchvision": r"features/torchvision_networks\.py",
     "transformers": r"features/speech_network\.py",
     "tqdm": r"pipeline/runtime/progress\.py",

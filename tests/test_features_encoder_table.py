@@ -47,7 +47,8 @@ def test_the_table_says_what_the_network_says(name: str, tmp_path: Path) -> None
 @of_this_release
 def test_the_table_has_every_encoder_with_the_weights_that_torchvision_takes() -> None:
     known = known_encoders()
-    assert set(known) == {*ENCODERS, *torchvision_names()}
+    # The vectors of sift are as long as its vocabulary.
+    assert set(known) == {*ENCODERS, *torchvision_names()} - {"sift"}
     for name in torchvision_names():
         weights = torchvision.models.get_model_weights(name).DEFAULT
         assert (known[name].imagenet, known[name].url) == (str(weights), weights.url)

@@ -168,7 +168,7 @@ def test_an_encoder_of_another_package_is_taken_by_entry_point_and_by_module(nam
 
 def test_names_of_encoders_are_ours_torchvision_s_and_those_of_entry_points(outside: Path) -> None:
     names = encoder_names()
-    assert names[:2] == ("cnn_f", "alexnet")
+    assert names[:3] == ("cnn_f", "sift", "alexnet")
     assert names[-2:] == ("broken", "mean_colour")
     assert len(names) == len(set(names))
 

@@ -32,6 +32,8 @@ from .modality import Modality, image_modality, voice_modality
 from .other_settings import require_settings_of_each
 from .row_shards import assemble_file, write_shards
 from .target import ExtractError, of_each_modality, roots_of
+from .vocabulary import with_known_vocabulary
+from .vocabulary_learning import with_learnt_vocabulary
 
 
 def extract(
@@ -63,12 +65,14 @@ def extract(
 
     Raises:
         OptionError: no such option.
-        ManifestError, EncoderError, WeightsError, DeviceError: an input that cannot be used.
+        ManifestError, EncoderError, WeightsError, DeviceError, VocabularyError: an input that
+            cannot be used.
         BusyError, StoreError, ReadersError: see their modules.
         ExtractError: ``out`` holds features of other settings and ``overwrite`` is not set, no file
             could be read, or one is damaged with ``strict``.
     """
     config = with_options(config or ExtractConfig(), options)
+    stop = Stop(config.time_limit)
     require_known(config.image.encoder)
     path = Path(manifest)
     content = read_manifest(path, accept_spellings=config.accept_spellings)
@@ -76,11 +80,12 @@ def extract(
     roots = roots_of(path, image_root, voice_root, root)
     with only_writer(folder):
         require_place_of_manifest(folder, content, path)
+        config = with_known_vocabulary(config, Path(out))
+        config = with_learnt_vocabulary(config, content, folder, roots[0])
         images, voices = of_each_modality(
             content, folder, roots, config, image_modality, voice_modality
         )
         require_settings_of_each((images, voices), Path(out), config)
-        stop = Stop(config.time_limit)
         with stop.on_signals():
             result = ExtractResult(
                 _extract(images, config, stop) if images else None,

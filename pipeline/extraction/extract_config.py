@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 from ivr.config import config
 from ivr.features.image_config import ImageConfig
 from ivr.features.mfcc import VoiceConfig
+from ivr.features.visual_words import VocabularyConfig
 from ivr.features.voice_encoder_config import VoiceChoices, VoiceEncoderConfig
 from ivr.features.waveform_augmentation import canonical_changes
 
@@ -29,6 +30,7 @@ class ExtractConfig:
         image: The image encoder.
         voice: The MFCC settings.
         voices: The voice encoder.
+        vocabulary: The visual words that the encoder ``sift`` learns.
         augment: Change of the voices that adds one row per voice: ``speed=0.9``, ``tempo=0.9``,
             ``pitch=2`` (semitones), ``tract=1.1`` (formants) or ``noise=10`` (dB)
             (:mod:`ivr.features.waveform_augmentation`).
@@ -62,6 +64,7 @@ class ExtractConfig:
     image: ImageConfig = field(default_factory=ImageConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)
     voices: VoiceEncoderConfig = field(default_factory=VoiceEncoderConfig)
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     augment: tuple[str, ...] = ()
     stored: StoredType = "float32"
     batch_size: NonNegativeInt = 0

@@ -13,6 +13,8 @@ import numpy as np
 from ivr.features.encoder_batches import ImageBatches
 from ivr.features.raster_process import raster_readers
 from ivr.features.voice_blueprint import Encode, VoiceBlueprint
+from ivr.pipeline.runtime.progress import warn
+from ivr.pipeline.runtime.words import counted
 
 from .extract_config import ExtractConfig
 from .parallel_readers import Readers, Rows
@@ -45,6 +47,23 @@ def image_rows(
                 yield from _with_vectors(*started.pop(0))
         for rows, wait in started:
             yield from _with_vectors(rows, wait)
+
+
+def saying_blank(rows: Rows, encoder: str) -> Rows:
+    """Yield ``rows`` of images, and say at the end how many vectors are zeros."""
+    number, first = 0, ""
+    try:
+        for row in rows:
+            if isinstance(row, FeatureRow) and not row.vector.any():
+                number, first = number + 1, first or row.name
+            yield row
+    finally:
+        rows.close()
+        if number:
+            warn(
+                f"note: {counted(number, 'image')} with a vector of zeros, e.g. {first}: "
+                f"{encoder} finds nothing in them"
+            )
 
 
 def _nothing() -> np.ndarray:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ivr.features.encoder_batches import ImageBatches
-from ivr.features.image import load_encoder
+from ivr.features.image import Encoder, load_encoder
+from ivr.features.image_config import SIFT
 from ivr.features.mfcc import Backend
+from ivr.features.sift import opencv_version
 from ivr.features.voice_encoders import voice_blueprint
 from ivr.pipeline.runtime.device import choose_device
 
 from .extract_config import ExtractConfig
-from .media_rows import image_rows, voice_rows
+from .media_rows import image_rows, saying_blank, voice_rows
 from .parallel_readers import Rows
 from .target import Target, say_random, target_of_encoder, target_of_voice_encoder
 
@@ -49,8 +51,12 @@ def image_modality(names: Sequence[str], out: Path, root: Path, config: ExtractC
     return Modality(
         **vars(target_of_encoder(names, out, root, config, encoder.dim, encoder.provenance)),
         usual_batch=batches.usual_size,
-        vectorise=lambda work: image_rows(work, root, batches, config),
-    ).recording(device=device.type)
+        vectorise=lambda work: saying_blank(image_rows(work, root, batches, config), encoder.name),
+    ).recording(device=device.type, **_libraries(encoder))
+
+
+def _libraries(encoder: Encoder) -> dict[str, str]:
+    return {"opencv": opencv_version()} if encoder.name == SIFT else {}
 
 
 def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Modality:

@@ -15,7 +15,8 @@ from .feature_schema import held_tables
 from .finished_rows import finished_rows, say_kept_changes
 from .kept_manifest import require_place_of_manifest
 from .other_settings import require_settings_of_each
-from .target import Target, image_target, of_each_modality, roots_of, voice_target
+from .target import Target, of_each_modality, roots_of, voice_target
+from .vocabulary import planned_images, with_known_vocabulary
 
 
 def plan(
@@ -33,7 +34,8 @@ def plan(
     Writes nothing, and neither loads nor downloads weights.
 
     Raises:
-        OptionError, EncoderError, ManifestError, WeightsError, StoreError: see their modules.
+        OptionError, EncoderError, ManifestError, WeightsError, StoreError, VocabularyError: see
+            their modules.
         ExtractError: ``out`` holds features of other settings and ``overwrite`` is not set.
     """
     config = with_options(config or ExtractConfig(), options)
@@ -43,7 +45,8 @@ def plan(
     roots = roots_of(path, image_root, voice_root, root)
     content = read_manifest(path, accept_spellings=config.accept_spellings)
     require_place_of_manifest(folder, content, path)
-    images, voices = of_each_modality(content, folder, roots, config, image_target, voice_target)
+    config = with_known_vocabulary(config, Path(out))
+    images, voices = of_each_modality(content, folder, roots, config, planned_images, voice_target)
     require_settings_of_each((images, voices), Path(out), config)
     return ExtractPlan(
         _plan(images, config) if images else None, _plan(voices, config) if voices else None

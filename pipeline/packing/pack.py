@@ -13,6 +13,7 @@ import torch
 from ivr.features.atomic_files import file_digest, replaced_text, require_writable
 from ivr.features.encoder_batches import USUAL
 from ivr.features.image import Encoder
+from ivr.features.image_config import SIFT
 from ivr.hashing.method import Method
 from ivr.hashing.trainer import encode_images, encode_voices
 from ivr.pipeline.runs.query_vectors import QueryVectors
@@ -147,7 +148,7 @@ def plan(
     if not (run / MODEL).is_file():
         load_model(run, found, torch.device("cpu"))  # says what is missing
     _require_place(run, out, overwrite=overwrite)
-    _require_float32(found, chosen)
+    _require_packable(found, chosen)
     files = (*FILES, *(ENCODER_FILES if chosen.encoder else ()), DIGESTS)
     kind = OF_RUN if features_of_run(found) is not None else MADE_UP
     return PackPlan(out, is_packed(out), files, kind)
@@ -166,7 +167,13 @@ def _require_place(run: Path, out: Path, *, overwrite: bool) -> None:
         raise PackError(f"{out}: holds a packed model already; replace it with --overwrite")
 
 
-def _require_float32(config: Mapping[str, Any], chosen: PackConfig) -> None:
+def _require_packable(config: Mapping[str, Any], chosen: PackConfig) -> None:
+    """Refuse an image encoder that onnxruntime does not compute, or computes otherwise."""
+    if chosen.encoder and config["features"]["images"].get("encoder") == SIFT:
+        raise PackError(
+            "its image vectors come from SIFT, which ONNX does not have; pack with --no-encoder "
+            "for voices alone, or search, encode and serve with the run itself"
+        )
     precision = config["features"]["images"].get("precision", "float32")
     if chosen.encoder and precision != "float32":
         raise PackError(
@@ -178,7 +185,7 @@ def _require_float32(config: Mapping[str, Any], chosen: PackConfig) -> None:
 def _source(run: Path, chosen: PackConfig, weights: str | None) -> _Source:
     """Return the run with its networks on the processor."""
     config = read_config(run)
-    _require_float32(config, chosen)
+    _require_packable(config, chosen)
     cpu = torch.device("cpu")
     method = load_model(run, config, cpu).eval()
     queries = QueryVectors(config, str(run / CONFIG), weights)
