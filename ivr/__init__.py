@@ -14,6 +14,7 @@ from ivr.errors import IvrError
 if TYPE_CHECKING:
     from ivr.features.image_config import ImageConfig
     from ivr.features.mfcc import VoiceConfig
+    from ivr.features.visual_words import VocabularyConfig
     from ivr.features.voice_encoder_config import VoiceEncoderConfig
     from ivr.hashing import array_metrics as metrics
     from ivr.hashing.array_ranking import rank
@@ -96,6 +97,7 @@ __all__ = [
     "ServeConfig",
     "SplitConfig",
     "TrainConfig",
+    "VocabularyConfig",
     "VoiceConfig",
     "VoiceEncoderConfig",
     "__version__",
@@ -157,6 +159,7 @@ _PLACES = {
     "RunConfig": "ivr.pipeline.runs.run_config:RunConfig",
     "SplitConfig": "ivr.pipeline.datasets.split_config:SplitConfig",
     "TrainConfig": "ivr.hashing.training_config:TrainConfig",
+    "VocabularyConfig": "ivr.features.visual_words:VocabularyConfig",
     "VoiceConfig": "ivr.features.mfcc:VoiceConfig",
     "VoiceEncoderConfig": "ivr.features.voice_encoder_config:VoiceEncoderConfig",
     "archive_add": "ivr.pipeline.archive.add:archive_add",

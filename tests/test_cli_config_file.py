@@ -46,11 +46,13 @@ def chosen(result: Result) -> Any:
     from ivr.features.image_bands import PixelConfig
     from ivr.features.image_config import ImageConfig
     from ivr.features.mfcc import VoiceConfig
+    from ivr.features.visual_words import VocabularyConfig
     from ivr.features.voice_encoder_config import VoiceEncoderConfig
     from ivr.pipeline.extraction.job_array import JobArrayTask
 
     kinds = (
-        ExtractConfig, ImageConfig, PixelConfig, VoiceConfig, VoiceEncoderConfig, JobArrayTask
+        ExtractConfig, ImageConfig, PixelConfig, VocabularyConfig, VoiceConfig,
+        VoiceEncoderConfig, JobArrayTask
     )  # fmt: skip
     return eval(succeeded(result).stdout, {kind.__name__: kind for kind in kinds})
 

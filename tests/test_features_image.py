@@ -267,7 +267,7 @@ def test_a_net_that_gives_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_unknown_encoder_is_refused_with_the_nearest_names() -> None:
     with pytest.raises(UnknownNameError, match=r"no encoder 'vgg61'; did you mean .*vgg16"):
         load("vgg61")
-    with pytest.raises(UnknownNameError, match=r"there are cnn_f, alexnet, .* and \d+ more"):
+    with pytest.raises(UnknownNameError, match=r"there are cnn_f, sift, alexnet, .* and \d+ more"):
         load("")
 
 
