@@ -138,9 +138,10 @@ PAPER_RUNS = {
     "divh-ablation": ["", "gamma=0", "eta=0", "eta=0,gamma=0"],
     "divh-choices": [
         "", "training.optimiser=adamw", "theta_scale=1", "theta_scale=0.5", "activation=linear",
-        "pair_weights=none", "balance=separate", "balance_on=straight-through", "eta=1,gamma=1",
+        "within_weight=0", "pair_weights=balanced", "pair_weights=none", "balance=separate",
+        "balance_on=straight-through", "eta=1,gamma=1",
         "network.frequency_masks=0,network.time_masks=0", "network.image_hidden=0",
-        "network.output_norm=false", "93029d2762a6",
+        "network.output_norm=false", "8461ee3ea826",
     ],
     "divh-parameters": [
         # 0.01 is the default of both.

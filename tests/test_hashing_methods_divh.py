@@ -8,9 +8,17 @@ import torch
 from torch import Tensor
 
 from ivr.hashing.codes import sign
+from ivr.hashing.losses import same_class
 from ivr.hashing.method import Batch
 from ivr.hashing.methods import method_entry, method_names
-from ivr.hashing.methods.divh import DIVH, DIVHConfig, bit_balance, likelihood, quantisation
+from ivr.hashing.methods.divh import (
+    DIVH,
+    DIVHConfig,
+    bit_balance,
+    likelihood,
+    quantisation,
+    within_likelihood,
+)
 from ivr.hashing.network_config import NetworkConfig
 from ivr.hashing.networks import Sizes
 
@@ -31,7 +39,7 @@ NETWORK = NetworkConfig(
 # Every choice that a term depends on, by name, in all combinations.
 CHOICES = {
     "reduction": ("mean", "sum"),
-    "pair_weights": ("balanced", "none"),
+    "pair_weights": ("balanced", "none", "prior"),
     "balance": ("joint", "separate"),
     "balance_on": ("outputs", "straight-through"),
     "theta_scale": (1.0, 0.5),
@@ -44,6 +52,7 @@ BITS = 3
 def configs(*names: str) -> list[DIVHConfig]:
     """Every combination of the choices ``names``; the others as eq. 8-11 have them."""
     paper = {
+        "within_weight": 0.0,
         "reduction": "sum",
         "pair_weights": "none",
         "balance": "joint",
@@ -63,22 +72,30 @@ def chosen(config: DIVHConfig) -> str:
     return " ".join(str(getattr(config, name)) for name in CHOICES)
 
 
-def loop_likelihood(x: Table, v: Table, labels: tuple[Labels, Labels], c: DIVHConfig) -> float:
-    """Eq. 8, pair by pair and bit by bit."""
-    kinds = [int(a == b) for a in labels[0] for b in labels[1]]
-    share = {1: sum(kinds), 0: len(kinds) - sum(kinds)}
+def loop_likelihood(
+    x: Table, v: Table, labels: tuple[Labels, Labels], c: DIVHConfig, *, within: bool = False
+) -> float:
+    """Eq. 8, pair by pair and bit by bit; ``within`` leaves out an item beside itself."""
+    pairs = [
+        (i, j, int(a == b))
+        for i, a in enumerate(labels[0])
+        for j, b in enumerate(labels[1])
+        if not (within and i == j)
+    ]
+    share = {kind: sum(s == kind for *_, s in pairs) / len(pairs) for kind in (0, 1)}
+    bias, all_pairs = 0.0, 1.0
+    if c.pair_weights == "prior":
+        bias, all_pairs = math.log(share[1] / share[0]), 1 / (4 * share[0] * share[1])
     total = 0.0
-    for i, a in enumerate(labels[0]):
-        for j, b in enumerate(labels[1]):
-            theta = 0.0
-            for k in range(len(x[i])):
-                theta += c.theta_scale * x[i][k] * v[j][k]
-            s = int(a == b)
-            weight = 1.0
-            if c.pair_weights == "balanced" and all(share.values()):
-                weight = len(kinds) / 2 / share[s]
-            total -= weight * (s * theta - math.log(1 + math.exp(theta)))
-    return total / len(kinds) if c.reduction == "mean" else total
+    for i, j, s in pairs:
+        theta = bias
+        for k in range(len(x[i])):
+            theta += c.theta_scale * x[i][k] * v[j][k]
+        weight = all_pairs
+        if c.pair_weights == "balanced" and all(share.values()):
+            weight = 1 / 2 / share[s]
+        total -= weight * (s * theta - math.log(1 + math.exp(theta)))
+    return total / len(pairs) if c.reduction == "mean" else total
 
 
 def loop_quantisation(x: Table, v: Table, c: DIVHConfig) -> float:
@@ -243,12 +260,46 @@ def test_balanced_weights_give_either_kind_of_pair_half_of_the_total() -> None:
 
 @pytest.mark.parametrize("similar", [0.0, 1.0])
 def test_a_batch_with_one_kind_of_pair_is_not_weighted(similar: float) -> None:
-    balanced, plain = configs("pair_weights")
+    balanced, plain, _ = configs("pair_weights")
     x, v = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)).unbind()
     pairs = torch.full((3, 3), similar)
     assert likelihood(x, v, pairs, balanced).item() == pytest.approx(
         likelihood(x, v, pairs, plain).item()
     )
+
+
+def test_with_the_prior_both_kinds_of_pair_pull_alike_before_training() -> None:
+    *_, prior = configs("pair_weights")
+    for labels in ((0, 0, 1, 2, 3, 4), (0, 0, 0, 0, 0, 1)):
+        similar = same_class(torch.tensor(labels), torch.tensor(labels)).double()
+        for kind in (similar, 1 - similar):
+            theta = torch.zeros(6, 6, dtype=torch.float64, requires_grad=True)
+            eye = torch.eye(6, dtype=torch.float64)
+            likelihood(theta, eye, similar, prior).backward()
+            assert theta.grad is not None
+            # A quarter of all pairs in total, as one half of balanced pairs at log 2.
+            assert (theta.grad * kind).sum().abs().item() == pytest.approx(9)
+
+
+@pytest.mark.parametrize("similar", [0.0, 1.0])
+def test_the_prior_of_one_kind_of_pair_alone_stays_finite(similar: float) -> None:
+    *_, prior = configs("pair_weights")
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = likelihood(x, x, torch.full((3, 3), similar), prior)
+    loss.backward()
+    assert math.isfinite(loss.item())
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+def test_pairs_within_a_modality_are_pairs_of_two_items() -> None:
+    (config,) = configs()
+    x = torch.tensor([[1.0, 0.0], [5.0, 0.0], [0.0, 2.0]])
+    labels = (0, 0, 1)
+    similar = same_class(torch.tensor(labels), torch.tensor(labels)).float()
+    expected = loop_likelihood(x.tolist(), x.tolist(), (labels, labels), config, within=True)
+    assert within_likelihood(x, similar, config).item() == pytest.approx(expected)
+    assert expected == pytest.approx(2 * (math.log1p(math.exp(5)) - 5) + 4 * math.log(2))
 
 
 def test_opposite_imbalances_cancel_jointly_and_add_up_separately() -> None:
@@ -273,13 +324,17 @@ def test_the_terms_of_a_batch_and_the_gradient_of_their_sum_are_those_of_the_loo
     config: DIVHConfig,
 ) -> None:
     config = DIVHConfig(
-        gamma=0.7, eta=0.3, network=NETWORK, **{n: getattr(config, n) for n in CHOICES}
+        gamma=0.7,
+        eta=0.3,
+        within_weight=0.4,
+        network=NETWORK,
+        **{n: getattr(config, n) for n in CHOICES},
     )
     model, batch = small_model(config), small_batch()
     labels = tuple(batch.labels.tolist())
     end = torch.tanh if config.activation == "tanh" else torch.clone
 
-    def loop(bias: list[float]) -> tuple[float, float, float]:
+    def loop(bias: list[float]) -> tuple[float, float, float, float]:
         before = last.bias.detach().clone()
         with torch.no_grad():
             last.bias.copy_(torch.tensor(bias, dtype=torch.float64))
@@ -288,6 +343,7 @@ def test_the_terms_of_a_batch_and_the_gradient_of_their_sum_are_those_of_the_loo
             last.bias.copy_(before)
         return (
             loop_likelihood(x, v, (labels, labels), config),
+            0.4 * sum(loop_likelihood(e, e, (labels,) * 2, config, within=True) for e in (x, v)),
             0.7 * loop_quantisation(x, v, config),
             0.3 * loop_balance(x, v, config),
         )
@@ -295,10 +351,10 @@ def test_the_terms_of_a_batch_and_the_gradient_of_their_sum_are_those_of_the_loo
     *_, last = (layer for layer in model.image.layers if isinstance(layer, torch.nn.Linear))
     terms = model.losses(batch)
     bias = last.bias.tolist()
-    assert list(terms) == ["likelihood", "quantisation", "balance"]
+    assert list(terms) == ["likelihood", "within", "quantisation", "balance"]
     assert [term.item() for term in terms.values()] == pytest.approx(loop(bias), rel=1e-6)
     # The straight-through slope is not that of the loss: the other terms are compared there.
-    used = ["likelihood", "quantisation"]
+    used = ["likelihood", "within", "quantisation"]
     if config.balance_on == "outputs":
         used.append("balance")
     (slope,) = torch.autograd.grad(torch.stack([terms[name] for name in used]).sum(), last.bias)
@@ -351,7 +407,7 @@ def test_both_ends_learn_from_one_loss() -> None:
     [
         ({"activation": "relu"}, "activation must be tanh or linear, got 'relu'"),
         ({"reduction": "max"}, "reduction must be mean or sum, got 'max'"),
-        ({"pair_weights": "all"}, "pair_weights must be balanced or none, got 'all'"),
+        ({"pair_weights": "all"}, "pair_weights must be one of prior, balanced, none, got 'all'"),
         ({"balance": "both"}, "balance must be joint or separate, got 'both'"),
         ({"balance_on": "codes"}, "balance_on must be outputs or straight-through, got 'codes'"),
         ({"gamma": -1.0}, "gamma must be at least 0, got -1.0"),

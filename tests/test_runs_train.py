@@ -193,7 +193,7 @@ def test_the_history_has_a_line_an_epoch_with_losses_and_validation(run: Path) -
     for line in lines:
         terms = dict(line["losses"])
         assert terms.pop("loss") == pytest.approx(sum(terms.values()), rel=1e-5)
-        assert set(terms) == {"likelihood", "quantisation", "balance"}
+        assert set(terms) == {"likelihood", "within", "quantisation", "balance"}
         assert (line["image_to_voice"] is not None) == (line["number"] % 2 == 0)
 
 

@@ -11,6 +11,7 @@ whose default was measured (docs/results.md).
 from dataclasses import field
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
@@ -23,7 +24,7 @@ from ivr.hashing.network_config import Activation, NetworkConfig
 from ivr.hashing.networks import activate
 
 Reduction = Literal["mean", "sum"]
-PairWeights = Literal["balanced", "none"]
+PairWeights = Literal["prior", "balanced", "none"]
 Balance = Literal["joint", "separate"]
 BalanceOn = Literal["outputs", "straight-through"]
 
@@ -42,8 +43,14 @@ class DIVHConfig:
         activation: activation of the hash layer, tanh or linear; Theta uses its outputs.
         reduction: mean makes every term a mean (over pairs, over entries, over bits), so that gamma
             and eta keep their meaning at any batch size; sum is eq. 8-11 to the letter.
-        pair_weights: balanced gives pairs of one class and pairs of two classes the same total
-            weight (as in HashNet); none is eq. 8 to the letter, where 1 - 1/C of the pairs repel.
+        pair_weights: none is eq. 8 to the letter, where 1 - 1/C of the pairs repel. balanced gives
+            pairs of one class and pairs of two classes the same total weight (as in HashNet). prior
+            adds the log-odds of a pair of one class in the batch to Theta: training begins as
+            balanced, and then repels the classes that are hard to tell apart more than the others,
+            which matters the more classes there are.
+        within_weight: weight of the same likelihood of pairs of two images and of two voices, so
+            that either encoder also learns from its own modality; 0 is eq. 8, whose pairs are an
+            image and a voice each.
         balance: joint adds the means of both encoders inside one absolute value as in eq. 10,
             separate takes one absolute value per encoder, so that opposite imbalances cannot
             cancel.
@@ -57,7 +64,8 @@ class DIVHConfig:
     theta_scale: PositiveFloat = 0.2
     activation: Activation = "tanh"
     reduction: Reduction = "mean"
-    pair_weights: PairWeights = "balanced"
+    pair_weights: PairWeights = "prior"
+    within_weight: NonNegativeFloat = 0.5
     balance: Balance = "joint"
     balance_on: BalanceOn = "outputs"
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -67,7 +75,10 @@ class DIVH(DualEncoder):
     """Image head and voice refinement CNN, trained together on the DIVH loss."""
 
     source = "IEEE JSTARS 2022, 10.1109/JSTARS.2022.3216333"
-    differences = "the choices that the paper leaves open, measured in docs/results.md"
+    differences = (
+        "pairs within a modality too, the prior of a similar pair, and the choices that the paper "
+        "leaves open, measured in docs/results.md"
+    )
     epochs = 120
     optimiser = "sgd"
     config: DIVHConfig
@@ -77,12 +88,15 @@ class DIVH(DualEncoder):
         return activate(outputs, self.config.activation)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return L1, gamma L2 and eta L3 (eq. 11) of a batch."""
+        """Return L1, its terms within the modalities, gamma L2 and eta L3 (eq. 11) of a batch."""
         image = self.encode_images(batch.images)
         voice = self.encode_voices(batch.voices, batch.frames)
         similar = same_class(batch.labels, batch.labels).to(image.dtype)
-        return {
-            "likelihood": likelihood(image, voice, similar, self.config),
+        terms = {"likelihood": likelihood(image, voice, similar, self.config)}
+        if self.config.within_weight:
+            both = [within_likelihood(end, similar, self.config) for end in (image, voice)]
+            terms["within"] = self.config.within_weight * (both[0] + both[1])
+        return terms | {
             "quantisation": self.config.gamma * quantisation(image, voice, self.config),
             "balance": self.config.eta * bit_balance(image, voice, self.config),
         }
@@ -91,8 +105,8 @@ class DIVH(DualEncoder):
 def likelihood(image: Tensor, voice: Tensor, similar: Tensor, config: DIVHConfig) -> Tensor:
     r"""Return L1, the negative log-likelihood of the pairs (eq. 8), a scalar.
 
-    With :math:`\Theta = c X V^T` it is :math:`\sum_{ij} w_{ij} (\log(1 + e^{\Theta_{ij}}) -
-    s_{ij} \Theta_{ij})`, with c = ``theta_scale`` and w from ``pair_weights``.
+    With :math:`\Theta = c X V^T + b` it is :math:`\sum_{ij} w_{ij} (\log(1 + e^{\Theta_{ij}}) -
+    s_{ij} \Theta_{ij})`, with c = ``theta_scale``, and w and b from ``pair_weights``.
 
     Args:
         image: X [n, bits].
@@ -100,11 +114,41 @@ def likelihood(image: Tensor, voice: Tensor, similar: Tensor, config: DIVHConfig
         similar: s [n, m], 1 for pairs of one class, else 0.
         config: the choices.
     """
-    theta = config.theta_scale * image @ voice.T
-    terms = F.softplus(theta) - similar * theta
+    return _pair_likelihood(config.theta_scale * image @ voice.T, similar, config)
+
+
+def within_likelihood(outputs: Tensor, similar: Tensor, config: DIVHConfig) -> Tensor:
+    """Return the negative log-likelihood of all pairs of two items of one modality, a scalar.
+
+    Args:
+        outputs: X or V [n, bits].
+        similar: s [n, n], 1 for pairs of one class, else 0.
+        config: the choices.
+    """
+    theta = config.theta_scale * outputs @ outputs.T
+    others = ~torch.eye(len(outputs), dtype=torch.bool, device=outputs.device)
+    return _pair_likelihood(theta[others], similar[others], config)
+
+
+def _pair_likelihood(theta: Tensor, similar: Tensor, config: DIVHConfig) -> Tensor:
+    weights = torch.ones_like(similar)
     if config.pair_weights == "balanced":
-        terms = terms * balanced_weights(similar)
+        weights = balanced_weights(similar)
+    elif config.pair_weights == "prior":
+        theta, weights = _with_prior(theta, similar)
+    terms = weights * (F.softplus(theta) - similar * theta)
     return terms.mean() if config.reduction == "mean" else terms.sum()
+
+
+def _with_prior(theta: Tensor, similar: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Theta with the log-odds of a similar pair, and the weight of all pairs.
+
+    Around Theta = 0 the gradient is that of balanced pairs: the odds make pairs of one class and
+    pairs of two classes pull with the same total, and the weight makes it as large.
+    """
+    least = 0.5 / similar.numel()  # of a batch without a similar pair, so that all stays finite
+    share = similar.mean().clamp(least, 1 - least)
+    return theta + (share / (1 - share)).log(), (1 / (4 * share * (1 - share))).expand_as(theta)
 
 
 def quantisation(image: Tensor, voice: Tensor, config: DIVHConfig) -> Tensor:
