@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable, Sequence
@@ -376,6 +377,24 @@ def test_the_same_seed_trains_the_same_run_and_another_seed_another(
     assert history(other) != history(run)
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (run, other))
     assert not all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("lacking", ["within_weight", "network.voice_warp"])
+def test_a_run_of_a_version_with_fewer_options_is_not_continued_with_other_ones(
+    run: Path, tmp_path: Path, lacking: str
+) -> None:
+    earlier = Path(shutil.copytree(run, tmp_path / "earlier"))
+    config = json.loads((earlier / "config.json").read_text())
+    *inside, name = lacking.split(".")
+    options = config["options"]
+    for part in inside:
+        options = options[part]
+    del options[name]
+    (earlier / "config.json").write_text(json.dumps(config))
+    resume_run(earlier, device="cpu")  # it is finished: nothing is trained
+    (earlier / "codes.h5").unlink()
+    with pytest.raises(RunError, match=f"did not have {re.escape(lacking)} of divh"):
+        resume_run(earlier, device="cpu")
 
 
 def test_a_run_folder_that_exists_is_refused(features: Path, run: Path) -> None:

@@ -29,7 +29,7 @@ from ivr.pipeline.runtime.config_options import configured
 from ivr.pipeline.runtime.words import counted
 
 from .run_config import RunConfig
-from .run_folder import RunError, method_origin
+from .run_folder import RunError, method_origin, run_method
 from .training_data import left_out_classes
 
 # What older runs, which do not record these choices, used.
@@ -178,6 +178,37 @@ def require_same_features(
             f"{run}: an earlier version began this run and did not record captions and speakers, "
             f"which decide what it trains on; {remedy}"
         )
+
+
+def require_every_option(run: Path, chosen: Mapping[str, Any], remedy: str) -> None:
+    """Refuse to continue a run of a version whose method had fewer options.
+
+    Today's default of a new option need not be what that version did: it may be another loss.
+
+    Args:
+        run: a run folder.
+        chosen: the content of its ``config.json``.
+        remedy: what to do, for the message.
+
+    Raises:
+        RunError: an option of the method is not recorded.
+    """
+    known = asdict(run_method(chosen).config())
+    new = sorted(_names(known) - _names(chosen["options"]))
+    if new:
+        raise RunError(
+            f"{run}: an earlier version began this run, which did not have {' and '.join(new)} of "
+            f"{chosen['method']}; {remedy}"
+        )
+
+
+def _names(options: Mapping[str, Any], before: str = "") -> set[str]:
+    """Return the names of all options, as ``--set`` takes them."""
+    found = set[str]()
+    for name, value in options.items():
+        inner = _names(value, f"{before}{name}.") if isinstance(value, Mapping) else set[str]()
+        found |= inner or {f"{before}{name}"}
+    return found
 
 
 def require_same_choices(

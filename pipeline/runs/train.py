@@ -28,6 +28,7 @@ from .choices import (
     manifest_digest,
     recorded,
     recorded_choices,
+    require_every_option,
     require_same_choices,
     require_same_features,
 )
@@ -363,6 +364,8 @@ def _continued(
     if expected is not None:
         remedy = f"continue with --resume and no other option, or {anew}"
         require_same_choices(run, chosen, recorded_choices(data, expected), remedy)
+    if not (run / CODES).is_file():
+        require_every_option(run, chosen, anew)
     splits = read_splits(run, (i.name for i in (*data.image_items(), *data.voice_items())))
     pairs = training_and_validation(data, splits, chosen)
     return Prepared(data, splits, chosen, pairs, choose_device(device), report_to)
