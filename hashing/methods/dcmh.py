@@ -22,19 +22,28 @@ from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import NetworkConfig
 
 PairWeights = Literal["balanced", "none"]
+Reduction = Literal["mean", "sum"]
 
 
 @config
 class DCMHConfig:
-    """The choices of DCMH; its terms are taken as means, so that the weights keep their meaning.
+    """The choices of DCMH.
+
+    For n pairs of K bits the paper's gamma = eta = 1, as weights of sums, equal weights of means of
+    gamma = K / n and eta = K: 1 and 64 with batches of 64 pairs and 64 bits. The defaults are 1/100
+    and 1/6400 of these. Eq. 1 to the letter, on a batch: ``reduction=sum``, ``gamma=1``, ``eta=1``,
+    ``theta_scale=0.5`` and ``pair_weights=none``.
 
     Attributes:
         theta_scale: factor of X V^T; the paper's 0.5 saturates the likelihood of 64 bits before
             the codes of the classes have come apart.
-        gamma: weight of the distance to the shared codes; the paper's 1 is a weight of sums.
-        eta: weight of the balance of the bits; the paper's 1 is a weight of sums.
+        gamma: weight of the distance to the shared codes, 1 in the paper with ``reduction=sum``.
+        eta: weight of the balance of the bits, 1 in the paper with ``reduction=sum``.
         pair_weights: none is the paper's; balanced gives pairs of one class and pairs of two
             classes the same total weight, without which the 95 % of pairs that repel win.
+        reduction: mean makes every term a mean (over pairs of items, over entries, over bits), so
+            that gamma and eta keep their meaning at any batch size; sum is eq. 1, whose balance is
+            that of the sums of the outputs.
         network: sizes of the two encoders.
     """
 
@@ -42,6 +51,7 @@ class DCMHConfig:
     gamma: NonNegativeFloat = 0.01
     eta: NonNegativeFloat = 0.01
     pair_weights: PairWeights = "balanced"
+    reduction: Reduction = "mean"
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
@@ -50,8 +60,9 @@ class DCMH(DualEncoder):
 
     source = "DCMH, CVPR 2017, jiangqy/DCMH-CVPR2017"
     differences = (
-        "both encoders learn together, B is computed from the batch; means; balanced pairs; "
-        "`theta_scale` 0.2 instead of 0.5"
+        "both encoders learn together, B is computed from the batch; balanced pairs; "
+        "`theta_scale` 0.2 instead of 0.5; means, whose weights are 1/100 and 1/6400 of the "
+        "paper's (`reduction=sum`, `gamma=1` and `eta=1` are the paper's)"
     )
     config: DCMHConfig
 
@@ -63,11 +74,21 @@ class DCMH(DualEncoder):
         balanced = self.config.pair_weights == "balanced"
         weights = balanced_weights(similar) if balanced else torch.ones_like(similar)
         theta = self.config.theta_scale * image @ voice.T
-        return {
+        terms = {
             "likelihood": pairwise_likelihood(theta, similar, weights),
             "quantisation": self.config.gamma * shared_quantisation(image, voice),
             "balance": self.config.eta * (bit_balance(image) + bit_balance(voice)),
         }
+        return terms if self.config.reduction == "mean" else sums_of(terms, *image.shape)
+
+
+def sums_of(means: dict[str, Tensor], pairs: int, bits: int) -> dict[str, Tensor]:
+    """Return the terms of eq. 1, which are sums, for their means over a batch.
+
+    The balance of a bit is the square of the sum of n outputs, n^2 times that of their mean.
+    """
+    sizes = {"likelihood": pairs**2, "quantisation": pairs * bits, "balance": pairs**2 * bits}
+    return {name: sizes[name] * term for name, term in means.items()}
 
 
 def shared_quantisation(image: Tensor, voice: Tensor) -> Tensor:
