@@ -15,7 +15,7 @@ from ivr.hashing.method import Batch, TrainedMethod
 from ivr.hashing.methods import dqh as dqh_module
 from ivr.hashing.methods import dvan as dvan_module
 from ivr.hashing.methods import method_entry, method_names
-from ivr.hashing.methods.cmir_net import CMIRNet, CMIRNetConfig
+from ivr.hashing.methods.cmir_net import CMIRNet, CMIRNetConfig, CodeFormConfig
 from ivr.hashing.methods.csq import CSQ, CSQConfig
 from ivr.hashing.methods.dcmh import DCMH, DCMHConfig
 from ivr.hashing.methods.dqh import DQH, DQHConfig
@@ -171,6 +171,40 @@ def test_dcmh_is_its_equation_with_one_code_for_both_ends(balanced: bool) -> Non
         )
 
     assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
+
+
+def test_dcmh_with_sums_is_its_equation_to_the_letter() -> None:
+    config = DCMHConfig(0.5, gamma=1.0, eta=1.0, pair_weights="none", reduction="sum")
+    model = with_open_ends(DCMH(config, SIZES))
+
+    def loop(x: Table, v: Table) -> float:
+        total = 0.0
+        for i, j in itertools.product(range(5), range(5)):
+            theta = dot(x[i], v[j]) / 2
+            total -= SAME[i][j] * theta - math.log(1 + math.exp(theta))
+        for i, k in itertools.product(range(5), range(BITS)):
+            code = 1.0 if x[i][k] + v[i][k] >= 0 else -1.0
+            total += (code - x[i][k]) ** 2 + (code - v[i][k]) ** 2
+        for table, k in itertools.product((x, v), range(BITS)):
+            total += sum(row[k] for row in table) ** 2
+        return total
+
+    assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
+
+
+def test_dcmh_defaults_are_1_100_and_1_6400_of_the_weights_of_the_paper() -> None:
+    x, v = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(3))
+    labels = torch.arange(64) % CLASSES
+    found = {}
+    for reduction, weight in (("mean", None), ("sum", 1.0)):
+        weights = {} if weight is None else {"gamma": weight, "eta": weight}
+        config = DCMHConfig(reduction=reduction, **weights)  # type: ignore[arg-type]
+        model = with_open_ends(DCMH(config, Sizes(6, (1, 2, 8), 64, CLASSES)))
+        found[reduction] = model.losses(Batch(x, v, torch.ones(64), labels))
+    shares = {name: float(found["sum"][name] / term) for name, term in found["mean"].items()}
+    assert shares["likelihood"] == pytest.approx(64**2)
+    assert shares["quantisation"] / shares["likelihood"] == pytest.approx(100)
+    assert shares["balance"] / shares["likelihood"] == pytest.approx(6400)
 
 
 @pytest.mark.parametrize("done", [0.0, 0.5])
@@ -522,6 +556,102 @@ def test_cmir_net_learns_the_features_of_either_modality_first() -> None:
     assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
 
 
+def layer_with_relu(row: Sequence[float], layer: nn.Module) -> list[float]:
+    return [max(0.0, entry) for entry in linear(row, layer)]
+
+
+def norm_of_difference(a: Table, b: Table) -> float:
+    return math.sqrt(sum(square_distance(p, q) for p, q in zip(a, b, strict=True)))
+
+
+@pytest.mark.parametrize("decode", ["own", "other"])
+def test_cmir_net_as_its_speech_code_learns_all_at_once_on_norms(decode: str) -> None:
+    torch.manual_seed(7)
+    code = CodeFormConfig(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, decode, voice_dropout=0.0)  # type: ignore[arg-type]
+    model = with_open_ends(CMIRNet(CMIRNetConfig(form="code", code=code, features=BITS), SIZES))
+    assert isinstance(model, CMIRNet)
+    assert model.code is not None
+    layers = model.code
+    model.begin_epoch(0.0)
+
+    def loop(x: Table, v: Table) -> float:
+        z = [[[max(0.0, entry) for entry in row] for row in table] for table in (x, v)]
+        shared = [[layer_with_relu(row, layers.shared[m]) for row in z[m]] for m in range(2)]
+        decoded = [
+            [layer_with_relu(row, layers.decoders[m]) for row in shared[m]] for m in range(2)
+        ]
+        targets = z[::-1] if decode == "other" else z
+        total = 0.9 * norm_of_difference(*shared)
+        for row, label in zip(shared[0], LABELS, strict=True):
+            for number, logit in enumerate(linear(row, layers.classifiers[0])):
+                logit = logit if number == label else -logit
+                total += 0.8 * math.log(1 + math.exp(-logit)) / (5 * CLASSES)
+        for row, label in zip(shared[1], LABELS, strict=True):
+            total += 0.7 * cross_entropy(linear(row, layers.classifiers[1]), label) / 5
+        total += 0.6 * norm_of_difference(decoded[0], targets[0])
+        total += 0.5 * norm_of_difference(decoded[1], targets[1])
+        for layer in layers.shared:
+            squares = sum(entry**2 for entry in entries(layer.weight.tolist()))  # type: ignore[operator,union-attr]
+            total += 0.4 * abs(math.sqrt(squares) - 1)
+        return total
+
+    assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
+
+
+def test_cmir_net_as_its_speech_code_has_the_numbers_of_that_code() -> None:
+    torch.manual_seed(8)
+    weights = CodeFormConfig(*[1.0] * 6, voice_dropout=0.0)  # type: ignore[arg-type]
+    given = [torch.tensor(table) for table in outputs()]
+    found = []
+    for code in (CodeFormConfig(voice_dropout=0.0), weights):
+        torch.manual_seed(9)
+        config = CMIRNetConfig(form="code", code=code, features=BITS)
+        found.append(terms(with_open_ends(CMIRNet(config, SIZES)), *given))
+    shares = {name: term.item() / found[1][name].item() for name, term in found[0].items()}
+    assert shares == pytest.approx(
+        {
+            "distance": 0.001,
+            "image classes": 1,
+            "voice classes": 1,
+            "image decoding": 0.001,
+            "voice decoding": 0.01,
+            "norms": 1,
+        }
+    )
+
+
+def test_cmir_net_as_its_speech_code_drops_half_of_the_voices_in_training_alone() -> None:
+    torch.manual_seed(10)
+    model = with_open_ends(CMIRNet(CMIRNetConfig(form="code", features=BITS), SIZES))
+    given = [torch.tensor(table) for table in outputs()]
+
+    def varied() -> set[str]:
+        drawn = [terms(model, *given) for _ in range(20)]
+        return {name for name in drawn[0] if len({draw[name].item() for draw in drawn}) > 1}
+
+    assert varied() == {"distance", "voice classes", "voice decoding"}
+    model.eval()
+    assert varied() == set()
+
+
+def test_codes_of_cmir_net_as_its_speech_code_are_the_entries_above_zero() -> None:
+    torch.manual_seed(11)
+    model = with_open_ends(CMIRNet(CMIRNetConfig(form="code", features=BITS), SIZES)).eval()
+    assert isinstance(model, CMIRNet)
+    assert model.code is not None
+    x, v = outputs()
+    found = [
+        model.encode_images(torch.tensor(x)),
+        model.encode_voices(torch.tensor(v), torch.ones(5)),
+    ]
+    for got, table, layer in zip(found, (x, v), model.code.shared, strict=True):
+        rows = [[max(0.0, entry) for entry in row] for row in table.tolist()]
+        expected = [layer_with_relu(row, layer) for row in rows]
+        assert 0 < sum(entry == 0 for entry in entries(expected)) < 5 * BITS
+        assert (got >= 0).tolist() == [[entry > 0 for entry in row] for row in expected]
+        np.testing.assert_allclose(got.detach(), expected, atol=1e-5)
+
+
 def test_the_stable_forms_are_finite_and_exact_far_from_zero() -> None:
     far = torch.tensor([-1e4, 0.0, 1e4], requires_grad=True)
     values = pieces.log_cosh(far)
@@ -560,6 +690,7 @@ def test_a_batch_of_one_class_or_of_nothing_alike_has_a_finite_loss(
         (HashNetConfig, {"inner_product": 0.0}, "inner_product must be above 0, got 0.0"),
         (HashNetConfig, {"beta_last": 0.5}, "beta_last must be at least 1, got 0.5"),
         (DCMHConfig, {"pair_weights": "all"}, "pair_weights must be balanced or none, got 'all'"),
+        (DCMHConfig, {"reduction": "max"}, "reduction must be mean or sum, got 'max'"),
         (DCMHConfig, {"gamma": -1.0}, "gamma must be at least 0, got -1.0"),
         (DCMHConfig, {"theta_scale": 0.0}, "theta_scale must be above 0, got 0.0"),
         (CSQConfig, {"quantisation": -1.0}, "quantisation must be at least 0, got -1.0"),
@@ -573,6 +704,17 @@ def test_a_batch_of_one_class_or_of_nothing_alike_has_a_finite_loss(
         (DQHConfig, {"class_weight": -1.0}, "class_weight must be at least 0, got -1.0"),
         (DQHConfig, {"features": 0}, "features must be at least 1, got 0"),
         (CMIRNetConfig, {"decode": "both"}, "decode must be other or own, got 'both'"),
+        (CMIRNetConfig, {"form": "paper"}, "form must be slides or code, got 'paper'"),
+        (
+            CMIRNetConfig,
+            {"form": "code", "length": 0.1},
+            "length needs form=slides; form=code has options code.NAME",
+        ),
+        (
+            CMIRNetConfig,
+            {"code": {"distance": 1.0}},
+            "the options code.NAME need form=code, got form=slides",
+        ),
         (CMIRNetConfig, {"pretraining": 1.0}, r"pretraining must be in \[0, 1\), got 1.0"),
         (CMIRNetConfig, {"features": 0}, "features must be at least 1, got 0"),
         (CMIRNetConfig, {"length": -1.0}, "length must be at least 0, got -1.0"),
