@@ -1,4 +1,4 @@
-"""Changes of a voice's waveform before its MFCC: other speakers, other speeds, noise.
+"""Changes of a voice's waveform before its MFCC: other speakers, other speeds, noise, babble.
 
 A changed voice has a row of its own, named ``NAME//CHANGE``, e.g. ``a/b.wav//noise=10``. Names in a
 manifest contain no doubled slash, so the two cannot be confused. The same voice and change give the
@@ -7,7 +7,7 @@ same samples everywhere: the name of the row seeds the random numbers.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ ENVELOPE_STEPS = 4
 MOST_GAIN = math.log(10)  # of log amplitude, 20 dB: other sounds do not become loud
 ENVELOPE_FLOOR = 1e-5  # amplitude relative to the largest; a weaker band is silent (100 dB)
 WARPED_SHARE = 0.6  # of the band; 4800 of 8000 Hz in VTLP
+TALKERS = 5  # other voices in a babble
 
 
 class ChangeError(IvrError):
@@ -116,23 +117,37 @@ def changes_of(names: Iterable[str]) -> set[str]:
     return {change_of(name) for name in names} - {""}
 
 
-def changed_voice(samples: np.ndarray, sample_rate: int, name: str) -> np.ndarray:
+def mixed_in(change: str) -> int:
+    """Return how many other voices ``change`` mixes in; 0 for ``""`` and for unknown changes."""
+    kind = CHANGES.get(change.partition("=")[0])
+    return kind.others if kind else 0
+
+
+def changed_voice(
+    samples: np.ndarray, sample_rate: int, name: str, others: Sequence[np.ndarray] = ()
+) -> np.ndarray:
     """Return the voice of the row ``name``, [samples] of the same type.
 
     Args:
         samples: the voice as recorded, float32 or float64 [samples].
         sample_rate: Hz.
         name: name of the row; it contains the change and seeds its random numbers.
+        others: the voices that the change mixes in, each [samples of its own] at the same rate; as
+            many as :func:`mixed_in` says.
 
     Raises:
         MediaError: this voice cannot be changed in this way.
     """
+    if len(others) != mixed_in(change_of(name)):
+        raise ValueError(
+            f"{name}: {mixed_in(change_of(name))} other voices are mixed in, got {len(others)}"
+        )
     if not change_of(name):
         return samples
     change = parse_change(change_of(name))
     seed = hashlib.blake2b(name.encode(), digest_size=16).digest()
     rng = np.random.default_rng(int.from_bytes(seed, "big"))
-    changed = CHANGES[change.kind].apply(samples, sample_rate, change.value, rng)
+    changed = CHANGES[change.kind].apply(samples, sample_rate, change.value, rng, others)
     return np.ascontiguousarray(changed, dtype=samples.dtype)
 
 
@@ -238,12 +253,56 @@ def with_noise(
     Raises:
         MediaError: the recording is silent, so the ratio does not exist.
     """
+    power = _noise_power(samples, sample_rate, decibels)
+    noise = rng.standard_normal(len(samples)) * math.sqrt(power)
+    noisy: np.ndarray = samples + noise.astype(samples.dtype)
+    return noisy
+
+
+def with_babble(
+    samples: np.ndarray,
+    sample_rate: int,
+    decibels: float,
+    rng: np.random.Generator,
+    others: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Return a voice while other voices speak.
+
+    Each of the others is repeated from a drawn place on for as long as the voice lasts. They have
+    the same power, measured as :func:`speech_power`. The signal-to-noise ratio is that of
+    :func:`with_noise`, with the mean power of the sum of the others as the power of the noise.
+
+    Args:
+        samples: [samples].
+        sample_rate: Hz.
+        decibels: the signal-to-noise ratio.
+        rng: random generator for the places where the others begin.
+        others: the other voices, each [samples of its own].
+
+    Raises:
+        MediaError: the recording or one of the others is silent, so the ratio does not exist.
+    """
+    power = _noise_power(samples, sample_rate, decibels)
+    babble = np.zeros(len(samples))
+    for other in others:
+        loudness = speech_power(other, sample_rate)
+        if not loudness:
+            raise MediaError("cannot be mixed with a voice that is silent")
+        heard = np.resize(np.roll(other, -rng.integers(len(other))), len(samples))
+        babble += heard / math.sqrt(loudness)
+    found = float(np.square(babble).mean())
+    if not found:
+        raise MediaError("the other voices are silent while it lasts")
+    noisy: np.ndarray = samples + (math.sqrt(power / found) * babble).astype(samples.dtype)
+    return noisy
+
+
+def _noise_power(samples: np.ndarray, sample_rate: int, decibels: float) -> float:
+    """Return the mean power of a noise that lies ``decibels`` below the speech in ``samples``."""
     power = speech_power(samples, sample_rate)
     if not power:
         raise MediaError("is silent: there is no speech to measure noise by")
-    noise = rng.standard_normal(len(samples)) * math.sqrt(power / 10 ** (decibels / 10))
-    noisy: np.ndarray = samples + noise.astype(samples.dtype)
-    return noisy
+    return power / float(10 ** (decibels / 10))
 
 
 def speech_power(samples: np.ndarray, sample_rate: int) -> float:
@@ -305,7 +364,7 @@ def _at_least(samples: np.ndarray, length: int) -> np.ndarray:
     return np.pad(samples, (0, max(0, length - len(samples))))
 
 
-Apply = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
+Apply = Callable[[np.ndarray, int, float, np.random.Generator, Sequence[np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -313,12 +372,13 @@ class Kind:
     """A kind of change.
 
     Attributes:
-        apply: function of samples, their rate, the value and a generator; it returns the changed
-            samples.
+        apply: function of samples, their rate, the value, a generator and the voices to mix in; it
+            returns the changed samples.
         least: smallest value.
         most: largest value.
         neutral: the value that changes nothing, None if there is none.
         unit: unit of the value, in words.
+        others: number of other voices that are mixed in.
     """
 
     apply: Apply
@@ -326,12 +386,16 @@ class Kind:
     most: float
     neutral: float | None
     unit: str
+    others: int = 0
 
 
 CHANGES = {
-    "speed": Kind(lambda s, rate, value, _: with_speed(s, rate, value), 0.5, 2, 1, "a factor"),
-    "tempo": Kind(lambda s, rate, value, _: with_tempo(s, rate, value), 0.5, 2, 1, "a factor"),
-    "pitch": Kind(lambda s, rate, value, _: with_pitch(s, rate, value), -12, 12, 0, "semitones"),
-    "tract": Kind(lambda s, rate, value, _: with_tract(s, rate, value), 0.7, 1.4, 1, "a factor"),
-    "noise": Kind(with_noise, -20, 60, None, "dB"),
+    "speed": Kind(lambda s, rate, value, *_: with_speed(s, rate, value), 0.5, 2, 1, "a factor"),
+    "tempo": Kind(lambda s, rate, value, *_: with_tempo(s, rate, value), 0.5, 2, 1, "a factor"),
+    "pitch": Kind(lambda s, rate, value, *_: with_pitch(s, rate, value), -12, 12, 0, "semitones"),
+    "tract": Kind(lambda s, rate, value, *_: with_tract(s, rate, value), 0.7, 1.4, 1, "a factor"),
+    "noise": Kind(
+        lambda s, rate, value, rng, _: with_noise(s, rate, value, rng), -20, 60, None, "dB"
+    ),
+    "babble": Kind(with_babble, -20, 60, None, "dB", TALKERS),
 }

@@ -27,6 +27,7 @@ class IvrError(ValueError):
             EvaluateError        ivr.pipeline.evaluation.select
             ExtensionError       ivr.extensions
             ExtractError         ivr.pipeline.extraction.target
+            FewVoicesError       ivr.pipeline.extraction.other_voices
             FitError             ivr.pipeline.runs.arrays
             HealthError          ivr.hashing.health
             InTheWayError        ivr.features.atomic_files

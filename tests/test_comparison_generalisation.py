@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from ivr.pipeline.runs.train import prepared
 DIRECTIONS = ("image_to_voice", "voice_to_image")
 SPEAKERS = ("ann:1", "bob", "eve")
 SHORT = ("--epochs", "2", "--bits", "16", "--seeds", "2", "--device", "cpu", "--methods", "divh")
+NOISES = (("noise=0", 10.0), ("noise=20", 1e-6))
 LEFT_OUT = (LeftOut(), LeftOut(captions=True), LeftOut(classes=0.25), LeftOut(speakers=SPEAKERS))
 
 
@@ -301,14 +303,14 @@ def test_a_declaration_names_the_checks_of_its_table(spoken: Path, tmp_path: Pat
         assert_one_line(refused, told, status=2)
 
 
-def with_noise(features: Path, to: Path) -> Path:
+def with_noise(features: Path, to: Path, strengths: Sequence[tuple[str, float]] = NOISES) -> Path:
     """A copy of ``features`` with voices in noise; noise at 0 dB is all there is of them."""
     shutil.copytree(features, to)
     table = open_table(to / "voices.h5", VOICES)
     columns = {name: table.read(name) for name in table.columns}
     names = table.text("names")
     rng = np.random.default_rng(0)
-    for change, strength in (("noise=0", 10.0), ("noise=20", 1e-6)):
+    for change, strength in strengths:
         vectors = table.read("vectors")
         more = {
             "names": text_column(f"{name}//{change}" for name in names),
@@ -330,6 +332,21 @@ def test_rows_of_a_noise_that_is_none_are_one_line(spoken: Path, tmp_path: Path)
     write_table(noisy / "voices.h5", VOICES, table.config, columns)
     arguments = ("--out", tmp_path / "out", "--preset", "generalisation", "--plan")
     assert_one_line(ivr("compare", noisy, *arguments), "KIND=NUMBER")
+
+
+def test_babble_stands_below_noise_each_from_the_weakest_on(spoken: Path, tmp_path: Path) -> None:
+    changes = ("babble=0", "babble=10", "noise=-5", "noise=10", "speed=0.9")
+    noisy = with_noise(spoken, tmp_path / "noisy", [(change, 1.0) for change in changes])
+    checks = checks_of(open_features(noisy), ("noise",))
+    assert [(check.label, check.change) for check in checks[1:]] == [
+        ("noise at 10 dB", "noise=10"), ("noise at -5 dB", "noise=-5"),
+        ("babble at 10 dB", "babble=10"), ("babble at 0 dB", "babble=0"),
+    ]  # fmt: skip
+    notes = " ".join(check_notes(checks, (0,), ("noise",)))
+    assert "voices in white noise. Babble: the plain run; queries and database are" in notes
+    assert "while 5 others speak" in notes
+    alone = " ".join(check_notes((checks[0], checks[3]), (0,), ("noise",)))
+    assert "Babble:" in alone and "white noise" not in alone and "Not checked" not in alone
 
 
 def mean_precision_in_noise(features: Path, out: Path, seed: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from ivr.features.waveform_augmentation import (
     changed_name,
     changed_voice,
     file_of,
+    mixed_in,
     parse_change,
     speech_power,
 )
@@ -152,6 +153,73 @@ def test_silence_stays_silence(change: str) -> None:
     assert not changed(np.zeros(RATE, np.float32), change).any()
 
 
+OTHERS = [
+    sine(310, 0.3),
+    0.1 * sine(520, 0.7),
+    3 * sine(730, 1.9),
+    1e-3 * sine(940, 0.05),
+    sine(1150),
+]
+
+
+@pytest.mark.parametrize("decibels", [20, 10, 0, -5])
+def test_babble_has_its_ratio_to_the_speech_whatever_pauses_there_are(decibels: int) -> None:
+    spoken = np.concatenate([np.zeros(RATE, np.float32), sine(440), np.zeros(RATE, np.float32)])
+    found = changed_voice(spoken, RATE, f"a.wav//babble={decibels}", OTHERS)
+    babble = found.astype(np.float64) - spoken
+    speech = 0.3**2 / 2
+    assert 10 * np.log10(speech / np.mean(babble**2)) == pytest.approx(decibels, abs=0.01)
+
+
+def test_a_babble_holds_each_other_voice_at_equal_power_from_start_to_end() -> None:
+    spoken = sine(2000, 2.0)
+    babble = changed_voice(spoken, RATE, "a.wav//babble=0", OTHERS) - spoken
+    for half in np.split(babble, 2):
+        powers = np.abs(np.fft.rfft(half)) ** 2  # one bin per Hz
+        bands = [powers[hz - 60 : hz + 60].sum() for hz in (310, 520, 730, 940, 1150)]
+        np.testing.assert_allclose(np.array(bands) / powers.sum(), 0.2, atol=0.03)
+
+
+def test_pauses_of_other_voices_do_not_make_them_louder() -> None:
+    pause = np.zeros(RATE, np.float32)
+    others = [*OTHERS[:4], np.concatenate([OTHERS[4], pause, pause, pause])]
+    spoken = sine(2000, 4.0)
+    babble = changed_voice(spoken, RATE, "a.wav//babble=0", others) - spoken
+    powers = np.abs(np.fft.rfft(babble)) ** 2  # four bins per Hz
+    with_pauses, without = (powers[4 * hz - 240 : 4 * hz + 240].sum() for hz in (1150, 310))
+    assert with_pauses / without == pytest.approx(0.25, abs=0.03)
+
+
+def test_babble_is_that_of_the_voice_and_the_change() -> None:
+    spoken = sine(440)
+    one = changed_voice(spoken, RATE, "a.wav//babble=10", OTHERS)
+    np.testing.assert_array_equal(one, changed_voice(spoken, RATE, "a.wav//babble=10", OTHERS))
+    assert (one != changed_voice(spoken, RATE, "b.wav//babble=10", OTHERS)).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_babble_keeps_length_and_type_of_short_and_loud_voices(dtype: type) -> None:
+    for length in (100, 640, 5000):
+        samples = 1e9 * sine(300)[:length].astype(dtype)
+        found = changed_voice(samples, RATE, "a.wav//babble=-20", OTHERS)
+        assert (found.dtype, len(found)) == (dtype, length)
+        assert np.isfinite(found).all()
+
+
+def test_silence_has_no_ratio_to_babble_and_silent_others_are_none() -> None:
+    silence = np.zeros(RATE, np.float32)
+    with pytest.raises(MediaError, match="is silent"):
+        changed_voice(silence, RATE, "a.wav//babble=10", OTHERS)
+    with pytest.raises(MediaError, match="cannot be mixed with a voice that is silent"):
+        changed_voice(sine(440), RATE, "a.wav//babble=10", [*OTHERS[1:], silence])
+
+
+def test_a_babble_is_of_as_many_voices_as_it_says() -> None:
+    assert [mixed_in(change) for change in ("babble=10", "noise=10", "", "echo=1")] == [5, 0, 0, 0]
+    with pytest.raises(ValueError, match="5 other voices are mixed in, got 0"):
+        changed(sine(440), "babble=10")
+
+
 def test_silence_has_no_ratio_to_noise() -> None:
     with pytest.raises(MediaError, match="is silent"):
         changed(np.zeros(RATE, np.float32), "noise=10")
@@ -183,9 +251,10 @@ def test_a_name_says_file_and_change() -> None:
     [
         ("noise", "KIND=NUMBER, e.g. speed=0.9 or noise=10, got 'noise'"),
         ("noise=loud", "KIND=NUMBER"),
-        ("echo=1", "called 'echo'; there are speed, tempo, pitch, tract, noise"),
+        ("echo=1", "called 'echo'; there are speed, tempo, pitch, tract, noise, babble"),
         ("speed=3", r"speed \(a factor\) must be from 0.5 to 2, got 3"),
         ("noise=nan", r"noise \(dB\) must be from -20 to 60, got nan"),
+        ("babble=61", r"babble \(dB\) must be from -20 to 60, got 61"),
         ("pitch=inf", "must be from -12 to 12"),
         ("tract=1.0", "tract=1 changes nothing"),
         ("pitch=0", "pitch=0 changes nothing"),

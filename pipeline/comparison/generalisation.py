@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ivr.features.waveform_augmentation import parse_change
+from ivr.features.waveform_augmentation import TALKERS, parse_change
 from ivr.pipeline.datasets.manifest import classes
 from ivr.pipeline.evaluation.protocol import Classes, Protocol
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 
 SHARE = 0.25  # share of the classes that is left out
-NOISE = "noise="  # begins a change; the signal-to-noise ratio in dB follows
+NOISES = {
+    "noise": "Noise: the plain run; queries and database are its voices in white noise.",
+    "babble": "Babble: the plain run; queries and database are its voices while "
+    f"{TALKERS} others speak.",
+}
+"""Kinds of changes whose value is a signal-to-noise ratio, dB, and what a note says of them."""
 LONGEST = 40  # characters of a speaker in the name of a run
 
 
@@ -118,8 +123,9 @@ def _voice_checks(data: "FeatureDataset") -> list[Check]:
 
 
 def _noise_checks(data: "FeatureDataset") -> list[Check]:
-    noises = sorted(filter(_is_noise, data.changes()), key=_decibels, reverse=True)
-    return [Check(f"noise at {name.removeprefix(NOISE)} dB", change=name) for name in noises]
+    found = [parse_change(name) for name in data.changes() if _kind(name) in NOISES]
+    found.sort(key=lambda change: (list(NOISES).index(change.kind), -change.value))
+    return [Check(f"{each.kind} at {each.value:g} dB", change=str(each)) for each in found]
 
 
 def _sentence_checks(data: "FeatureDataset") -> list[Check]:
@@ -161,11 +167,11 @@ def check_notes(
     """
     left = {check.left_out for check in checks}
     speakers = next((found for found in left if found.speakers), None)
-    noisy = any(check.change for check in checks)
+    noisy = {_kind(check.change) for check in checks if check.change}
     lacking = [
         name
         for kind, name, there in (
-            ("noise", "noise (no voices with it: ivr extract --augment noise=20)", noisy),
+            ("noise", "noise (no voices with it: ivr extract --augment noise=20)", bool(noisy)),
             (
                 "sentences",
                 "sentences (no captions in the manifest)",
@@ -184,8 +190,7 @@ def check_notes(
     if any(found.classes for found in left):
         share = f"{100 * SHARE:.0f} %"
         notes.append(f"Classes: the seed draws {share} of them; config.json names them.")
-    if noisy:
-        notes.append("Noise: the plain run; queries and database are its voices in white noise.")
+    notes += [note for kind, note in NOISES.items() if kind in noisy]
     if speakers is not None:
         notes.append(_speaker_note(speakers, seeds))
     if lacking:
@@ -204,12 +209,8 @@ def _speaker_note(left_out: LeftOut, seeds: tuple[int, ...]) -> str:
     )
 
 
-def _is_noise(change: str) -> bool:
-    return change.startswith(NOISE)
-
-
-def _decibels(change: str) -> float:
-    return parse_change(change).value
+def _kind(change: str) -> str:
+    return change.partition("=")[0]
 
 
 def _plain(name: str) -> str:

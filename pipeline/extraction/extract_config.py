@@ -32,8 +32,8 @@ class ExtractConfig:
         voices: The voice encoder.
         vocabulary: The visual words that the encoder ``sift`` learns.
         augment: Change of the voices that adds one row per voice: ``speed=0.9``, ``tempo=0.9``,
-            ``pitch=2`` (semitones), ``tract=1.1`` (formants) or ``noise=10`` (dB)
-            (:mod:`ivr.features.waveform_augmentation`).
+            ``pitch=2`` (semitones), ``tract=1.1`` (formants), ``noise=10`` (dB) or ``babble=10``
+            (dB; five other voices of the split) (:mod:`ivr.features.waveform_augmentation`).
         stored: Type of the stored vectors; float16 takes half the disk space and memory. Sequences
             of pretrained speech encoders are float16 always.
         batch_size: Number of images per forward pass, 0 for a size that suits the device; it is

@@ -58,6 +58,17 @@ def stamp_of_blocks(blocks: Iterable[bytes]) -> int:
     return digest.intdigest()
 
 
+def joint_stamp(own: int, others: Iterable[tuple[str, int]]) -> int:
+    """Return the stamp of a row that several files were made into, from 0 to 2^64 - 1.
+
+    Args:
+        own: stamp of the file of the row; returned as it is if there are no ``others``.
+        others: names and stamps of the other files.
+    """
+    words = [f"{stamp:x} {name}" for name, stamp in others]
+    return stamp_of("\n".join([f"{own:x}", *words]).encode()) if words else own
+
+
 def file_state(path: Path) -> FileState | None:
     """Return the state of ``path`` before it is read, None if it says nothing of what is read.
 

@@ -1,15 +1,22 @@
 """Which rows of a feature file are finished, and which are still to be made."""
 
-from collections.abc import Callable, Collection, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 
 from ivr.features.store import Table
-from ivr.features.waveform_augmentation import change_of, changed_name, changes_of, file_of
+from ivr.features.waveform_augmentation import (
+    change_of,
+    changed_name,
+    changes_of,
+    file_of,
+    mixed_in,
+)
 from ivr.pipeline.runtime.progress import warn
 
 from .earlier_stamps import has_earlier_stamps, restamped
 from .feature_schema import same_settings
+from .file_stamps import joint_stamp
 from .target import Target
 
 
@@ -31,7 +38,8 @@ def finished_rows(
     """Return the tables whose rows were made with these settings, and the names finished in them.
 
     A name is not finished if its file has another content now (for example of a second data set
-    that also calls its images 1.tif, 2.tif ...). A file that is gone keeps its row.
+    that also calls its images 1.tif, 2.tif ...), or if other voices are mixed into it now. A file
+    that is gone keeps its row.
 
     Args:
         target: the feature file.
@@ -52,14 +60,39 @@ def finished_rows(
     for table in same:
         stamps |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
     wanted = set(map(file_of, target.names))
-    now = target.files.now((file for file in map(file_of, stamps) if file in wanted), stopped)
+    held = [name for name in stamps if file_of(name) in wanted]
+    mixed = {name: target.others(name) for name in held if mixed_in(change_of(name))}
+    now = target.files.now(chain(map(file_of, held), *mixed.values()), stopped)
     # All rows of such a file go, also those of changes that this call does not make.
     replaced = {
         name
-        for name, stamp in stamps.items()
-        if file_of(name) in wanted and now[file_of(name)] not in (None, stamp)
+        for name in held
+        if name not in mixed and now[file_of(name)] not in (None, stamps[name])
+    }
+    replaced |= {
+        name for name, others in mixed.items() if not has_its_voices(name, others, stamps, now)
     }
     return same, set(stamps) - replaced
+
+
+def has_its_voices(
+    name: str, others: Sequence[str], stamps: Mapping[str, int], now: Mapping[str, int | None]
+) -> bool:
+    """Return whether the row ``name`` was made from what it and ``others`` hold now.
+
+    Args:
+        name: name of a row with other voices.
+        others: the voices that are mixed into it now, none if there are too few.
+        stamps: stamps of rows.
+        now: stamps that the files have now; None or none where that is not known.
+    """
+    own = now.get(file_of(name))
+    # A file that is gone held what its row as recorded was made from.
+    last = [stamps.get(other) if now.get(other) is None else now[other] for other in others]
+    known = [(other, stamp) for other, stamp in zip(others, last, strict=True) if stamp is not None]
+    if own is None or len(known) < len(others):
+        return True
+    return bool(known) and stamps[name] == joint_stamp(own, known)
 
 
 def missing_batches(names: Sequence[str], finished: Collection[str], size: int) -> list[list[str]]:

@@ -17,6 +17,7 @@ from ivr.pipeline.runtime.progress import warn
 from ivr.pipeline.runtime.words import counted
 
 from .extract_config import ExtractConfig
+from .other_voices import Others
 from .parallel_readers import Readers, Rows
 from .worker_tasks import FeatureRow, decode, listen
 
@@ -82,6 +83,7 @@ def voice_rows(
     blueprint: VoiceBlueprint,
     encode: Encode,
     config: ExtractConfig,
+    others: Others,
 ) -> Rows:
     """Yield the rows of ``work``: readers make the inputs of ``encode``, which takes batches.
 
@@ -90,7 +92,10 @@ def voice_rows(
     names = list(chain.from_iterable(work))
     arguments = (root, blueprint.reader, os.getpid())
     prefer: Literal["threads", "processes"] = "threads" if blueprint.load else "processes"
-    with closing(_readers(config, work).read(listen, names, arguments, prefer)) as heard:
+    readers = _readers(config, work)
+    with closing(
+        readers.read(listen, names, arguments, prefer, lambda name: (others(name),))
+    ) as heard:
         for batch in work:
             rows = list(islice(heard, len(batch)))
             made = iter(encode([row.vector for row in rows if isinstance(row, FeatureRow)]))

@@ -1,13 +1,19 @@
 """Stage: the features that the tasks of a job array extracted, to one folder of features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ivr.errors import IvrError
 from ivr.features.atomic_files import file_digest
 from ivr.features.shards import assemble
 from ivr.features.store import Table, open_table
-from ivr.features.waveform_augmentation import changed_name, changes_of, file_of
+from ivr.features.waveform_augmentation import (
+    change_of,
+    changed_name,
+    changes_of,
+    file_of,
+    mixed_in,
+)
 from ivr.pipeline.datasets.manifest import Item, read_manifest
 from ivr.pipeline.runtime.lock import only_writer
 from ivr.pipeline.runtime.progress import progress, warn
@@ -24,6 +30,7 @@ from .feature_schema import (
     same_settings,
     shards_of,
 )
+from .finished_rows import has_its_voices
 from .job_array import FOLDER, task_of_folder
 from .kept_manifest import (
     copy_spellings,
@@ -31,6 +38,7 @@ from .kept_manifest import (
     kept_roots,
     require_place_of_manifest,
 )
+from .other_voices import Others, OtherVoices
 
 
 class MergeError(IvrError):
@@ -67,10 +75,13 @@ def merge(
         "images.h5": manifest.images(),
         "voices.h5": manifest.voices(),
     }
+    mixed = OtherVoices(manifest).of
     with only_writer(out):
         require_place_of_manifest(out, manifest)
         merged = {
-            name: _merge(out / name, kind, [item.name for item in items[name]], tasks, overwrite)
+            name: _merge(
+                out / name, kind, [item.name for item in items[name]], mixed, tasks, overwrite
+            )
             for name, kind in FILES.items()
             if items[name]
         }
@@ -113,7 +124,12 @@ def _finished(task: Path) -> bool:
 
 
 def _merge(
-    path: Path, kind: str, names: Sequence[str], tasks: Sequence[Path], overwrite: bool
+    path: Path,
+    kind: str,
+    names: Sequence[str],
+    mixed: Others,
+    tasks: Sequence[Path],
+    overwrite: bool,
 ) -> MergedModality:
     """Write the feature file ``path`` from those of the tasks."""
     sources = _sources(path, kind, tasks)
@@ -128,8 +144,7 @@ def _merge(
     held: dict[str, int] = {}
     for table in tables:
         held |= zip(table.text("names"), table.read("stamps").tolist(), strict=True)
-    # Without changed voices of a recording that was replaced.
-    held = {name: stamp for name, stamp in held.items() if held.get(file_of(name), stamp) == stamp}
+    held = _without_replaced(held, set(names), mixed)
     for change in sorted(changes_of(held)):
         lacking = sum(name in held and changed_name(name, change) not in held for name in names)
         if lacking:
@@ -139,6 +154,25 @@ def _merge(
     rows = assemble(path, kind, config, tables, [*names, *others])
     shards_of(path, kind).clear()
     return MergedModality(path, rows, tuple(name for name in names if name not in held))
+
+
+def _without_replaced(
+    held: Mapping[str, int], names: Collection[str], mixed: Others
+) -> dict[str, int]:
+    """Return ``held`` without changed voices of recordings that were replaced.
+
+    Args:
+        held: stamp of each row by name.
+        names: the items of the manifest.
+        mixed: returns the voices that are mixed into a row.
+    """
+
+    def is_kept(name: str, stamp: int) -> bool:
+        if file_of(name) in names and mixed_in(change_of(name)):
+            return has_its_voices(name, mixed(name), held, held)
+        return bool(mixed_in(change_of(name))) or held.get(file_of(name), stamp) == stamp
+
+    return {name: stamp for name, stamp in held.items() if is_kept(name, stamp)}
 
 
 def _sources(path: Path, kind: str, tasks: Sequence[Path]) -> list[Table]:

@@ -15,6 +15,7 @@ from ivr.pipeline.runtime.device import choose_device
 
 from .extract_config import ExtractConfig
 from .media_rows import image_rows, saying_blank, voice_rows
+from .other_voices import Others
 from .parallel_readers import Rows
 from .target import Target, say_random, target_of_encoder, target_of_voice_encoder
 
@@ -59,7 +60,9 @@ def _libraries(encoder: Encoder) -> dict[str, str]:
     return {"opencv": opencv_version()} if encoder.name == SIFT else {}
 
 
-def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Modality:
+def voice_modality(
+    names: Sequence[str], out: Path, root: Path, config: ExtractConfig, others: Others
+) -> Modality:
     """Return the modality of the voices ``names`` below ``root``, as recorded and as changed.
 
     Raises:
@@ -74,7 +77,7 @@ def voice_modality(names: Sequence[str], out: Path, root: Path, config: ExtractC
     blueprint = voice_blueprint(config.voice_choices)
     encode = blueprint.encoder(str(device))
     return Modality(
-        **vars(target_of_voice_encoder(names, out, root, config, blueprint)),
+        **vars(target_of_voice_encoder(names, out, root, config, blueprint, others)),
         usual_batch=lambda: blueprint.batch_size,
-        vectorise=lambda work: voice_rows(work, root, blueprint, encode, config),
+        vectorise=lambda work: voice_rows(work, root, blueprint, encode, config, others),
     ).recording(device=device.type if blueprint.load else "cpu")

@@ -49,8 +49,9 @@ class Readers:
         names: Sequence[str],
         arguments: tuple[Any, ...],
         prefer: Literal["threads", "processes"],
+        further: Callable[[str], tuple[Any, ...]] = lambda name: (),
     ) -> Rows:
-        """Yield ``function(name, *arguments)`` in the order of ``names``.
+        """Yield ``function(name, *arguments, *further(name))`` in the order of ``names``.
 
         Two windows of files are being read at any time, so that readers do not wait for each other
         at the end of a window. Memory holds at most :attr:`ahead` rows.
@@ -65,7 +66,7 @@ class Readers:
             with self._cluster() as cluster:
                 for start in range(0, len(names), window):
                     tasks = [
-                        joblib.delayed(function)(name, *arguments)
+                        joblib.delayed(function)(name, *arguments, *further(name))
                         for name in names[start : start + window]
                     ]
                     running.append(self._parallel(cluster, len(names), prefer)(tasks))

@@ -124,7 +124,7 @@ def _write_shard(modality: Modality, rows: Sequence[FeatureRow]) -> None:
         )
     columns = {
         "names": text_column(row.name for row in rows),
-        "stamps": np.array([row.stamp for row in rows], np.uint64),
+        "stamps": np.array([row.joint_stamp for row in rows], np.uint64),
         "vectors": stored,
     }
     if modality.kind == VOICES:

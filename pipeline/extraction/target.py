@@ -1,7 +1,7 @@
 """The feature files that an extraction makes: what is in them and how it is made; no torch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,7 @@ from ivr.pipeline.runtime.progress import warn
 from .extract_config import ExtractConfig
 from .feature_schema import IMAGES, VOICES, compared_settings
 from .file_stamps import STAMPS, FileStamps
+from .other_voices import Others, OtherVoices, no_others
 
 # Libraries whose version can move the last digits of a vector; recorded, not compared.
 LIBRARIES = (
@@ -39,6 +40,7 @@ LIBRARIES = (
 )
 Made = TypeVar("Made")
 Maker = Callable[[Sequence[str], Path, Path, ExtractConfig], Made]
+VoiceMaker = Callable[[Sequence[str], Path, Path, ExtractConfig, Others], Made]
 
 
 class ExtractError(IvrError):
@@ -58,6 +60,7 @@ class Target:
             :mod:`ivr.pipeline.extraction.feature_schema`.
         dim: length of a vector.
         files: stamps that the files of the items have now.
+        others: returns the voices that are mixed into a row.
     """
 
     kind: str
@@ -67,6 +70,7 @@ class Target:
     config: Mapping[str, Any]
     dim: int
     files: FileStamps
+    others: Others = field(default=no_others, kw_only=True)
 
     @property
     def what(self) -> str:
@@ -90,18 +94,26 @@ def image_target(names: Sequence[str], out: Path, root: Path, config: ExtractCon
     return target_of_encoder(names, out, root, config, dim, provenance)
 
 
-def voice_target(names: Sequence[str], out: Path, root: Path, config: ExtractConfig) -> Target:
+def voice_target(
+    names: Sequence[str], out: Path, root: Path, config: ExtractConfig, others: Others
+) -> Target:
     """Return the file of the voices ``names`` below ``root``, as recorded and as changed.
 
     Raises:
         UnknownNameError, VoiceEncoderError, ExtensionError: see
             :func:`ivr.features.voice_encoders.voice_blueprint`.
     """
-    return target_of_voice_encoder(names, out, root, config, voice_blueprint(config.voice_choices))
+    encoder = voice_blueprint(config.voice_choices)
+    return target_of_voice_encoder(names, out, root, config, encoder, others)
 
 
 def target_of_voice_encoder(
-    names: Sequence[str], out: Path, root: Path, config: ExtractConfig, encoder: VoiceBlueprint
+    names: Sequence[str],
+    out: Path,
+    root: Path,
+    config: ExtractConfig,
+    encoder: VoiceBlueprint,
+    others: Others,
 ) -> Target:
     """Return the file of the voices ``names`` whose sequences ``encoder`` makes."""
     settings = {
@@ -119,6 +131,7 @@ def target_of_voice_encoder(
         {"settings": settings, "made_with": _versions() | dict(encoder.notes)},
         int(np.prod(encoder.shape)),
         _files(root, out / "voices.h5", config),
+        others=others,
     )
 
 
@@ -179,14 +192,20 @@ def of_each_modality(
     roots: tuple[Path, Path],
     config: ExtractConfig,
     of_images: Maker[Made],
-    of_voices: Maker[Made],
+    of_voices: VoiceMaker[Made],
 ) -> tuple[Made | None, Made | None]:
-    """Return what ``of_images`` and ``of_voices`` make of the names, None without names."""
+    """Return what ``of_images`` and ``of_voices`` make of the names, None without names.
+
+    Raises:
+        FewVoicesError: a voice is to be mixed with more voices than there are.
+    """
+    others = OtherVoices(manifest)
+    others.require_enough(config.augment)
     images, voices = manifest.image_names(), manifest.voice_names()
     if config.shard:
         images, voices = list(config.shard.select(images)), list(config.shard.select(voices))
     image_root, voice_root = roots
     return (
         of_images(images, folder, image_root, config) if images else None,
-        of_voices(voices, folder, voice_root, config) if voices else None,
+        of_voices(voices, folder, voice_root, config, others.of) if voices else None,
     )

@@ -7,8 +7,9 @@ This module imports no torch: a worker process that reads voices imports only th
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,17 @@ import numpy as np
 from ivr.features.image_bands import PixelConfig
 from ivr.features.image_file import decode_image
 from ivr.features.image_input import ImageInput
-from ivr.features.media import read_bytes
+from ivr.features.media import MediaError, read_bytes
 from ivr.features.mfcc import VoiceConfig
 from ivr.features.voice import at_sample_rate, decode_recording
 from ivr.features.voice_blueprint import VoiceReader
-from ivr.features.waveform_augmentation import changed_voice, file_of
+from ivr.features.voice_properties import without_silence
+from ivr.features.waveform_augmentation import changed_voice, file_of, speech_power
 from ivr.pipeline.datasets.media_files import SkippedFile as SkippedFile
 from ivr.pipeline.datasets.media_files import from_file
 from ivr.pipeline.runtime.orphans import end_with
 
-from .file_stamps import FileState, file_state, stamp_of
+from .file_stamps import FileState, file_state, joint_stamp, stamp_of
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class FeatureRow:
         name: name of the item; that of a changed voice includes its change.
         vector: [dim], float32; from a reader the pixels, or the input of the voice encoder.
         frames: true number of frames of a voice, 0 for an image.
-        stamp: stamp of the bytes that the row was made from, see
+        stamp: stamp of the bytes of its file that the row was made from, see
             :func:`ivr.pipeline.extraction.file_stamps.stamp_of`.
         state: size and times of the file before it was read.
+        others: names and stamps of the other files that are mixed in.
     """
 
     name: str
@@ -46,6 +49,21 @@ class FeatureRow:
     frames: int = 0
     stamp: int = 0
     state: FileState | None = None
+    others: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def joint_stamp(self) -> int:
+        """The stamp of all files that the row was made from."""
+        return joint_stamp(self.stamp, self.others)
+
+
+@dataclass(frozen=True)
+class _OtherVoice:
+    """A voice to mix in: its samples without silence around them, and the stamp of its file."""
+
+    name: str
+    samples: np.ndarray
+    stamp: int
 
 
 def decode(
@@ -62,7 +80,9 @@ def decode(
     return row_of_file(name, root, lambda data: (decode_image(data, shape, pixels), 0))
 
 
-def listen(name: str, root: Path, reader: VoiceReader, caller: int) -> FeatureRow | SkippedFile:
+def listen(
+    name: str, root: Path, reader: VoiceReader, caller: int, others: Sequence[str] = ()
+) -> FeatureRow | SkippedFile:
     """Return the row ``name`` of a voice with the input of its encoder as its vector.
 
     Args:
@@ -70,14 +90,37 @@ def listen(name: str, root: Path, reader: VoiceReader, caller: int) -> FeatureRo
         root: folder that names are relative to.
         reader: turns samples into the input of the encoder.
         caller: number of the process that wants the row, which may be another one.
+        others: the voices below ``root`` that the change mixes in.
     """
     _leave_signals_to(caller)
-    return row_of_file(name, root, lambda data: reader.read(_samples(data, name, reader.config)))
+    mixed: list[_OtherVoice] = []
+    for other in others:
+        heard = from_file(other, root, partial(_other_voice, other, reader.config))
+        if isinstance(heard, SkippedFile):
+            return SkippedFile(name, f"cannot be mixed with {other}: {heard.reason}")
+        mixed.append(heard)
+    samples = [heard.samples for heard in mixed]
+    row = row_of_file(
+        name, root, lambda data: reader.read(_samples(data, name, reader.config, samples))
+    )
+    if isinstance(row, SkippedFile):
+        return row
+    return replace(row, others=tuple((heard.name, heard.stamp) for heard in mixed))
 
 
-def _samples(data: bytes, name: str, config: VoiceConfig) -> np.ndarray:
+def _other_voice(name: str, config: VoiceConfig, path: Path) -> _OtherVoice:
+    data = read_bytes(path)
+    samples = without_silence(decode_recording(data, config), config.sample_rate)
+    if not speech_power(samples, config.sample_rate):
+        raise MediaError("is silent")
+    return _OtherVoice(name, samples, stamp_of(data))
+
+
+def _samples(
+    data: bytes, name: str, config: VoiceConfig, others: Sequence[np.ndarray]
+) -> np.ndarray:
     """Return the voice that ``data`` holds at the rate of ``config``, changed as ``name`` says."""
-    changed = changed_voice(decode_recording(data, config), config.sample_rate, name)
+    changed = changed_voice(decode_recording(data, config), config.sample_rate, name, others)
     return at_sample_rate(changed, config.sample_rate, config)  # it may be too short now
 
 
