@@ -45,9 +45,9 @@ class DIVHConfig:
             and eta keep their meaning at any batch size; sum is eq. 8-11 to the letter.
         pair_weights: none is eq. 8 to the letter, where 1 - 1/C of the pairs repel. balanced gives
             pairs of one class and pairs of two classes the same total weight (as in HashNet). prior
-            adds the log-odds of a pair of one class in the batch to Theta: training begins as
-            balanced, and then repels the classes that are hard to tell apart more than the others,
-            which matters the more classes there are.
+            adds the logarithm of the odds of a pair of one class in the batch to Theta: training
+            begins as balanced, and then repels the classes that are hard to tell apart more than
+            the others, which matters the more classes there are.
         within_weight: weight of the same likelihood of pairs of two images and of two voices, so
             that either encoder also learns from its own modality; 0 is eq. 8, whose pairs are an
             image and a voice each.
