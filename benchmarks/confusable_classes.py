@@ -68,9 +68,8 @@ def quarters(spoken: list[Row], images: Path, out: Path) -> list[Row]:
             name = f"images/{Path(image).stem}_q{quarter}.png"
             picture.crop((x, y, x + width, y + height)).save(out / name)
             split = "test" if image in test else "train"
-            rows.append(
-                {"image": name, "voice": own[quarter]["voice"], "label": label} | {"split": split}
-            )
+            voice = own[quarter]["voice"]
+            rows.append({"image": name, "voice": voice, "label": label, "split": split})
     return rows
 
 

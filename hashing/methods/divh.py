@@ -12,13 +12,18 @@ from dataclasses import field
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from ivr.config import config
 from ivr.hashing.dual_encoder import DualEncoder
-from ivr.hashing.losses import balanced_weights, same_class, sign, straight_through_sign
+from ivr.hashing.losses import (
+    balanced_weights,
+    pairwise_likelihood,
+    same_class,
+    sign,
+    straight_through_sign,
+)
 from ivr.hashing.method import Batch, MethodEntry
 from ivr.hashing.network_config import Activation, NetworkConfig
 from ivr.hashing.networks import activate
@@ -136,8 +141,8 @@ def _pair_likelihood(theta: Tensor, similar: Tensor, config: DIVHConfig) -> Tens
         weights = balanced_weights(similar)
     elif config.pair_weights == "prior":
         theta, weights = _with_prior(theta, similar)
-    terms = weights * (F.softplus(theta) - similar * theta)
-    return terms.mean() if config.reduction == "mean" else terms.sum()
+    mean = pairwise_likelihood(theta, similar, weights)
+    return mean if config.reduction == "mean" else mean * similar.numel()
 
 
 def _with_prior(theta: Tensor, similar: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,9 +25,10 @@ from ivr.pipeline.datasets.manifest_row import COLUMNS
 from ivr.pipeline.extraction.feature_dataset import FeatureDataset
 from ivr.pipeline.extraction.feature_schema import stream_rows
 from ivr.pipeline.extraction.kept_manifest import merged_spellings
-from ivr.pipeline.runtime.config_options import configured
+from ivr.pipeline.runtime.config_options import configured, describe
 from ivr.pipeline.runtime.words import counted
 
+from .reports import run_parameters
 from .run_config import RunConfig
 from .run_folder import RunError, method_origin, run_method
 from .training_data import left_out_classes
@@ -193,22 +194,14 @@ def require_every_option(run: Path, chosen: Mapping[str, Any], remedy: str) -> N
     Raises:
         RunError: an option of the method is not recorded.
     """
-    known = asdict(run_method(chosen).config())
-    new = sorted(_names(known) - _names(chosen["options"]))
+    written = run_parameters(chosen)
+    names = (name for name, *_ in describe(run_method(chosen).config))
+    new = sorted(name for name in names if f"options.{name}" not in written)
     if new:
         raise RunError(
             f"{run}: an earlier version began this run, which did not have {' and '.join(new)} of "
             f"{chosen['method']}; {remedy}"
         )
-
-
-def _names(options: Mapping[str, Any], before: str = "") -> set[str]:
-    """Return the names of all options, as ``--set`` takes them."""
-    found = set[str]()
-    for name, value in options.items():
-        inner = _names(value, f"{before}{name}.") if isinstance(value, Mapping) else set[str]()
-        found |= inner or {f"{before}{name}"}
-    return found
 
 
 def require_same_choices(
