@@ -47,6 +47,7 @@ class ProjectingMaker:
     """A model whose codes are signs of random projections of the picture; as fast as decoding."""
 
     bits, method, classes, identity = BITS, "projection", (), "projection"
+    encodes_images = True
     input, pixels_config = ImageInput(SIDE), PixelConfig()
 
     def __init__(self) -> None:
