@@ -52,6 +52,20 @@ def pairwise_likelihood(theta: Tensor, similar: Tensor, weights: Tensor) -> Tens
     return (weights * (F.softplus(theta) - similar * theta)).mean()
 
 
+def products_within(outputs: Tensor, similar: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the inner products of pairs of two items of one modality, and their similarity.
+
+    Args:
+        outputs: [n, bits].
+        similar: [n, n], 1 for pairs of one class, else 0.
+
+    Returns:
+        Both [n (n - 1)], without the pairs of an item with itself.
+    """
+    others = ~torch.eye(len(outputs), dtype=torch.bool, device=outputs.device)
+    return (outputs @ outputs.T)[others], similar[others]
+
+
 def margin_cross_entropy(
     outputs: Tensor, codes: Tensor, labels: Tensor, *, scale: float, margin: float
 ) -> Tensor:

@@ -140,20 +140,27 @@ def loop_off(table: Table) -> float:
     return mean([log_cosh(abs(entry) - 1) for entry in entries(table)])
 
 
-def loop_likelihood(x: Table, v: Table, scale: float, balanced: bool) -> float:
-    similar = sum(map(sum, SAME))
+def loop_likelihood(
+    x: Table, v: Table, scale: float, balanced: bool, *, itself: bool = True
+) -> float:
+    pairs = [(i, j) for i, j in itertools.product(range(5), range(5)) if itself or i != j]
+    similar = sum(SAME[i][j] for i, j in pairs)
     total = 0.0
-    for i, j in itertools.product(range(5), range(5)):
+    for i, j in pairs:
         theta = scale * dot(x[i], v[j])
-        share = similar if SAME[i][j] else 25 - similar
-        weight = 25 / (2 * share) if balanced else 1.0
+        share = similar if SAME[i][j] else len(pairs) - similar
+        weight = len(pairs) / (2 * share) if balanced else 1.0
         total += weight * (math.log(1 + math.exp(theta)) - SAME[i][j] * theta)
-    return total / 25
+    return total / len(pairs)
+
+
+def loop_within(tables: Sequence[Table], scale: float, balanced: bool) -> float:
+    return sum(loop_likelihood(table, table, scale, balanced, itself=False) for table in tables)
 
 
 @pytest.mark.parametrize("balanced", [True, False])
 def test_dcmh_is_its_equation_with_one_code_for_both_ends(balanced: bool) -> None:
-    config = DCMHConfig(0.5, 0.7, 0.3, "balanced" if balanced else "none")
+    config = DCMHConfig(0.5, 0.7, 0.3, 0.4, "balanced" if balanced else "none")
     model = with_open_ends(DCMH(config, SIZES))
 
     def loop(x: Table, v: Table) -> float:
@@ -166,6 +173,7 @@ def test_dcmh_is_its_equation_with_one_code_for_both_ends(balanced: bool) -> Non
             balance += mean([row[k] for row in table]) ** 2
         return (
             loop_likelihood(x, v, 0.5, balanced)
+            + 0.4 * loop_within((x, v), 0.5, balanced)
             + 0.7 * quantisation / (5 * BITS)
             + 0.3 * balance / BITS
         )
@@ -174,7 +182,9 @@ def test_dcmh_is_its_equation_with_one_code_for_both_ends(balanced: bool) -> Non
 
 
 def test_dcmh_with_sums_is_its_equation_to_the_letter() -> None:
-    config = DCMHConfig(0.5, gamma=1.0, eta=1.0, pair_weights="none", reduction="sum")
+    config = DCMHConfig(
+        0.5, gamma=1.0, eta=1.0, within_weight=0.0, pair_weights="none", reduction="sum"
+    )
     model = with_open_ends(DCMH(config, SIZES))
 
     def loop(x: Table, v: Table) -> float:
@@ -203,21 +213,23 @@ def test_dcmh_defaults_are_1_100_and_1_6400_of_the_weights_of_the_paper() -> Non
         found[reduction] = model.losses(Batch(x, v, torch.ones(64), labels))
     shares = {name: float(found["sum"][name] / term) for name, term in found["mean"].items()}
     assert shares["likelihood"] == pytest.approx(64**2)
+    assert shares["within"] == pytest.approx(64 * 63)
     assert shares["quantisation"] / shares["likelihood"] == pytest.approx(100)
     assert shares["balance"] / shares["likelihood"] == pytest.approx(6400)
 
 
 @pytest.mark.parametrize("done", [0.0, 0.5])
 def test_hashnet_is_the_weighted_likelihood_of_tanh_of_a_growing_beta(done: float) -> None:
-    model = with_open_ends(HashNet(HashNetConfig(10.0, 3.0), SIZES))
+    model = with_open_ends(HashNet(HashNetConfig(10.0, 3.0, 0.4), SIZES))
     model.begin_epoch(done)
     factor = {0.0: 1.0, 0.5: math.sqrt(5)}[done]  # half of the way from 1 to 9, its root
 
     def loop(x: Table, v: Table) -> float:
         grown = [tanhs([[factor * entry for entry in row] for row in table]) for table in (x, v)]
-        return loop_likelihood(*grown, 10 / BITS, True)
+        within = loop_within(grown, 10 / BITS, True)
+        return loop_likelihood(*grown, 10 / BITS, True) + 0.4 * within
 
-    assert_agrees(lambda x, v: terms(model, x, v)["likelihood"], loop, *outputs())
+    assert_agrees(lambda x, v: sum(terms(model, x, v).values()), loop, *outputs())  # type: ignore[arg-type,return-value]
 
 
 def test_beta_grows_from_one_to_its_last_value() -> None:

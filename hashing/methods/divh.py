@@ -20,6 +20,7 @@ from ivr.hashing.dual_encoder import DualEncoder
 from ivr.hashing.losses import (
     balanced_weights,
     pairwise_likelihood,
+    products_within,
     same_class,
     sign,
     straight_through_sign,
@@ -130,9 +131,8 @@ def within_likelihood(outputs: Tensor, similar: Tensor, config: DIVHConfig) -> T
         similar: s [n, n], 1 for pairs of one class, else 0.
         config: the choices.
     """
-    theta = config.theta_scale * outputs @ outputs.T
-    others = ~torch.eye(len(outputs), dtype=torch.bool, device=outputs.device)
-    return _pair_likelihood(theta[others], similar[others], config)
+    products, similar = products_within(outputs, similar)
+    return _pair_likelihood(config.theta_scale * products, similar, config)
 
 
 def _pair_likelihood(theta: Tensor, similar: Tensor, config: DIVHConfig) -> Tensor:
