@@ -522,3 +522,12 @@ def test_one_bit_is_said_in_the_singular(page: Element) -> None:
     said = re.findall(r"\b(\d+) (bits?)\b", page.one(id="queries").text)
     assert said
     assert all(noun == ("bit" if number == "1" else "bits") for number, noun in said)
+
+
+def test_the_summary_links_to_the_shown_queries_with_the_least_average_precision(
+    page: Element,
+) -> None:
+    queries = {query.attributes["id"]: query for query in page.all("article", class_="query")}
+    found = {name: float(query.attributes["data-ap"]) for name, query in queries.items()}
+    links = [one.attributes["href"].removeprefix("#") for one in page.one(id="weakest").all("a")]
+    assert [found[name] for name in links] == sorted(ap for ap in found.values() if ap < 100)[:5]

@@ -194,6 +194,12 @@ def classes_of(cards: Iterable[QueryCard]) -> list[str]:
     return sorted({card.medium.label for card in cards} - {""})
 
 
+def weakest(cards: Iterable[QueryCard], most: int = 5) -> list[QueryCard]:
+    """Return the cards of least average precision, the least first; those of 100 % are left out."""
+    below = (card for card in cards if card.average_precision < 100)
+    return sorted(below, key=lambda card: card.average_precision)[:most]
+
+
 def have_long_labels(cards: Iterable[QueryCard]) -> bool:
     """Return whether a class name among the hits has a word too long for ten hits in a row."""
     words = (word for card in cards for hit in card.hits for word in hit.medium.label.split())

@@ -18,6 +18,7 @@ from .query_cards import (
     classes_of,
     have_long_labels,
     kinds_of,
+    weakest,
 )
 from .query_groups import group_tables
 from .report_config import ReportConfig
@@ -71,6 +72,7 @@ def run_page(found: EvaluatedRun, cards: list[QueryCard], config: ReportConfig) 
         "digests": digests(found),
         "options": options(found.config),
         "query_cards": cards,
+        "weakest": weakest(cards),
         "shown_words": shown_words(found, cards, config),
         "classes": classes_of(cards),
         "kinds": kinds_of(cards),
