@@ -78,20 +78,19 @@ class DCMH(DualEncoder):
     config: DCMHConfig
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return likelihood, quantisation and balance of a batch."""
+        """Return likelihood, between the modalities and within them, quantisation and balance."""
         image = self.encode_images(batch.images)
         voice = self.encode_voices(batch.voices, batch.frames)
         similar = same_class(batch.labels, batch.labels).to(image.dtype)
         terms = {
             "likelihood": self._likelihood(image @ voice.T, similar),
-            "within": self._within(image, similar) + self._within(voice, similar),
             "quantisation": self.config.gamma * shared_quantisation(image, voice),
             "balance": self.config.eta * (bit_balance(image) + bit_balance(voice)),
         }
+        if self.config.within_weight:
+            both = [self._likelihood(*products_within(end, similar)) for end in (image, voice)]
+            terms["within"] = self.config.within_weight * (both[0] + both[1])
         return terms if self.config.reduction == "mean" else sums_of(terms, *image.shape)
-
-    def _within(self, outputs: Tensor, similar: Tensor) -> Tensor:
-        return self.config.within_weight * self._likelihood(*products_within(outputs, similar))
 
     def _likelihood(self, products: Tensor, similar: Tensor) -> Tensor:
         balanced = self.config.pair_weights == "balanced"
