@@ -195,9 +195,9 @@ def classes_of(cards: Iterable[QueryCard]) -> list[str]:
 
 
 def weakest(cards: Iterable[QueryCard], most: int = 5) -> list[QueryCard]:
-    """Return the cards of least average precision, the least first; those of 100 % are left out."""
-    below = (card for card in cards if card.average_precision < 100)
-    return sorted(below, key=lambda card: card.average_precision)[:most]
+    """Return the cards of least average precision, the least first, that show a wrong hit."""
+    failed = (card for card in cards if card.right < len(card.hits))
+    return sorted(failed, key=lambda card: card.average_precision)[:most]
 
 
 def have_long_labels(cards: Iterable[QueryCard]) -> bool:
